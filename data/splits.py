@@ -1,0 +1,109 @@
+"""Which classes are for training, which for validation, which for testing.
+
+A split is a committed list of class names. It depends on no shuffle, no random state and no order
+of directories, so that a class once kept for testing is never trained on.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from data.errors import InputError
+
+_FOLDER = Path(__file__).with_name("splits")
+
+
+class Split(NamedTuple):
+    """Names of classes; no class is in two parts, and no part is empty."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def split_names() -> tuple[str, ...]:
+    """Return the names of the splits that come with the program, sorted."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+def read_split(name_or_path: str | Path) -> Split:
+    """Read a split: one that comes with the program, by name, or a JSON file, by path.
+
+    The file holds {"train": [...], "validation": [...], "test": [...]}, lists of class names, and
+    may hold a "description". What ends in .json is taken for a path.
+
+    Raises:
+        InputError: there is no such split, or the file does not hold one.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".json":
+        if str(name_or_path) not in split_names():
+            raise InputError(
+                f"no split is named {str(name_or_path)!r}: use {', '.join(split_names())} or the path of a .json file"
+            )
+        path = _FOLDER / f"{name_or_path}.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"split {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # JSON and UTF-8 errors alike
+        raise InputError(f"split {path} is no JSON file: {error}") from error
+    return _checked_split(content, path)
+
+
+def _checked_split(content: object, path: Path) -> Split:
+    """Turn the content of a JSON file into a split.
+
+    Raises:
+        InputError: wrong keys, wrong types, an empty part, or a name given twice.
+    """
+    if not isinstance(content, dict) or set(content) - {"description"} != set(Split._fields):
+        found = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
+        raise InputError(
+            f"split {path} holds {found or 'nothing'}; "
+            f"expected an object with {', '.join(Split._fields)} (and perhaps description)"
+        )
+    part_of: dict[str, str] = {}
+    for part in Split._fields:
+        names = content[part]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"split {path}: {part} must be a list of class names")
+        if not names:
+            raise InputError(f"split {path}: {part} is empty; every part needs a class")
+        for name in names:
+            if name in part_of:
+                raise InputError(
+                    f"split {path}: class {name!r} is in {part_of[name]} and again in {part}; list every class once"
+                )
+            part_of[name] = part
+    return Split(*(tuple(content[part]) for part in Split._fields))
+
+
+def hashed_split(names: Sequence[str]) -> Split:
+    """Split any classes into about 70% training, 10% validation and 20% test.
+
+    The classes are ranked by the SHA-256 of their names; the first 20% are for testing, the next
+    10% for validation. The parts do not depend on the order of `names`, and a class more or less
+    moves at most two of the others: one across each of the two cuts.
+
+    Args:
+        names: At least 3 class names, all different; every part gets at least one.
+
+    Raises:
+        InputError: there are fewer than 3.
+    """
+    if len(names) < 3:
+        raise InputError(
+            f"{len(names)} classes cannot be split into training, validation and test classes: at least 3 are needed"
+        )
+    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    # Rounded in integers, so that one class more moves a cut by at most one.
+    test_end = max(1, (2 * len(ranked) + 5) // 10)
+    validation_end = max(test_end + 1, (3 * len(ranked) + 5) // 10)
+    return Split(
+        train=tuple(ranked[validation_end:]),
+        validation=tuple(ranked[test_end:validation_end]),
+        test=tuple(ranked[:test_end]),
+    )

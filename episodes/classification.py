@@ -1,0 +1,131 @@
+"""Label-offset classification episodes (Santoro et al. 2016, section 2).
+
+At step t the network sees image x_t and the label of the image before, y_{t-1} (none at the first step), and is asked
+for y_t. Which class carries which label is drawn anew for every sequence, so that it can only be learned within it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data import ImageClasses, InputError
+from episodes.jitter import Jitter
+from episodes.labels import Labels, encode
+from episodes.randomness import draw_without_replacement, generator_of
+
+
+class Episode(NamedTuple):
+    """A batch of sequences, time first.
+
+    Attributes:
+        images: float32 [time, batch, height, width] in [0, 1], ink 1.
+        previous: float32 [time, batch, characters * symbols], the encoded label of the image before; 0 at first.
+        targets: int64 [time, batch, characters].
+        presentation: int64 [time, batch], 1 when a class is seen for the first time in its sequence, then 2, 3, ...
+        classes: int64 [time, batch], rows of the `ImageClasses`.
+    """
+
+    images: Tensor
+    previous: Tensor
+    targets: Tensor
+    presentation: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True)
+class ClassificationEpisodes:
+    """Episodes of `classes` classes; `source(step)` is a pure function of (seed, step).
+
+    Attributes:
+        images: The classes to draw from; each sequence of a batch draws its own, without replacement.
+        labels: How the classes are named.
+        classes: Classes in a sequence.
+        presentations: Drawings of each class in a sequence (on average, where `counting` is "random").
+        counting: "exact": every class is shown `presentations` times; "random": `classes * presentations` drawings
+            are drawn from all those of the classes, so that a class may be shown more or fewer times.
+        batch: Sequences in an episode.
+        seed: Any number >= 0.
+        jitter: Rotation and translation of every drawing, or None.
+
+    Raises:
+        InputError: there are fewer classes, drawings or labels than a sequence needs.
+    """
+
+    images: ImageClasses
+    labels: Labels
+    classes: int = 5
+    presentations: int = 10
+    counting: Literal["exact", "random"] = "exact"
+    batch: int = 16
+    seed: int = 0
+    jitter: Jitter | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the sequences asked for can be drawn."""
+        available = len(self.images.names)
+        if self.classes > available:
+            raise InputError(
+                f"{self.classes} classes asked for in an episode, but only {available} to draw from: lower --classes"
+            )
+        if self.classes > self.labels.symbols**self.labels.characters:
+            raise InputError(
+                f"{self.classes} classes cannot be told apart by {self.labels.symbols**self.labels.characters} labels"
+            )
+        fewest = int(self.images.counts.min())
+        if self.presentations > fewest:
+            name = self.images.names[int(self.images.counts.argmin())]
+            raise InputError(
+                f"{self.presentations} presentations of a class asked for, but class {name!r} has {fewest} "
+                f"drawings: lower --presentations to {fewest} or add drawings"
+            )
+
+    @property
+    def time(self) -> int:
+        """Steps in a sequence."""
+        return self.classes * self.presentations
+
+    def __call__(self, step: int) -> Episode:
+        """Return the episodes of one step, step >= 0."""
+        device = self.images.images.device
+        generator = generator_of(self.seed, step, device)
+        everything = torch.ones(self.batch, len(self.images.names), dtype=torch.bool, device=device)
+        chosen = draw_without_replacement(everything, self.classes, generator)
+        labels = self.labels.draw(self.batch, self.classes, generator)
+        which, drawing = self._order(chosen, generator)
+        classes = chosen.gather(1, which)
+        targets = labels.gather(1, which[..., None].expand(-1, -1, labels.shape[-1])).transpose(0, 1)
+        images = self.images.images[classes.T, drawing.T].float() / 255
+        if self.jitter is not None:
+            images = self.jitter(images.flatten(0, 1), generator).view_as(images)
+        encoded = encode(targets, self.labels.symbols)
+        return Episode(
+            images,
+            previous=torch.cat([torch.zeros_like(encoded[:1]), encoded[:-1]]),
+            targets=targets.contiguous(),
+            presentation=presentation_numbers(which.T, self.classes),
+            classes=classes.T.contiguous(),
+        )
+
+    def _order(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw which class (0 .. classes - 1) and which of its drawings each step shows, [batch, time] each."""
+        samples = self.images.images.shape[1]
+        numbers = torch.arange(samples, device=chosen.device)
+        present = numbers < self.images.counts[chosen][..., None]
+        if self.counting == "random":
+            picked = draw_without_replacement(present.flatten(1), self.time, generator)
+            return picked // samples, picked % samples
+        drawing = draw_without_replacement(present, self.presentations, generator).flatten(1)
+        shuffled = draw_without_replacement(torch.ones_like(drawing, dtype=torch.bool), self.time, generator)
+        return shuffled // self.presentations, drawing.gather(1, shuffled)
+
+
+def presentation_numbers(which: Tensor, classes: int) -> Tensor:
+    """Count how often each step's class has been shown up to and including that step.
+
+    which: int64 [time, batch] in 0 .. classes - 1; returns int64 [time, batch], >= 1.
+    """
+    seen = functional.one_hot(which, classes).cumsum(0)
+    return seen.gather(2, which[..., None])[..., 0]

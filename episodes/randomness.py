@@ -1,0 +1,31 @@
+"""Random numbers that depend on the seed and the step alone, never on what was drawn before."""
+
+import numpy
+import torch
+from torch import Tensor
+
+
+def generator_of(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """Return the generator of one step; seed and step are >= 0.
+
+    Seed and step are hashed together: steps of one seed, and one step of two seeds, share nothing.
+    The numbers are the same in every run on one kind of device; CPU and GPU draw different ones.
+    """
+    entropy = numpy.random.SeedSequence((seed, step)).generate_state(1, numpy.uint64)
+    # Torch takes seeds of 64 bits with a sign.
+    return torch.Generator(device).manual_seed(int(entropy[0] >> 1))
+
+
+def draw_without_replacement(choices: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw `count` different choices in random order, for every row by itself.
+
+    Args:
+        choices: bool [..., options], true for what may be drawn; at least `count` in every row.
+        count: How many to draw.
+        generator: Where the random numbers come from.
+
+    Returns:
+        Positions, int64 [..., count]; each ordered selection is equally likely.
+    """
+    keys = torch.rand(choices.shape, generator=generator, device=choices.device)
+    return keys.masked_fill_(~choices, -1.0).topk(count, dim=-1).indices

@@ -1,0 +1,131 @@
+"""Least recently used access (LRUA), Santoro et al. 2016 (arXiv 1605.06065), section 3.2.
+
+    read weights     w^r_t(i) = softmax_i K(k_t, M_t(i))
+    usage            w^u_t = gamma w^u_{t-1} + w^r_t + w^w_t
+    least used       w^lu_t(i) = 1 if w^u_t(i) <= m(w^u_t, n) else 0,  m(w, n) the n-th smallest of w
+    write weights    w^w_t = sigma(alpha) w^r_{t-1} + (1 - sigma(alpha)) w^lu_{t-1}
+    erase            before the write the least used slot is set to zero
+    write            M_t(i) = M_{t-1}(i) + w^w_t(i) k_t
+
+The paper leaves open, and a field decides (the default is the paper's reading):
+
+- `key_strength`: the paper's softmax has no strength. `b > 0` multiplies the similarity by 1 + b softplus(.).
+- `write_vector`: the paper writes the read key ("key"); "add" emits a vector of its own.
+- `write_heads`: one for each read head ("each"), or "one", which writes where the read heads read on average.
+- `least_used`: all heads share the n-hot weighting ("shared"), or head j takes the j-th least used slot ("own").
+- `zeroed`: one slot is set to zero before the write ("one"), or all n least used ("all").
+- `usage_decay`: gamma.
+
+Read before or after the write is a matter of the network (`MemoryNetwork.read_first`). Ties in usage (all of it, at the
+first step) go to the slot of lower index, so that exactly n slots are least used: with the paper's `<=` every slot of a
+constant memory would receive the same words and none could ever differ from another.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mann.addressing.interface import Control, Controls, Write
+from mann.addressing.similarity import content_weights
+
+
+class State(NamedTuple):
+    """read_weights: [batch, read heads, slots]; usage: [batch, slots], >= 0."""
+
+    read_weights: Tensor
+    usage: Tensor
+
+
+def least_used_slots(usage: Tensor, count: int) -> Tensor:
+    """The `count` least used slots, the least used first, ties to the lower index.
+
+    usage: [batch, slots]; returns one-hot rows [batch, count, slots] of usage's dtype.
+    """
+    slots = usage.shape[-1]
+    # A stable sort, not topk, whose order among ties is undefined: runs must be repeatable on every device.
+    order = torch.sort(usage, dim=-1, stable=True).indices[:, :count]
+    return functional.one_hot(order, slots).to(usage.dtype)
+
+
+def write_weights(gate: Tensor, previous_read: Tensor, least_used: Tensor) -> Tensor:
+    """w^w_t = sigma(alpha) w^r_{t-1} + (1 - sigma(alpha)) w^lu_{t-1}.
+
+    gate: [batch, heads, 1], sigma(alpha) itself; the others broadcast to [batch, heads, slots].
+    """
+    return least_used + gate * (previous_read - least_used)
+
+
+def next_usage(usage: Tensor, decay: float, read_weights: Tensor, write_weights: Tensor) -> Tensor:
+    """w^u_t = gamma w^u_{t-1} + w^r_t + w^w_t, summed over heads. Returns [batch, slots]."""
+    return decay * usage + read_weights.sum(1) + write_weights.sum(1)
+
+
+@dataclass(frozen=True)
+class LRUA:
+    """Least recently used access; see the module's docstring for each field."""
+
+    read_heads: int = 4
+    """Read heads (the paper: 4)."""
+    key_strength: float = 0.0
+    """0: no key strength (the paper). b > 0: similarity times 1 + b softplus(emitted)."""
+    write_vector: Literal["key", "add"] = "key"
+    """Write the read key (the paper) or a vector of its own."""
+    write_heads: Literal["each", "one"] = "each"
+    """A write head for each read head, or a single one."""
+    least_used: Literal["shared", "own"] = "shared"
+    """Heads share the n least used slots, or head j takes the j-th least used."""
+    zeroed: Literal["one", "all"] = "one"
+    """Set the least used slot to zero before the write, or all n of them."""
+    usage_decay: float = 0.99
+    """gamma: how much of the usage is left after a step."""
+
+    @property
+    def writers(self) -> int:
+        """Number of write heads."""
+        return self.read_heads if self.write_heads == "each" else 1
+
+    def controls(self, word_size: int) -> dict[str, Control]:
+        """Keys and vectors in (-1, 1), gate in (0, 1), strength >= 1."""
+        controls = {
+            "key": Control(self.read_heads, word_size, torch.tanh),
+            "gate": Control(self.writers, 1, torch.sigmoid),
+        }
+        if self.key_strength > 0:
+            scale = self.key_strength
+            controls["strength"] = Control(self.read_heads, 1, lambda emitted: 1 + scale * functional.softplus(emitted))
+        if self.write_vector == "add":
+            controls["add"] = Control(self.writers, word_size, torch.tanh)
+        return controls
+
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
+        """Nothing read, nothing used."""
+        return State(like.new_zeros(batch, self.read_heads, slots), like.new_zeros(batch, slots))
+
+    def write(self, controls: Controls, memory: Tensor, state: State) -> Write:
+        """Write to where the last read was, or to the least used slots."""
+        slots = memory.shape[1]
+        # Which slots are least used is a choice, not a quantity: no gradient flows into it.
+        ranked = least_used_slots(state.usage.detach(), min(self.read_heads, slots))
+        shared = ranked.sum(1, keepdim=True)
+        # With fewer slots than heads the heads take turns.
+        own = ranked[:, [head % ranked.shape[1] for head in range(self.writers)]]
+        least = shared if self.least_used == "shared" else own
+        previous = state.read_weights
+        if self.write_heads == "one":
+            previous = previous.mean(1, keepdim=True)
+        weights = write_weights(controls["gate"], previous, least)
+        keep = 1 - (ranked[:, :1] if self.zeroed == "one" else shared).mT
+        vectors = controls["add"] if self.write_vector == "add" else controls["key"]
+        return Write(weights, keep, vectors[:, : self.writers])
+
+    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> Tensor:
+        """Content addressing alone."""
+        return content_weights(controls["key"], controls.get("strength", 1.0), memory)
+
+    def advance(self, controls: Controls, state: State, write: Write, read_weights: Tensor) -> State:
+        """Remember what was read, and count it and the write as use."""
+        usage = next_usage(state.usage, self.usage_decay, read_weights, write.weights)
+        return State(read_weights, usage.detach())

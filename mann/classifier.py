@@ -1,0 +1,101 @@
+"""From label-offset episodes to answers: an encoder, a network, and what the answers mean."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from episodes import LABELS, Episode, Labels
+from mann.addressing import LRUA
+from mann.baselines import BASELINES
+from mann.config import Config
+from mann.controllers import CONTROLLERS
+from mann.network import MemoryNetwork
+
+
+class Classifier(nn.Module):
+    """Raw pixels and the label before go into a network; out come logits for each character of a label.
+
+    Attributes:
+        network: Used like `torch.nn.LSTM`, of input width `pixels + characters * symbols` and output width
+            `characters * symbols`.
+        symbols: Symbols that a character of a label can be.
+    """
+
+    def __init__(self, network: nn.Module, symbols: int):
+        super().__init__()
+        self.network = network
+        self.symbols = symbols
+
+    def forward(self, images: Tensor, previous: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Answer at every step.
+
+        Args:
+            images: [time, batch, height, width] in [0, 1].
+            previous: [time, batch, characters * symbols], the encoded label of the image before.
+            state: Where to go on from; None: a blank memory.
+
+        Returns:
+            Logits [time, batch, characters, symbols], and the network's state.
+        """
+        outputs, state = self.network(torch.cat([images.flatten(2), previous], -1), state)
+        return outputs.unflatten(-1, (-1, self.symbols)), state
+
+
+def episode_labels(config: Config) -> Labels:
+    """Return how classes are named in an episode."""
+    return LABELS[config.labels](config.classes)
+
+
+def build_classifier(config: Config) -> Classifier:
+    """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone."""
+    labels = episode_labels(config)
+    label_width = labels.characters * labels.symbols
+    sizes = (config.size**2 + label_width, label_width)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.addressing == "none":
+            network = BASELINES[config.controller](*sizes, config.hidden_size)
+        else:
+            network = MemoryNetwork(
+                *sizes,
+                scheme=_scheme(config),
+                controller=CONTROLLERS[config.controller],
+                hidden_size=config.hidden_size,
+                slots=config.slots,
+                word_size=config.word_size,
+                read_first=config.read_first,
+            )
+    return Classifier(network, labels.symbols)
+
+
+def _scheme(config: Config) -> LRUA:
+    """Return the options of the chosen scheme: the config has a field of the same name for each."""
+    return getattr(config, config.addressing)
+
+
+def answer_loss(logits: Tensor, episode: Episode) -> Tensor:
+    """Return the mean over steps and sequences of -log P(label), summed over the characters of a label."""
+    characters = logits.shape[2]
+    return characters * functional.cross_entropy(logits.flatten(0, 2), episode.targets.flatten())
+
+
+def is_right(logits: Tensor, episode: Episode) -> Tensor:
+    """Return bool [time, batch]: every character of the answer is the label's."""
+    return (logits.argmax(-1) == episode.targets).all(-1)
+
+
+def count_by_instance(right: Tensor, presentation: Tensor, instances: int) -> tuple[Tensor, Tensor]:
+    """Count answers by how often the class had been shown.
+
+    Args:
+        right: bool [time, batch].
+        presentation: int64 [time, batch], from 1.
+        instances: How many instances to count; later ones are left out.
+
+    Returns:
+        Right answers and all answers, int64 [batch, instances]; column k - 1 is the k-th instance.
+    """
+    shown = functional.one_hot((presentation - 1).clamp(max=instances), instances + 1)[..., :instances]
+    return (shown * right[..., None]).sum(0), shown.sum(0)

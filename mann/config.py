@@ -1,0 +1,188 @@
+"""Everything that a classification run depends on, with its defaults; this is the command line too.
+
+`PRESETS` names whole settings. The default is what learned best on the validation classes (docs/log.md says what was
+tried); "paper" is Santoro et al. 2016 as far as the paper says.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import tyro
+from annotated_types import Ge, Gt, Le
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from data import DATASETS, InputError
+from episodes import LABELS
+from mann.addressing import LRUA, SCHEMES
+from mann.controllers import CONTROLLERS
+
+AtLeastOne = Annotated[int, Ge(1)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a classification run; `checked` refuses what is out of range."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # pyright: ignore[reportGeneralTypeIssues]
+
+    dataset: Annotated[str, tyro.conf.Suppress]
+    """What to learn from: omniglot, strokes or folder."""
+
+    root: Path | None = None
+    """Folder with the data. omniglot: the two archives or extracted folders (none: download). folder: your classes."""
+    split: str | None = None
+    """Which classes are for training, validation and test: a name or a .json file (none: the data set's own)."""
+    size: Annotated[int, Ge(8), Le(105)] = 20
+    """Side of the images in pixels (the paper: 20)."""
+    rotations: bool = True
+    """Add every training class turned by 90, 180 and 270 degrees as new classes."""
+
+    classes: Annotated[int, Ge(2)] = 5
+    """Classes in an episode."""
+    labels: str = "one-hot"
+    """How classes are named in an episode: one-hot, or strings of five characters of {a..e}."""
+    presentations: AtLeastOne = 10
+    """How often a class is shown in an episode."""
+    counting: Literal["exact", "random"] = "exact"
+    """Show every class equally often, or draw classes * presentations drawings at random."""
+    jitter_rotation: Annotated[float, Ge(0), Le(180)] = 0.0
+    """Largest random rotation of a drawing, in degrees (the paper: 11.25)."""
+    jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.0
+    """Largest random move of a drawing, as a share of its side (the paper: 0.095)."""
+
+    controller: str = "lstm"
+    """What drives the memory: lstm or feedforward."""
+    hidden_size: AtLeastOne = 200
+    """Width of the controller."""
+    addressing: str = "lrua"
+    """How memory is addressed: lrua, or none for a network without memory (the baselines)."""
+    slots: AtLeastOne = 128
+    """Memory locations (N)."""
+    word_size: AtLeastOne = 40
+    """Numbers in a location (W)."""
+    read_first: bool = False
+    """Read before the write of the same step, instead of after it."""
+    lrua: LRUA = field(default_factory=lambda: LRUA(key_strength=8.0, write_vector="add", least_used="own"))
+    """Options of lrua."""
+
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam, or RMSProp with decay 0.95 and momentum 0.9 (the paper)."""
+    learning_rate: Positive = 3e-3
+    """Learning rate after the warm-up."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on after the warm-up: down to 0 along a half cosine, or not at all."""
+    warm_up: Annotated[int, Ge(0)] = 200
+    """Steps over which the learning rate rises from 0."""
+    clip: Positive = 10.0
+    """Largest norm of the gradient; a larger one is scaled down."""
+    batch: AtLeastOne = 16
+    """Episodes in a training step."""
+    episodes: AtLeastOne = 400_000
+    """Episodes to train on; rounded up to whole steps."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the weights and the episodes."""
+
+    @property
+    def steps(self) -> int:
+        """Training steps."""
+        return math.ceil(self.episodes / self.batch)
+
+
+_ADAPTER = TypeAdapter(Config)
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "dataset": tuple(DATASETS),
+        "labels": tuple(LABELS),
+        "controller": tuple(CONTROLLERS),
+        "addressing": (*SCHEMES, "none"),
+    }
+)
+
+
+def checked(config: Config) -> Config:
+    """Return `config` if every value is of its type and in its range.
+
+    Raises:
+        InputError: names the first value that is not, what was found and what is expected.
+    """
+    return _parsed(_ADAPTER.dump_json(config), "the settings")
+
+
+def read_config(path: Path) -> Config:
+    """Read the `config.json` of a run.
+
+    Raises:
+        InputError: there is none, or it is not what `write_config` wrote.
+    """
+    try:
+        return _parsed(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): is {path.parent} the folder of a run?") from error
+
+
+def config_json(config: Config) -> str:
+    """Return the text of `config.json`."""
+    return _ADAPTER.dump_json(config, indent=2).decode() + "\n"
+
+
+def differing(one: Config, other: Config) -> list[str]:
+    """Return which settings differ and how; where the data lie is not a setting."""
+    return [
+        f"{entry.name} is {getattr(one, entry.name)}, not {getattr(other, entry.name)}"
+        for entry in fields(Config)
+        if entry.name != "root" and getattr(one, entry.name) != getattr(other, entry.name)
+    ]
+
+
+def _parsed(text: bytes, source: str) -> Config:
+    try:
+        config = _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "content"
+        raise InputError(f"{source}: {where}: {first['msg']}, found {str(first.get('input'))[:60]}") from error
+    for name, choices in _CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise InputError(f"{source}: no {name} is named {getattr(config, name)!r}: use one of {', '.join(choices)}")
+    return config
+
+
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        "jitter_rotation": 11.25,
+        "jitter_translation": 10 / 105,
+        "counting": "random",
+        "lrua": LRUA(),
+        "optimizer": "rmsprop",
+        "learning_rate": 1e-4,
+        "schedule": "constant",
+        "warm_up": 0,
+        "episodes": 100_000,
+    }
+)
+"""What the paper says, as far as it does; docs/one-shot.md names every departure."""
+
+DEMO: Mapping[str, Any] = MappingProxyType({"episodes": 32_000})
+"""A short training, for a first look."""
+
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "paper": PAPER, "demo": DEMO})
+"""Whole settings by name, as changes to the defaults."""
+
+
+def preset(dataset: str, name: str) -> Config:
+    """Return the settings of a preset for a data set.
+
+    Raises:
+        InputError: there is no such data set or preset.
+    """
+    if dataset not in DATASETS:
+        raise InputError(f"no task is named {dataset!r}: use one of {', '.join(DATASETS)}")
+    if name not in PRESETS:
+        raise InputError(f"no preset is named {name!r}: use one of {', '.join(PRESETS)}")
+    return replace(Config(dataset), **PRESETS[name])

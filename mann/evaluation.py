@@ -1,0 +1,132 @@
+"""Accuracy by instance on classes that were never trained on."""
+
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+
+from data import ImageClasses, InputError, Split
+from episodes import ClassificationEpisodes
+from mann.classifier import Classifier, build_classifier, count_by_instance, episode_labels, is_right
+from mann.config import Config
+from mann.runs import Run
+from mann.statistics import by_instance
+
+
+class HeldOut(NamedTuple):
+    """A fixed set of episodes: the same for every model and every run on one kind of device.
+
+    Attributes:
+        seed: Its seed, far from the seeds people train with.
+        episodes: How many.
+    """
+
+    seed: int
+    episodes: int
+
+
+VALIDATION = HeldOut(seed=10**9, episodes=500)
+TEST = HeldOut(seed=2 * 10**9, episodes=2000)
+BATCH = 50
+"""Sequences at a time; a part of what the episodes are, since each batch is drawn in one go."""
+
+
+class FixedEpisodes(NamedTuple):
+    """The first `episodes` sequences of a source."""
+
+    source: ClassificationEpisodes
+    episodes: int
+
+
+def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -> FixedEpisodes:
+    """Return episodes of held-out classes: as in training, but with no added rotations or jitter.
+
+    Raises:
+        InputError: the classes cannot fill an episode.
+    """
+    source = ClassificationEpisodes(
+        images,
+        episode_labels(config),
+        classes=config.classes,
+        presentations=config.presentations,
+        counting=config.counting,
+        batch=BATCH,
+        seed=held_out.seed,
+    )
+    return FixedEpisodes(source, held_out.episodes)
+
+
+@torch.no_grad()
+def answer_counts(model: Classifier, fixed: FixedEpisodes) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Count right answers and all answers by episode and instance, int64 [episodes, instances] each.
+
+    Memory is blank at the start of each episode; weights do not change.
+    """
+    # With random counting a class can be shown more often than on average, at most in every step.
+    source = fixed.source
+    instances = source.presentations if source.counting == "exact" else source.time
+    right, shown = [], []
+    for step in range(-(-fixed.episodes // source.batch)):
+        episode = source(step)
+        logits, _ = model(episode.images, episode.previous)
+        counted = count_by_instance(is_right(logits, episode), episode.presentation, instances)
+        right.append(counted[0].cpu())
+        shown.append(counted[1].cpu())
+    kept = slice(fixed.episodes)
+    return torch.cat(right)[kept].numpy(), torch.cat(shown)[kept].numpy()
+
+
+def accuracy_by_instance(model: Classifier, fixed: FixedEpisodes) -> dict[str, float]:
+    """Return the accuracy at each instance that was shown, for a line of metrics."""
+    right, shown = (counts.sum(0) for counts in answer_counts(model, fixed))
+    return {str(k + 1): float(right[k] / shown[k]) for k in range(len(shown)) if shown[k]}
+
+
+def load_classifier(run: Run, device: torch.device) -> Classifier:
+    """Return the classifier of a run's last checkpoint.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged.
+    """
+    model = build_classifier(run.config())
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None:
+        raise InputError(f"{run.folder} holds no checkpoint yet: train it first")
+    try:
+        model.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoint in {run.folder} does not fit its config.json ({str(error).splitlines()[0]})"
+        ) from error
+    return model.to(device)
+
+
+def evaluate(
+    run: Run, classes: ImageClasses, split: Split, part: str = "test", episodes: int = TEST.episodes
+) -> dict[str, Any]:
+    """Measure the accuracy by instance of a run's last checkpoint; returns the content of `evaluation.json`.
+
+    Args:
+        run: The run.
+        classes: All classes, on the device to work on.
+        split: The parts of the classes.
+        part: "test", or "validation" while one is still choosing.
+        episodes: How many.
+
+    Raises:
+        InputError: no checkpoint, or too few classes.
+    """
+    config = run.config()
+    held_out = {"test": TEST, "validation": VALIDATION}[part]
+    fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out._replace(episodes=episodes))
+    model = load_classifier(run, classes.images.device)
+    instances = by_instance(*answer_counts(model, fixed))
+    return {
+        "task": "classification",
+        "dataset": config.dataset,
+        "split": part,
+        "episodes": episodes,
+        "classes": config.classes,
+        "labels": config.labels,
+        "instances": [instance._asdict() for instance in instances],
+    }

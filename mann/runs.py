@@ -1,0 +1,233 @@
+"""The folder of a run: what it holds, and how it is written so that nothing is lost.
+
+    config.json         everything needed to rebuild the run
+    environment.json    versions, commit, device, command
+    metrics.jsonl       a line per logged step
+    tensorboard/        the same for TensorBoard
+    checkpoints/        STEP/weights.safetensors and STEP/training.pt, the last few
+    evaluation.json     and *.csv, *.png, after an evaluation
+
+Files are written to a temporary name and renamed, so that what has its final name is whole.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from data import InputError
+from mann.config import Config, config_json, differing, read_config
+
+KEPT_CHECKPOINTS = 2
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that `path` never holds a part of it."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stands: the network's weights, and everything else that the next step depends on.
+
+    Attributes:
+        step: Steps done.
+        weights: The `state_dict` of the classifier.
+        training: Tensors, numbers and strings in plain containers: loads without unpickling code.
+    """
+
+    step: int
+    weights: Mapping[str, Tensor]
+    training: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The metrics, a JSON object a line."""
+        return self.folder / "metrics.jsonl"
+
+    def exists(self) -> bool:
+        """Tell whether a run was started here."""
+        return (self.folder / "config.json").exists()
+
+    def config(self) -> Config:
+        """Return the settings of the run.
+
+        Raises:
+            InputError: this is no run folder, or its settings are damaged.
+        """
+        return read_config(self.folder / "config.json")
+
+    def start(self, config: Config, environment: Mapping[str, Any]) -> None:
+        """Make the folder and write what the run is.
+
+        Raises:
+            InputError: the folder cannot be made.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"run folder {self.folder} cannot be made ({error.strerror}): choose another --run"
+            ) from error
+        write_atomically(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+        # Last, because it is what makes the folder a run.
+        write_atomically(self.folder / "config.json", config_json(config))
+
+    def refuse_other(self, config: Config) -> None:
+        """Check that the run here has these settings.
+
+        Raises:
+            InputError: names the settings that differ.
+        """
+        differences = differing(self.config(), config)
+        if differences:
+            raise InputError(
+                f"{self.folder} holds a run with other settings ({'; '.join(differences)}): "
+                "leave these options as they were, or choose another --run"
+            )
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the logged lines; a last line that was cut off while being written is left out."""
+        if not self.metrics_path.exists():
+            return []
+        *lines, rest = self.metrics_path.read_text(encoding="utf-8").split("\n")
+        del rest  # empty, or torn: a whole line ends with a line feed
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise InputError(f"{self.metrics_path} is damaged ({error}): repair or delete it") from error
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Drop the lines after `step`, which will be written again."""
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        write_atomically(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Append a line to the metrics."""
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, whole or not at all, and delete all but the last few."""
+        temporary = self.checkpoints / f".{uuid.uuid4().hex}"
+        temporary.mkdir()
+        save_file(dict(checkpoint.weights), temporary / "weights.safetensors")
+        torch.save({"step": checkpoint.step, **checkpoint.training}, temporary / "training.pt")
+        for path in temporary.iterdir():
+            _flush_to_disk(path)
+        final = self.checkpoints / f"{checkpoint.step:09d}"
+        if final.exists():  # written before, by this run: the same step has the same content
+            shutil.rmtree(temporary)
+            return
+        temporary.rename(final)
+        _flush_to_disk(self.checkpoints)
+        for old in self._saved()[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old)
+        for leftover in self.checkpoints.glob(".*"):
+            shutil.rmtree(leftover)
+
+    def _saved(self) -> list[Path]:
+        """Return the folders of whole checkpoints, the oldest first."""
+        return sorted(path for path in self.checkpoints.glob("[0-9]*") if path.is_dir())
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint, or None.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        saved = self._saved()
+        if not saved:
+            return None
+        try:
+            weights = load_file(saved[-1] / "weights.safetensors")
+            training = torch.load(saved[-1] / "training.pt", weights_only=True, map_location="cpu")
+            return Checkpoint(training.pop("step"), weights, training)
+        except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
+            raise InputError(
+                f"checkpoint {saved[-1]} is damaged ({str(error).splitlines()[0]}): "
+                "delete that folder to go on from the one before"
+            ) from error
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Have the content of a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Return what a reader needs to know to repeat a run: versions, commit, device, threads, command."""
+    libraries = ("torch", "torchvision", "numpy", "scipy")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "device": f"{device.type}: {name}",
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{library: version(library) for library in libraries},
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit() -> str | None:
+    """Return the commit of the code, with "+" if there are changes on top; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()

@@ -1,0 +1,105 @@
+"""How accurate a model is at each instance of a class, with a 95% interval.
+
+The answers of one episode are not independent: a model that confuses two classes confuses them
+again. The interval is therefore Wilson's with an effective sample size, which is the number of
+observations over the design effect: how many times larger the variance of the accuracy is than
+that of as many independent answers (Kish, "Survey Sampling", 1965; used with Wilson's interval by
+Korn and Graubard, Survey Methodology 24, 1998).
+"""
+
+from typing import NamedTuple
+
+import numpy
+from scipy.stats import norm
+
+CONFIDENCE = 0.95
+
+
+class Instance(NamedTuple):
+    """The accuracy at one instance of a class in an episode.
+
+    Attributes:
+        instance: 1 when the class is shown for the first time in the episode, then 2, 3, ...
+        accuracy: Fraction of right answers, low <= accuracy <= high.
+        low: Lower end of the 95% interval, >= 0.
+        high: Upper end, <= 1.
+        observations: Answers given, > 0.
+    """
+
+    instance: int
+    accuracy: float
+    low: float
+    high: float
+    observations: int
+
+
+def by_instance(correct: numpy.ndarray, shown: numpy.ndarray) -> list[Instance]:
+    """Return accuracy and interval for each instance at which an answer was given.
+
+    The interval holds for many episodes, say 30 and more; how much answers depend on each other
+    cannot be told from fewer.
+
+    Args:
+        correct: Integers [episodes, instances], right answers; column 0 is the first instance.
+        shown: Integers [episodes, instances], answers given; may be 0.
+
+    Raises:
+        ValueError: the shapes differ or are not two-dimensional, or not 0 <= correct <= shown.
+    """
+    if correct.shape != shown.shape or correct.ndim != 2:
+        raise ValueError(f"correct {correct.shape} and shown {shown.shape} must both be [episodes, instances]")
+    if (correct < 0).any() or (correct > shown).any():
+        raise ValueError("there must be between 0 and `shown` correct answers")
+    results = []
+    for column in numpy.flatnonzero(shown.sum(0)):
+        observations = int(shown[:, column].sum())
+        accuracy = int(correct[:, column].sum()) / observations
+        effective = observations / _design_effect(correct[:, column], shown[:, column])
+        low, high = _wilson(accuracy, effective)
+        results.append(Instance(int(column) + 1, accuracy, low, high, observations))
+    return results
+
+
+def _design_effect(correct: numpy.ndarray, shown: numpy.ndarray) -> float:
+    """Return the variance of the accuracy over that of independent answers, >= 1.
+
+    Both are the unbiased estimates, so that episodes of one answer each give exactly 1. The
+    accuracy is a ratio of two sums over episodes, sum(correct) / sum(shown), whose variance is
+    linearised (Cochran, "Sampling Techniques", 1977, section 2.11).
+
+    Args:
+        correct: Integers [episodes].
+        shown: Integers [episodes], not all 0.
+    """
+    episodes = numpy.count_nonzero(shown)
+    observations = int(shown.sum())
+    if episodes == 1:
+        return float(observations)  # nothing to tell dependence from: all count as one answer
+    accuracy = int(correct.sum()) / observations
+    if accuracy in (0.0, 1.0):
+        return 1.0  # nothing varies, neither within episodes nor between them
+    independent = accuracy * (1 - accuracy) / (observations - 1)
+    residuals = correct - accuracy * shown
+    clustered = episodes / (episodes - 1) * float(residuals @ residuals) / observations**2
+    # Below 1 is a chance find or a model that balances its errors; claim nothing from it.
+    return max(1.0, clustered / independent)
+
+
+def _wilson(fraction: float, size: float) -> tuple[float, float]:
+    """Return the ends of Wilson's score interval (E. B. Wilson, JASA 22, 1927).
+
+    Args:
+        fraction: Of successes, 0..1.
+        size: Number of trials, > 0; may be fractional.
+
+    Returns:
+        low and high, 0 <= low <= fraction <= high <= 1.
+    """
+    squared = float(norm.ppf((1 + CONFIDENCE) / 2)) ** 2
+    centre = fraction + squared / (2 * size)
+    spread = (squared * (fraction * (1 - fraction) / size + squared / (4 * size**2))) ** 0.5
+    scale = 1 + squared / size
+    # Rounding must not push an end past the fraction, nor a certain end (0 or 1) off its place.
+    low = max(0.0, min(fraction, (centre - spread) / scale))
+    high = min(1.0, max(fraction, (centre + spread) / scale))
+    return low, high

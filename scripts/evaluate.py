@@ -1,0 +1,64 @@
+"""Evaluate a run: python scripts/evaluate.py RUN [options]. Accuracy by instance on test classes."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from commands import one_line_errors, parse, pick_device
+from rich.console import Console
+
+from data import InputError, load
+from mann.evaluation import TEST, evaluate
+from mann.reporting import instance_table, write_report
+from mann.runs import Run, describe_environment, write_atomically
+
+DESCRIPTION = """Measure how often a trained network is right at the 1st, 2nd, ... time it sees a class.
+
+The classes are the split's test classes, none of which was trained on; memory is blank at the start of
+every episode, weights are fixed. Prints a table, with the paper's figures beside where there are any, and
+writes evaluation.json, instances.csv, instances.png, curves.csv and training.png into the run's folder.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    episodes: int = TEST.episodes
+    """Test episodes."""
+    part: Literal["test", "validation"] = "test"
+    """Classes to evaluate on; validation is for choosing between settings."""
+    root: Path | None = None
+    """Where the data lie, if not where they were in training."""
+    device: str = "auto"
+    """Where to compute: auto, cpu or cuda."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    options = parse(Options, arguments, prog="evaluate.py", description=DESCRIPTION)
+    if options.episodes < 1:
+        raise InputError(f"--episodes {options.episodes}: at least 1 is needed")
+    run = Run(options.run)
+    config = run.config()
+    device = pick_device(options.device)
+    classes, split = load(config.dataset, options.root or config.root, config.size, config.split)
+    evaluation = evaluate(run, classes.to(device), split, options.part, options.episodes)
+    write_atomically(
+        run.folder / "evaluation.json",
+        json.dumps({**evaluation, "environment": describe_environment(device)}, indent=2) + "\n",
+    )
+    Console().print(instance_table(evaluation))
+    for path in write_report(run.folder, evaluation, run.metrics()):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,210 @@
+"""Tables, CSV files and pictures hold what was measured, and only that."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from mann import reporting
+from mann.reporting import instance_table, plot_instances, plot_training, write_report
+
+FILES = ["instances.csv", "curves.csv", "instances.png", "training.png"]
+
+INSTANCES = [
+    {"instance": 1, "accuracy": 0.361, "low": 0.342, "high": 0.379, "observations": 4321},
+    {"instance": 2, "accuracy": 0.777, "low": 0.765, "high": 0.788, "observations": 4320},
+    {"instance": 6, "accuracy": 0.912, "low": 0.903, "high": 0.921, "observations": 4300},
+    {"instance": 11, "accuracy": 1.0, "low": 0.671, "high": 1.0, "observations": 8},
+]
+
+METRICS = [
+    {
+        "step": step,
+        "episodes": 16 * step,
+        "seconds": step / 10,
+        "loss": 1.5,
+        "learning_rate": 0.001,
+        "accuracy": {"1": 0.21, "2": 0.2 + step / 1000, "10": 0.3 + step / 1000},
+    }
+    for step in (100, 200, 300, 400)
+]
+METRICS[1]["validation"] = {"1": 0.19, "2": 0.33}
+
+
+def evaluation(dataset: str = "omniglot", labels: str = "one-hot", classes: int = 5) -> dict[str, Any]:
+    """Return the content of an evaluation.json."""
+    return {
+        "task": dataset,
+        "dataset": dataset,
+        "split": "test",
+        "episodes": 864,
+        "classes": classes,
+        "labels": labels,
+        "instances": INSTANCES,
+    }
+
+
+def printed(content: Mapping[str, Any]) -> str:
+    """Return the table as a terminal of 80 columns shows it."""
+    output = StringIO()
+    Console(file=output, width=80).print(instance_table(content))
+    return output.getvalue()
+
+
+def row_of(text: str, instance: str) -> str:
+    """Return one row, a space between its cells."""
+    (cells,) = [line.split() for line in text.splitlines() if line.split()[:1] == [instance]]
+    return " ".join(cells)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pixels(path: Path) -> numpy.ndarray:
+    """Decode a whole PNG, uint8 [height, width, 3]."""
+    with Image.open(path, formats=["PNG"]) as image:
+        return numpy.asarray(image.convert("RGB"))
+
+
+def count_of(colour: str, picture: numpy.ndarray) -> int:
+    """Count the pixels of exactly one colour, given as #RRGGBB."""
+    wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    return int((picture == wanted).all(-1).sum())
+
+
+def test_table_holds_the_planted_values_and_the_papers() -> None:
+    text = printed(evaluation())
+    assert row_of(text, "1st") == "1st 36.1 34.2-37.9 4321 36.4 34.5 24.4 24.4"
+    assert row_of(text, "2nd") == "2nd 77.7 76.5-78.8 4320 82.8 57.3 49.5 19.6"
+    assert row_of(text, "6th") == "6th 91.2 90.3-92.1 4300"
+    assert row_of(text, "11th") == "11th 100.0 67.1-100.0 8"
+
+
+def test_table_names_its_columns_and_what_was_evaluated() -> None:
+    text = printed(evaluation())
+    for words in ("omniglot, test classes", "864 episodes of 5 classes", "one-hot", "chance: 20%"):
+        assert words in text
+    for words in ("instance", "observations", "MANN", "human", "LSTM", "forward"):
+        assert words in text
+    assert text.count("(paper)") == 4
+    assert "…" not in text  # it all fits
+    assert "1605.06065" in text
+    assert "shot" not in text
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels", "classes"),
+    [("strokes", "one-hot", 5), ("folder", "one-hot", 5), ("omniglot", "one-hot", 15)],
+)
+def test_table_shows_no_paper_where_it_cannot_be_compared(dataset: str, labels: str, classes: int) -> None:
+    text = printed(evaluation(dataset, labels, classes))
+    assert row_of(text, "2nd") == "2nd 77.7 76.5-78.8 4320"
+    assert "82.8" not in text
+    assert "aper" not in text
+
+
+def test_table_with_strings_shows_the_papers_second_table() -> None:
+    text = printed(evaluation(labels="strings"))
+    assert row_of(text, "2nd") == "2nd 77.7 76.5-78.8 4320 69.5 9.0 0.2"
+    assert "chance: 0.032%" in text  # one of 5 ** 5 strings
+
+
+def test_csv_files_hold_what_was_measured(tmp_path: Path) -> None:
+    write_report(tmp_path, evaluation(), METRICS)
+    assert rows_of(tmp_path / "instances.csv") == [
+        {name: str(value) for name, value in row.items()} for row in INSTANCES
+    ]
+    curves = rows_of(tmp_path / "curves.csv")
+    assert list(curves[0]) == [
+        *("step", "episodes", "seconds", "loss", "learning_rate"),
+        *("accuracy_1", "accuracy_2", "accuracy_10", "validation_1", "validation_2"),
+    ]
+    assert [row["episodes"] for row in curves] == ["1600", "3200", "4800", "6400"]
+    assert [float(row["accuracy_2"]) for row in curves] == pytest.approx([0.3, 0.4, 0.5, 0.6])
+    assert [row["validation_1"] for row in curves] == ["", "0.19", "", ""]
+    assert [row["validation_2"] for row in curves] == ["", "0.33", "", ""]
+
+
+def test_report_returns_its_files_and_leaves_no_others(tmp_path: Path) -> None:
+    paths = write_report(tmp_path, evaluation(), METRICS)
+    assert paths == [tmp_path / name for name in FILES]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+
+
+def test_picture_of_instances_shows_the_run_and_the_paper(tmp_path: Path) -> None:
+    plot_instances(evaluation(), tmp_path / "with.png")
+    plot_instances(evaluation("strokes"), tmp_path / "without.png")
+    with_paper, without = pixels(tmp_path / "with.png"), pixels(tmp_path / "without.png")
+    assert count_of(reporting._OURS, with_paper) > 500
+    assert count_of(reporting._OURS, without) > 500
+    for _, colour in reporting._PAPER_MODELS.values():
+        assert count_of(colour, with_paper) > 100
+        assert count_of(colour, without) == 0
+
+
+def test_picture_of_instances_puts_points_at_their_height(tmp_path: Path) -> None:
+    heights = []
+    for accuracy in (0.25, 0.5, 0.75):
+        point = {**INSTANCES[0], "accuracy": accuracy, "low": accuracy, "high": accuracy}
+        plot_instances({**evaluation("strokes"), "instances": [point]}, tmp_path / "one.png")
+        picture = pixels(tmp_path / "one.png")[:, :900]  # without the legend
+        ours = (picture == [0x00, 0x72, 0xB2]).all(-1)
+        heights.append(float(numpy.nonzero(ours)[0].mean()))
+    assert heights[0] > heights[1] > heights[2]  # rows count from the top
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=2)
+
+
+def test_picture_of_training_shows_the_instances_that_were_measured(tmp_path: Path) -> None:
+    plot_training(METRICS, tmp_path / "training.png")
+    picture = pixels(tmp_path / "training.png")
+    first, second, fifth = (count_of(reporting._FOLLOWED[key], picture) for key in (1, 2, 5))
+    assert first > 100
+    assert second > 100
+    assert fifth == 0
+
+
+def test_picture_of_training_shows_validation(tmp_path: Path) -> None:
+    training_only = [{key: line[key] for key in line if key != "validation"} for line in METRICS]
+    plot_training(METRICS, tmp_path / "with.png")
+    plot_training(training_only, tmp_path / "without.png")
+    colour = reporting._FOLLOWED[2]
+    marked, plain = (count_of(colour, pixels(tmp_path / name)) for name in ("with.png", "without.png"))
+    assert marked > plain + 20
+
+
+def test_run_that_logged_nothing_can_be_reported(tmp_path: Path) -> None:
+    write_report(tmp_path, evaluation(), [])
+    assert rows_of(tmp_path / "curves.csv") == []
+    assert pixels(tmp_path / "training.png").shape[2] == 3
+
+
+@pytest.mark.filterwarnings("error")
+def test_reporting_twice_replaces_the_files(tmp_path: Path) -> None:
+    write_report(tmp_path, evaluation("strokes"), METRICS[:2])
+    before = (tmp_path / "training.png").read_bytes()
+    write_report(tmp_path, evaluation(), METRICS)
+    assert len(rows_of(tmp_path / "curves.csv")) == 4
+    assert (tmp_path / "training.png").read_bytes() != before
+
+
+def test_nothing_half_written_is_left_when_plotting_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(tmp_path, evaluation(), METRICS)
+    before = {name: (tmp_path / name).read_bytes() for name in FILES}
+
+    def failing(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(reporting, "plot_training", failing)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(tmp_path, evaluation(), METRICS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
