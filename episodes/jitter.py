@@ -34,7 +34,7 @@ def moved(images: Tensor, angle: Tensor, across: Tensor, down: Tensor) -> Tensor
     """Turn images about their middle and move them, with bilinear interpolation.
 
     Args:
-        images: float [drawing, height, width].
+        images: float [drawing, height, width], square: a turn distorts others.
         angle: [drawing], radians counter-clockwise.
         across: [drawing], to the right, in half widths.
         down: [drawing], downwards, in half heights.

@@ -8,10 +8,13 @@ from torch import Tensor
 def generator_of(seed: int, step: int, device: torch.device) -> torch.Generator:
     """Return the generator of one step; seed and step are >= 0.
 
-    Seed and step are hashed together: steps of one seed, and one step of two seeds, share nothing.
+    Seed and step are hashed together: steps of one seed, and one step of two seeds, have nothing in common
+    but by chance (CPU generators take in 32 bits of the hash: one pair in four thousand million is the same).
     The numbers are the same in every run on one kind of device; CPU and GPU draw different ones.
     """
-    entropy = numpy.random.SeedSequence((seed, step)).generate_state(1, numpy.uint64)
+    # The sequence reads numbers as words of 32 bits and ignores zeros at the end: the high words of a large seed
+    # come last, since (seed, step) = (2**32, 0) would be read as (0, 1).
+    entropy = numpy.random.SeedSequence((seed % 2**32, step, seed // 2**32)).generate_state(1, numpy.uint64)
     # Torch takes seeds of 64 bits with a sign.
     return torch.Generator(device).manual_seed(int(entropy[0] >> 1))
 

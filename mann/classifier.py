@@ -21,12 +21,16 @@ class Classifier(nn.Module):
         network: Used like `torch.nn.LSTM`, of input width `pixels + characters * symbols` and output width
             `characters * symbols`.
         symbols: Symbols that a character of a label can be.
+        image_scale, label_scale: What pixels and labels are multiplied with. Beside hundreds of pixels the few
+            numbers of a label hardly move the controller at first; larger ones are bound sooner.
     """
 
-    def __init__(self, network: nn.Module, symbols: int):
+    def __init__(self, network: nn.Module, symbols: int, image_scale: float = 1.0, label_scale: float = 1.0):
         super().__init__()
         self.network = network
         self.symbols = symbols
+        self.image_scale = image_scale
+        self.label_scale = label_scale
 
     def forward(self, images: Tensor, previous: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Answer at every step.
@@ -39,7 +43,8 @@ class Classifier(nn.Module):
         Returns:
             Logits [time, batch, characters, symbols], and the network's state.
         """
-        outputs, state = self.network(torch.cat([images.flatten(2), previous], -1), state)
+        inputs = torch.cat([images.flatten(2) * self.image_scale, previous * self.label_scale], -1)
+        outputs, state = self.network(inputs, state)
         return outputs.unflatten(-1, (-1, self.symbols)), state
 
 
@@ -54,7 +59,8 @@ def build_classifier(config: Config) -> Classifier:
     label_width = labels.characters * labels.symbols
     sizes = (config.size**2 + label_width, label_width)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        # Weights are drawn on the CPU; torch.manual_seed would seed GPUs too.
+        torch.default_generator.manual_seed(config.seed)
         if config.addressing == "none":
             network = BASELINES[config.controller](*sizes, config.hidden_size)
         else:
@@ -67,7 +73,7 @@ def build_classifier(config: Config) -> Classifier:
                 word_size=config.word_size,
                 read_first=config.read_first,
             )
-    return Classifier(network, labels.symbols)
+    return Classifier(network, labels.symbols, config.image_scale, config.label_scale)
 
 
 def _scheme(config: Config) -> LRUA:

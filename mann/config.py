@@ -5,14 +5,14 @@ tried); "paper" is Santoro et al. 2016 as far as the paper says.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import tyro
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from data import DATASETS, InputError
@@ -22,14 +22,16 @@ from mann.controllers import CONTROLLERS
 
 AtLeastOne = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of a classification run; `checked` refuses what is out of range."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # pyright: ignore[reportGeneralTypeIssues]
+    # It holds for the options of the schemes too: pydantic hands it on to plain dataclasses.
+    __pydantic_config__ = ConfigDict(  # pyright: ignore[reportGeneralTypeIssues]
+        extra="forbid", strict=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
     dataset: Annotated[str, tyro.conf.Suppress]
     """What to learn from: omniglot, strokes or folder."""
@@ -56,19 +58,25 @@ class Config:
     jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.0
     """Largest random move of a drawing, as a share of its side (the paper: 0.095)."""
 
+    image_scale: Positive = 2.0
+    """The network sees pixels times this (the paper: 1)."""
+    label_scale: Positive = 4.0
+    """The network sees the label's ones as this (the paper: 1)."""
     controller: str = "lstm"
     """What drives the memory: lstm or feedforward."""
     hidden_size: AtLeastOne = 200
     """Width of the controller."""
     addressing: str = "lrua"
     """How memory is addressed: lrua, or none for a network without memory (the baselines)."""
-    slots: AtLeastOne = 128
-    """Memory locations (N)."""
+    slots: AtLeastOne = 64
+    """Memory locations (N; the paper: 128)."""
     word_size: AtLeastOne = 40
     """Numbers in a location (W)."""
     read_first: bool = False
     """Read before the write of the same step, instead of after it."""
-    lrua: LRUA = field(default_factory=lambda: LRUA(key_strength=8.0, write_vector="add", least_used="own"))
+    lrua: LRUA = field(
+        default_factory=lambda: LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all")
+    )
     """Options of lrua."""
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
@@ -85,7 +93,7 @@ class Config:
     """Episodes in a training step."""
     episodes: AtLeastOne = 400_000
     """Episodes to train on; rounded up to whole steps."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     """Seed of the weights and the episodes."""
 
     @property
@@ -111,7 +119,7 @@ def checked(config: Config) -> Config:
     Raises:
         InputError: names the first value that is not, what was found and what is expected.
     """
-    return _parsed(_ADAPTER.dump_json(config), "the settings")
+    return config_from_json(_ADAPTER.dump_json(config, warnings=False), "the settings")
 
 
 def read_config(path: Path) -> Config:
@@ -121,7 +129,7 @@ def read_config(path: Path) -> Config:
         InputError: there is none, or it is not what `write_config` wrote.
     """
     try:
-        return _parsed(path.read_bytes(), str(path))
+        return config_from_json(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): is {path.parent} the folder of a run?") from error
 
@@ -133,14 +141,30 @@ def config_json(config: Config) -> str:
 
 def differing(one: Config, other: Config) -> list[str]:
     """Return which settings differ and how; where the data lie is not a setting."""
+    pairs = zip(_flat(one), _flat(other), strict=True)
     return [
-        f"{entry.name} is {getattr(one, entry.name)}, not {getattr(other, entry.name)}"
-        for entry in fields(Config)
-        if entry.name != "root" and getattr(one, entry.name) != getattr(other, entry.name)
+        f"{name} is {value}, not {another}"
+        for (name, value), (_, another) in pairs
+        if name != "root" and value != another
     ]
 
 
-def _parsed(text: bytes, source: str) -> Config:
+def _flat(options: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield name and value of every option, those of schemes as "lrua.read_heads"."""
+    for entry in fields(options):
+        value = getattr(options, entry.name)
+        if is_dataclass(value):
+            yield from _flat(value, f"{prefix}{entry.name}.")
+        else:
+            yield prefix + entry.name, value
+
+
+def config_from_json(text: str | bytes, source: str) -> Config:
+    """Read what `config_json` returned; `source` says in errors where it was.
+
+    Raises:
+        InputError: names the first value that is wrong, what was found and what is expected.
+    """
     try:
         config = _ADAPTER.validate_json(text)
     except ValidationError as error:
@@ -158,6 +182,9 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "jitter_rotation": 11.25,
         "jitter_translation": 10 / 105,
         "counting": "random",
+        "image_scale": 1.0,
+        "label_scale": 1.0,
+        "slots": 128,
         "lrua": LRUA(),
         "optimizer": "rmsprop",
         "learning_rate": 1e-4,

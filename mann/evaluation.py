@@ -1,5 +1,6 @@
 """Accuracy by instance on classes that were never trained on."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
@@ -31,6 +32,10 @@ BATCH = 50
 """Sequences at a time; a part of what the episodes are, since each batch is drawn in one go."""
 
 
+Report = Callable[[int], None]
+"""Called with the number of episodes evaluated so far."""
+
+
 class FixedEpisodes(NamedTuple):
     """The first `episodes` sequences of a source."""
 
@@ -57,7 +62,9 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
 
 
 @torch.no_grad()
-def answer_counts(model: Classifier, fixed: FixedEpisodes) -> tuple[numpy.ndarray, numpy.ndarray]:
+def answer_counts(
+    model: Classifier, fixed: FixedEpisodes, report: Report | None = None
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Count right answers and all answers by episode and instance, int64 [episodes, instances] each.
 
     Memory is blank at the start of each episode; weights do not change.
@@ -72,6 +79,8 @@ def answer_counts(model: Classifier, fixed: FixedEpisodes) -> tuple[numpy.ndarra
         counted = count_by_instance(is_right(logits, episode), episode.presentation, instances)
         right.append(counted[0].cpu())
         shown.append(counted[1].cpu())
+        if report is not None:
+            report(min((step + 1) * source.batch, fixed.episodes))
     kept = slice(fixed.episodes)
     return torch.cat(right)[kept].numpy(), torch.cat(shown)[kept].numpy()
 
@@ -96,13 +105,18 @@ def load_classifier(run: Run, device: torch.device) -> Classifier:
         model.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         raise InputError(
-            f"the checkpoint in {run.folder} does not fit its config.json ({str(error).splitlines()[0]})"
+            f"the checkpoint in {run.folder} does not fit its config.json ({str(error).splitlines()[-1].strip()})"
         ) from error
     return model.to(device)
 
 
 def evaluate(
-    run: Run, classes: ImageClasses, split: Split, part: str = "test", episodes: int = TEST.episodes
+    run: Run,
+    classes: ImageClasses,
+    split: Split,
+    part: str = "test",
+    episodes: int = TEST.episodes,
+    report: Report | None = None,
 ) -> dict[str, Any]:
     """Measure the accuracy by instance of a run's last checkpoint; returns the content of `evaluation.json`.
 
@@ -111,16 +125,19 @@ def evaluate(
         classes: All classes, on the device to work on.
         split: The parts of the classes.
         part: "test", or "validation" while one is still choosing.
-        episodes: How many.
+        episodes: How many, at least 1.
+        report: Called now and then.
 
     Raises:
-        InputError: no checkpoint, or too few classes.
+        InputError: no checkpoint, or too few classes or episodes.
     """
+    if episodes < 1:
+        raise InputError(f"{episodes} episodes asked for: at least 1 is needed")
     config = run.config()
     held_out = {"test": TEST, "validation": VALIDATION}[part]
     fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out._replace(episodes=episodes))
     model = load_classifier(run, classes.images.device)
-    instances = by_instance(*answer_counts(model, fixed))
+    instances = by_instance(*answer_counts(model, fixed, report))
     return {
         "task": "classification",
         "dataset": config.dataset,

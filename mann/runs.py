@@ -1,6 +1,7 @@
 """The folder of a run: what it holds, and how it is written so that nothing is lost.
 
     config.json         everything needed to rebuild the run
+    split.json          the classes that it may learn from, and those that it may not
     environment.json    versions, commit, device, command
     metrics.jsonl       a line per logged step
     tensorboard/        the same for TensorBoard
@@ -13,6 +14,7 @@ Files are written to a temporary name and renamed, so that what has its final na
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,12 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from data import InputError
-from mann.config import Config, config_json, differing, read_config
+from data import InputError, Split
+from mann.config import Config, config_from_json, config_json, differing, read_config
 
 KEPT_CHECKPOINTS = 2
 
@@ -53,11 +54,13 @@ class Checkpoint:
 
     Attributes:
         step: Steps done.
+        config: The settings that led here.
         weights: The `state_dict` of the classifier.
         training: Tensors, numbers and strings in plain containers: loads without unpickling code.
     """
 
     step: int
+    config: Config
     weights: Mapping[str, Tensor]
     training: Mapping[str, Any]
 
@@ -78,6 +81,11 @@ class Run:
         """The metrics, a JSON object a line."""
         return self.folder / "metrics.jsonl"
 
+    @property
+    def split_path(self) -> Path:
+        """The split as it was when the run started, whatever becomes of the data or of a split file since."""
+        return self.folder / "split.json"
+
     def exists(self) -> bool:
         """Tell whether a run was started here."""
         return (self.folder / "config.json").exists()
@@ -90,21 +98,24 @@ class Run:
         """
         return read_config(self.folder / "config.json")
 
-    def start(self, config: Config, environment: Mapping[str, Any]) -> None:
+    def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
         """Make the folder and write what the run is.
 
         Raises:
-            InputError: the folder cannot be made.
+            InputError: the folder cannot be made or written to, or holds checkpoints of a run.
         """
+        if self.steps_done():
+            raise InputError(f"{self.folder} holds checkpoints but no config.json: choose another --run")
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+            write_atomically(self.split_path, json.dumps(split._asdict()) + "\n")
+            # Last, because it is what makes the folder a run.
+            write_atomically(self.folder / "config.json", config_json(config))
         except OSError as error:
             raise InputError(
                 f"run folder {self.folder} cannot be made ({error.strerror}): choose another --run"
             ) from error
-        write_atomically(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
-        # Last, because it is what makes the folder a run.
-        write_atomically(self.folder / "config.json", config_json(config))
 
     def refuse_other(self, config: Config) -> None:
         """Check that the run here has these settings.
@@ -123,12 +134,14 @@ class Run:
         """Return the logged lines; a last line that was cut off while being written is left out."""
         if not self.metrics_path.exists():
             return []
-        *lines, rest = self.metrics_path.read_text(encoding="utf-8").split("\n")
-        del rest  # empty, or torn: a whole line ends with a line feed
+        *lines, _ = self.metrics_path.read_bytes().split(b"\n")  # the last is empty or torn: a whole line ends with one
         try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
+            metrics = [json.loads(line) for line in lines]
+            if not all("step" in line for line in metrics):
+                raise ValueError("a line without a step")
+        except (ValueError, TypeError) as error:
             raise InputError(f"{self.metrics_path} is damaged ({error}): repair or delete it") from error
+        return metrics
 
     def keep_metrics_until(self, step: int) -> None:
         """Drop the lines after `step`, which will be written again."""
@@ -139,14 +152,17 @@ class Run:
         """Append a line to the metrics."""
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # before the checkpoint that it leads to
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, whole or not at all, and delete all but the last few."""
         temporary = self.checkpoints / f".{uuid.uuid4().hex}"
         temporary.mkdir()
         save_file(dict(checkpoint.weights), temporary / "weights.safetensors")
-        torch.save({"step": checkpoint.step, **checkpoint.training}, temporary / "training.pt")
-        for path in temporary.iterdir():
+        position = {"step": checkpoint.step, "config": config_json(checkpoint.config)}
+        torch.save({**position, **checkpoint.training}, temporary / "training.pt")
+        for path in (*temporary.iterdir(), temporary):
             _flush_to_disk(path)
         final = self.checkpoints / f"{checkpoint.step:09d}"
         if final.exists():  # written before, by this run: the same step has the same content
@@ -157,17 +173,21 @@ class Run:
         for old in self._saved()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
         for leftover in self.checkpoints.glob(".*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)  # what a file manager left is no folder, and may stay
+
+    def steps_done(self) -> int:
+        """Return the step of the newest checkpoint, 0 if there is none."""
+        return max((int(path.name) for path in self._saved()), default=0)
 
     def _saved(self) -> list[Path]:
         """Return the folders of whole checkpoints, the oldest first."""
-        return sorted(path for path in self.checkpoints.glob("[0-9]*") if path.is_dir())
+        return sorted(path for path in self.checkpoints.glob("[0-9]" * 9) if path.is_dir())
 
     def last_checkpoint(self) -> Checkpoint | None:
         """Return the newest checkpoint, or None.
 
         Raises:
-            InputError: it is damaged.
+            InputError: it is damaged, or config.json is no longer what led to it.
         """
         saved = self._saved()
         if not saved:
@@ -175,12 +195,25 @@ class Run:
         try:
             weights = load_file(saved[-1] / "weights.safetensors")
             training = torch.load(saved[-1] / "training.pt", weights_only=True, map_location="cpu")
-            return Checkpoint(training.pop("step"), weights, training)
-        except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
+            config = config_from_json(training.pop("config"), "the settings in it")
+            checkpoint = Checkpoint(training.pop("step"), config, weights, training)
+        except Exception as error:  # damaged content makes the two loaders raise almost anything
             raise InputError(
-                f"checkpoint {saved[-1]} is damaged ({str(error).splitlines()[0]}): "
+                f"checkpoint {saved[-1]} is damaged ({_first_line(error)}): "
                 "delete that folder to go on from the one before"
             ) from error
+        differences = differing(self.config(), config)
+        if differences:
+            raise InputError(
+                f"{self.folder / 'config.json'} was changed after the run had started ({'; '.join(differences)}): "
+                "put it back as it was"
+            )
+        return checkpoint
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, its name where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -197,7 +230,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     libraries = ("torch", "torchvision", "numpy", "scipy")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": _commit(),
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),

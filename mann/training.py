@@ -135,6 +135,8 @@ def train(
 ) -> Classifier:
     """Train until the config's number of steps is done, going on from the run's last checkpoint.
 
+    Where it starts and how often it stops makes no difference to the weights nor, but for the seconds, to the metrics.
+
     Args:
         config: The settings, those of the run.
         classes: All classes, on the device to train on.
@@ -148,7 +150,7 @@ def train(
         The classifier.
 
     Raises:
-        InputError: the classes do not fill an episode, or the run's checkpoint is damaged.
+        InputError: the classes do not fill an episode, or the run's checkpoint or metrics are damaged.
         NotFiniteError: the loss or a gradient is not finite.
     """
     pace = pace or Pace()
@@ -170,7 +172,7 @@ def train(
             "sums": vars(sums),
             "seconds": seconds + time.monotonic() - began,
         }
-        run.save(Checkpoint(step, model.state_dict(), state))
+        run.save(Checkpoint(step, config, model.state_dict(), state))
 
     with _tensorboard(run, start) as board:
         for step in range(start, config.steps):
@@ -217,11 +219,11 @@ def _train_step(
     optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
-    # The norm is finite only if every gradient is, and no gradient is if the loss is not.
-    if not torch.isfinite(norm):
+    # The norm is finite only if every gradient is.
+    if not torch.isfinite(norm + loss.detach()):
         raise NotFiniteError(
             f"step {step} of seed {source.seed}: the loss is {loss.item()}, the gradient's norm {norm.item()}: "
-            "lower --learning-rate or --clip"
+            "start again in another --run with a lower --learning-rate or --clip"
         )
     optimizer.step()
     sums.add(loss, *count_by_instance(is_right(logits, episode), episode.presentation, len(sums.right)))

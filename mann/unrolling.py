@@ -10,6 +10,7 @@ preactivations at t, state) returns the features [batch, ...], a NamedTuple of t
 weight was multiplied with, and the new state.
 """
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,12 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 Step = Callable[[Any, Any, Any], tuple[Tensor, Any, Any]]
+
+COMPILED_PIECES = 256
+"""Different pieces that one process may compile: two for each network and each size of its batches.
+
+Torch counts them over all networks, since all run the same function, and refuses to go on after 8 of them if not told.
+"""
 
 
 def _through_time(step: Step, weights: Any, preactivations: Any, state: Any) -> tuple[Tensor, Any, Any]:
@@ -82,12 +89,12 @@ class Compiled:
         used: list[list[Tensor]] = [[] for _ in weights]
         preactivations = type(preactivations)(*map(_WeightGradientAfterwards.apply, preactivations, weights, used))
         weights = kind(*(weight.detach() for weight in weights))
-        time = preactivations[0].shape[0]
         features, inputs = [], []
-        for start in range(0, time, self.piece):
-            now = type(preactivations)(*(part[start : start + self.piece] for part in preactivations))
-            run = self._run if start + self.piece <= time else _through_time
-            feature, piece_inputs, state = run(step, weights, now, state)
+        # Split, not sliced: the gradient of a slice is as large as the whole.
+        for piece in zip(*(part.split(self.piece) for part in preactivations), strict=True):
+            run = self._run if len(piece[0]) == self.piece else _through_time
+            with torch._dynamo.config.patch(recompile_limit=COMPILED_PIECES):
+                feature, piece_inputs, state = run(step, weights, type(preactivations)(*piece), state)
             features.append(feature)
             inputs.append(piece_inputs)
         for record, parts in zip(used, zip(*inputs, strict=True), strict=True):
@@ -97,6 +104,8 @@ class Compiled:
 
 def fast(piece: int = 5) -> Callable[..., tuple[Tensor, Any]]:
     """Return `Compiled`, or `plain` with a warning where there is no C++ compiler to compile with."""
+    # Where nvcc is installed without a GPU, torch would warn that the two do not fit: of no use to the reader.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 

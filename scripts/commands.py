@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import signal
 import sys
@@ -31,22 +32,34 @@ def parse(options: Callable[..., Options], arguments: list[str], **settings: Any
     except SystemExit as error:
         if not error.code:  # --help
             raise
-        raise InputError(_without_frame(said.getvalue())) from error
+        raise InputError(_core(said.getvalue())) from error
 
 
-def _without_frame(message: str) -> str:
-    """Return the words of an error message that is drawn as a box."""
-    return " ".join(re.sub(r"[\u2500-\u257f]", " ", message).split())
+def _core(message: str) -> str:
+    """Return what counts in one of tyro's boxes: what is wrong, and which options may have been meant.
+
+    A box holds a title in its upper edge; then what is wrong, hints, and where to find help, lines between them.
+    """
+    _, *lines = [line.strip(" \u2502") for line in message.strip().splitlines()]
+    edges = [re.fullmatch(r"[\u2500-\u257f-]+", line) is not None for line in lines]
+    parts = itertools.groupby(zip(edges, lines, strict=True), key=lambda pair: pair[0])
+    wrong, *hints = [[line for _, line in part] for edge, part in parts if not edge]
+    options = [line.split()[0] for hint in hints if "Perhaps you meant:" in hint for line in hint if line[:2] == "--"]
+    advice = f"did you mean {' or '.join(options)}?" if options else "--help lists all options"
+    return f"{' '.join(wrong).rstrip('.')}; {advice}"
 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the user did wrong into one line on standard error and exit status 2."""
+    """Turn what the user did wrong, or a disk that is full, into one line on standard error and exit status 2."""
     try:
         yield
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def pick_device(name: str) -> torch.device:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from commands import one_line_errors, parse, pick_device
+from commands import one_line_errors, parse, pick_device, progress_bar
 from rich.console import Console
 
 from data import InputError, load
@@ -47,8 +47,17 @@ def main(arguments: list[str]) -> int:
     run = Run(options.run)
     config = run.config()
     device = pick_device(options.device)
-    classes, split = load(config.dataset, options.root or config.root, config.size, config.split)
-    evaluation = evaluate(run, classes.to(device), split, options.part, options.episodes)
+    classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
+    with progress_bar() as bar:
+        task = bar.add_task("episodes", total=options.episodes)
+        evaluation = evaluate(
+            run,
+            classes.to(device),
+            split,
+            options.part,
+            options.episodes,
+            report=lambda done: bar.update(task, completed=done),
+        )
     write_atomically(
         run.folder / "evaluation.json",
         json.dumps({**evaluation, "environment": describe_environment(device)}, indent=2) + "\n",

@@ -4,6 +4,7 @@ TASK is what to learn from: omniglot, strokes (built-in characters, no download)
 """
 
 import argparse
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import tyro
 from commands import caught_signals, one_line_errors, parse, pick_device, progress_bar
 
-from data import DATASETS, InputError, load
+from data import DATASETS, ImageClasses, InputError, Split, load
 from mann.config import PRESETS, Config, checked, preset
 from mann.evaluation import VALIDATION, held_out_episodes
 from mann.runs import Run, describe_environment
@@ -40,7 +41,7 @@ class Options:
     run: Path
     """Folder for the run."""
     resume: bool = False
-    """Go on with the run in the folder; its settings need not be repeated."""
+    """Go on with the run in the folder, or start it if there is none; its settings need not be repeated."""
     preset: str = "default"
     """Settings to start from: default, paper (Santoro et al. 2016), or demo (short)."""
     device: str = "auto"
@@ -50,13 +51,17 @@ class Options:
 def starting_point(task: str, arguments: list[str]) -> Options:
     """Return the options before the command line changes them: a preset, or the settings of the run to go on with."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--run", type=Path, default=Path("runs") / task)
+    # "?": that a value is missing will be said when all is parsed.
+    early.add_argument("--run", type=Path, nargs="?", default=Path("runs") / task)
     early.add_argument("--resume", action="store_true")
-    early.add_argument("--preset", default="default")
+    early.add_argument("--preset", nargs="?", default="default")
     known, _ = early.parse_known_args(arguments)
-    run = Run(known.run)
-    config = run.config() if known.resume and run.exists() else preset(task, known.preset)
-    return Options(config, known.run, known.resume, known.preset)
+    run = Run(known.run or Path())
+    config = preset(task, known.preset or "default")
+    if known.resume and run.exists():
+        # What the preset says stays said, so that another one than the run's is refused.
+        config = replace(run.config(), **PRESETS[known.preset or "default"])
+    return Options(config, run.folder, known.resume, known.preset or "default")
 
 
 def main(arguments: list[str]) -> int:
@@ -71,27 +76,42 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"no task is named {task!r}: use one of {', '.join(DATASETS)}")
     start = starting_point(task, arguments)
     options = parse(Options, arguments, default=start, prog="train.py TASK", description=DESCRIPTION)
-    if options.preset not in PRESETS:
-        raise InputError(f"no preset is named {options.preset!r}: use one of {', '.join(PRESETS)}")
     config = checked(replace(options.config, dataset=task))
     run = Run(options.run)
     if run.exists():
         if not options.resume:
             raise InputError(f"{run.folder} holds a run already: add --resume to go on, or choose another --run")
         run.refuse_other(config)
+        if run.steps_done() == config.steps:
+            print(f"{run.folder} is trained already; next: python scripts/evaluate.py {shlex.quote(str(run.folder))}")
+            return 0
     device = pick_device(options.device)
-    classes, split = load(config.dataset, config.root, config.size, config.split)
+    chosen = str(run.split_path) if run.exists() else config.split
+    classes, split = load(config.dataset, config.root, config.size, chosen)
     classes = classes.to(device)
-    # Refuse what cannot be filled before anything is written.
-    training_episodes(config, classes, split)
-    held_out_episodes(config, classes.select(split.validation), VALIDATION)
-    held_out_episodes(config, classes.select(split.test), VALIDATION)
+    _refuse_too_few(config, classes, split)
     if not run.exists():
-        run.start(config, describe_environment(device))
+        run.start(config, split, describe_environment(device))
     return _train(config, classes, split, run)
 
 
-def _train(config: Config, classes: Any, split: Any, run: Run) -> int:
+def _refuse_too_few(config: Config, classes: ImageClasses, split: Split) -> None:
+    """Refuse what cannot fill an episode before anything is written.
+
+    Raises:
+        InputError: names the part of the split and what it lacks.
+    """
+    for part, names in split._asdict().items():
+        try:
+            if part == "train":
+                training_episodes(config, classes, split)
+            else:
+                held_out_episodes(config, classes.select(names), VALIDATION)
+        except InputError as error:
+            raise InputError(f"{part} classes: {error}") from error
+
+
+def _train(config: Config, classes: ImageClasses, split: Split, run: Run) -> int:
     print(
         f"{config.dataset}: {len(split.train)} training classes{' x 4 rotations' if config.rotations else ''}, "
         f"{len(split.validation)} validation classes; {config.episodes} episodes into {run.folder}"
@@ -111,6 +131,7 @@ def _train(config: Config, classes: Any, split: Any, run: Run) -> int:
                 bar.console.print(
                     f"{line['episodes']} episodes, {line['seconds']:.0f} s: {text}; validation by instance {shown}",
                     highlight=False,
+                    soft_wrap=True,
                 )
 
         try:
@@ -118,13 +139,11 @@ def _train(config: Config, classes: Any, split: Any, run: Run) -> int:
         except NotFiniteError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    if caught():
-        print(
-            f"stopped; go on with: python scripts/train.py {config.dataset} --run {run.folder} --resume",
-            file=sys.stderr,
-        )
+    folder = shlex.quote(str(run.folder))
+    if run.steps_done() < config.steps:
+        print(f"stopped; go on with: python scripts/train.py {config.dataset} --run {folder} --resume", file=sys.stderr)
         return 128 + caught()
-    print(f"trained; next: python scripts/evaluate.py {run.folder}")
+    print(f"trained; next: python scripts/evaluate.py {folder}")
     return 0
 
 

@@ -11,7 +11,8 @@ The paper leaves open, and a field decides (the default is the paper's reading):
 
 - `key_strength`: the paper's softmax has no strength. `b > 0` multiplies the similarity by 1 + b softplus(.).
 - `write_vector`: the paper writes the read key ("key"); "add" emits a vector of its own.
-- `write_heads`: one for each read head ("each"), or "one", which writes where the read heads read on average.
+- `write_heads`: one for each read head ("each"), or "one", which writes where the read heads read on average
+  (the first head's key, if it writes a key).
 - `least_used`: all heads share the n-hot weighting ("shared"), or head j takes the j-th least used slot ("own").
 - `zeroed`: one slot is set to zero before the write ("one"), or all n least used ("all").
 - `usage_decay`: gamma.
@@ -22,9 +23,10 @@ constant memory would receive the same words and none could ever differ from ano
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,9 +69,9 @@ def next_usage(usage: Tensor, decay: float, read_weights: Tensor, write_weights:
 class LRUA:
     """Least recently used access; see the module's docstring for each field."""
 
-    read_heads: int = 4
+    read_heads: Annotated[int, Ge(1)] = 4
     """Read heads (the paper: 4)."""
-    key_strength: float = 0.0
+    key_strength: Annotated[float, Ge(0)] = 0.0
     """0: no key strength (the paper). b > 0: similarity times 1 + b softplus(emitted)."""
     write_vector: Literal["key", "add"] = "key"
     """Write the read key (the paper) or a vector of its own."""
@@ -79,7 +81,7 @@ class LRUA:
     """Heads share the n least used slots, or head j takes the j-th least used."""
     zeroed: Literal["one", "all"] = "one"
     """Set the least used slot to zero before the write, or all n of them."""
-    usage_decay: float = 0.99
+    usage_decay: Annotated[float, Ge(0), Le(1)] = 0.99
     """gamma: how much of the usage is left after a step."""
 
     @property

@@ -7,9 +7,9 @@ EPSILON = 1e-8
 """Added to squared norms: an all-zero word has similarity 0 to every key and a finite gradient (at most 1e4)."""
 
 
-def unit(words: Tensor) -> Tensor:
-    """Words [..., word_size] scaled to length 1; words far shorter than 1e-4 stay near zero."""
-    return words * torch.rsqrt(words.square().sum(-1, keepdim=True) + EPSILON)
+def inverse_length(words: Tensor) -> Tensor:
+    """Return 1 / |word| for words [..., word_size], as [..., 1]."""
+    return torch.rsqrt(words.square().sum(-1, keepdim=True) + EPSILON)
 
 
 def cosine_similarity(keys: Tensor, memory: Tensor) -> Tensor:
@@ -17,7 +17,9 @@ def cosine_similarity(keys: Tensor, memory: Tensor) -> Tensor:
 
     keys: [batch, heads, word_size]; memory: [batch, slots, word_size]; returns [batch, heads, slots] in [-1, 1].
     """
-    return unit(keys) @ unit(memory).mT
+    # Lengths are divided out of the products: memory itself is read once and no scaled copy is kept.
+    products = (keys * inverse_length(keys)) @ memory.mT
+    return products * inverse_length(memory).mT
 
 
 def content_weights(keys: Tensor, strengths: Tensor | float, memory: Tensor) -> Tensor:

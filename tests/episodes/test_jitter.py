@@ -1,0 +1,138 @@
+"""Jitter: planted dots land where geometry says, and only within the bounds."""
+
+import math
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from episodes.jitter import Jitter, moved
+from episodes.randomness import generator_of
+
+CPU = torch.device("cpu")
+
+
+def dot(row: int, column: int, side: int = 11) -> Tensor:
+    """Return one image with one bright pixel, float64."""
+    image = torch.zeros(1, side, side, dtype=torch.float64)
+    image[0, row, column] = 1
+    return image
+
+
+def random_images(count: int, side: int) -> Tensor:
+    """Return images in [0, 1], float64."""
+    return torch.rand(count, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def turned(images: Tensor, angle: float = 0.0, across: float = 0.0, down: float = 0.0) -> numpy.ndarray:
+    """Move all images alike; amounts in radians and pixels."""
+    half = images.shape[-1] / 2
+    amounts = (images.new_full((len(images),), amount) for amount in (angle, across / half, down / half))
+    return moved(images, *amounts).numpy()
+
+
+def centre_of_ink(image: numpy.ndarray) -> tuple[float, float]:
+    """Return column and row, from the middle of the image, y pointing down."""
+    rows, columns = numpy.indices(image.shape)
+    middle = (image.shape[0] - 1) / 2
+    ink = image.sum()
+    return float((image * columns).sum() / ink - middle), float((image * rows).sum() / ink - middle)
+
+
+def test_a_dot_moved_by_whole_pixels_lands_there() -> None:
+    result = turned(dot(4, 3), across=2, down=-3)
+    numpy.testing.assert_allclose(result, dot(1, 5).numpy(), atol=1e-12)
+
+
+def test_a_dot_moved_by_part_of_a_pixel_is_shared_among_its_neighbours() -> None:
+    result = turned(dot(5, 5), across=0.25)[0]
+    assert result[5, 5] == pytest.approx(0.75)
+    assert result[5, 6] == pytest.approx(0.25)
+    assert result.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("side", [4, 5])
+@pytest.mark.parametrize("quarters", [-1, 1, 2])
+def test_quarter_turns_are_counter_clockwise(side: int, quarters: int) -> None:
+    images = random_images(2, side)
+    expected = numpy.rot90(images.numpy(), quarters, axes=(1, 2))
+    numpy.testing.assert_allclose(turned(images, angle=quarters * math.pi / 2), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("angle", [0.2, -0.7])
+def test_a_dot_is_turned_about_the_middle_first_and_moved_then(angle: float) -> None:
+    # Right of the middle by 6; counter-clockwise, with y pointing down, is (cos, -sin).
+    image = torch.zeros(1, 41, 41, dtype=torch.float64)
+    image[0, 19:22, 25:28] = 1
+    column, row = centre_of_ink(turned(image, angle, across=4, down=2)[0])
+    assert column == pytest.approx(6 * math.cos(angle) + 4, abs=0.05)
+    assert row == pytest.approx(-6 * math.sin(angle) + 2, abs=0.05)
+
+
+def test_what_comes_in_from_outside_is_blank() -> None:
+    result = turned(torch.ones(1, 6, 6, dtype=torch.float64), across=2)[0]
+    numpy.testing.assert_allclose(result[:, :2], 0, atol=1e-12)
+    numpy.testing.assert_allclose(result[:, 2:], 1)
+
+
+def test_each_image_is_moved_by_its_own_amounts() -> None:
+    images = torch.cat([dot(5, 5), dot(5, 5)])
+    across = torch.tensor([2.0, 0.0], dtype=torch.float64) * 2 / 11
+    down = torch.tensor([0.0, -1.0], dtype=torch.float64) * 2 / 11
+    result = moved(images, torch.zeros(2, dtype=torch.float64), across, down)
+    numpy.testing.assert_allclose(result.numpy(), torch.cat([dot(5, 7), dot(4, 5)]).numpy(), atol=1e-12)
+
+
+@given(side=st.integers(1, 6), count=st.integers(1, 3), seed=st.integers(0, 100))
+def test_no_jitter_changes_nothing(side: int, count: int, seed: int) -> None:
+    images = random_images(count, side)
+    result = Jitter(0.0, 0.0)(images, generator_of(seed, 0, CPU))
+    numpy.testing.assert_allclose(result.numpy(), images.numpy(), atol=1e-12)
+
+
+@settings(deadline=None)
+@given(side=st.integers(1, 9), rotation=st.floats(0, math.pi), translation=st.floats(0, 0.5), seed=st.integers(0, 100))
+def test_jittered_images_stay_between_0_and_1(side: int, rotation: float, translation: float, seed: int) -> None:
+    images = (random_images(4, side) > 0.3).float()
+    result = Jitter(rotation, translation)(images, generator_of(seed, 0, CPU))
+    assert result.shape == images.shape
+    assert result.min() >= 0 and result.max() <= 1 + 1e-5
+
+
+def test_translations_fill_their_bounds_in_both_directions_and_go_no_further() -> None:
+    # 4 of 40 pixels; a blob in the middle stays whole, so that its centre says how far it went.
+    images = torch.zeros(400, 40, 40)
+    images[:, 19:21, 19:21] = 1
+    result = Jitter(0.0, 0.1)(images, generator_of(0, 0, CPU)).double().numpy()
+    centres = numpy.array([centre_of_ink(image) for image in result])
+    assert numpy.abs(centres).max() <= 4 + 1e-3
+    for axis in centres.T:
+        assert axis.min() < -3.9 and axis.max() > 3.9
+        # Uniform: mean 0, standard deviation 8 / sqrt(12).
+        assert abs(axis.mean()) < 4 * 8 / math.sqrt(12 * 400)
+        assert axis.std() == pytest.approx(8 / math.sqrt(12), rel=0.1)
+    assert abs(numpy.corrcoef(centres.T)[0, 1]) < 4 / math.sqrt(400)
+
+
+def test_rotations_fill_their_bounds_in_both_senses_and_go_no_further() -> None:
+    images = torch.zeros(400, 41, 41)
+    images[:, 19:22, 32:35] = 1
+    result = Jitter(0.4, 0.0)(images, generator_of(0, 0, CPU)).double().numpy()
+    angles = numpy.array([math.atan2(-row, column) for column, row in map(centre_of_ink, result)])
+    assert numpy.abs(angles).max() <= 0.4 + 0.005
+    assert angles.min() < -0.38 and angles.max() > 0.38
+    assert abs(angles.mean()) < 4 * 0.8 / math.sqrt(12 * 400)
+
+
+def test_the_defaults_are_the_papers_bounds() -> None:
+    assert Jitter() == Jitter(math.pi / 16, 10 / 105)
+
+
+def test_jitter_is_a_function_of_the_generator_alone() -> None:
+    images = random_images(3, 8)
+    one, same, other = (Jitter()(images, generator_of(seed, 0, CPU)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)

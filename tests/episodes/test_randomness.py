@@ -1,0 +1,85 @@
+"""Random numbers of a step: the same for the same seed and step, whatever happened before."""
+
+import itertools
+from collections import Counter
+
+import numpy
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from episodes.randomness import draw_without_replacement, generator_of
+
+CPU = torch.device("cpu")
+
+
+def numbers(seed: int, step: int) -> list[float]:
+    """Return the first numbers of a step."""
+    return torch.rand(8, generator=generator_of(seed, step, CPU)).tolist()
+
+
+def test_the_same_seed_and_step_give_the_same_numbers_whatever_was_drawn_before() -> None:
+    first = numbers(3, 5)
+    torch.manual_seed(99)
+    torch.rand(17)
+    numbers(3, 4)
+    assert numbers(3, 5) == first
+
+
+def test_drawing_leaves_the_global_random_state_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    draw_without_replacement(torch.ones(4, 5, dtype=torch.bool), 3, generator_of(0, 0, CPU))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeds_and_steps_all_give_numbers_of_their_own() -> None:
+    # Among them sums and swaps of seed and step, which a careless mixture would confuse.
+    values = [0, 1, 2, 3, 10, 1000, 10**9, 2 * 10**9]
+    drawn = {tuple(numbers(seed, step)) for seed, step in itertools.product(values, values)}
+    assert len(drawn) == len(values) ** 2
+
+
+@pytest.mark.parametrize("low", [0, 5])
+@pytest.mark.parametrize("high", [1, 3, 2**32])
+def test_a_seed_of_more_than_32_bits_is_not_a_small_seed_at_another_step(low: int, high: int) -> None:
+    assert numbers(low + 2**32 * high, 0) != numbers(low, high)
+    assert numbers(low + 2**32 * high, 7) != numbers(low, 7)
+
+
+def test_numbers_of_neighbouring_steps_are_uniform_and_uncorrelated() -> None:
+    draws = numpy.array([numbers(0, step) for step in range(2000)])
+    assert abs(draws.mean() - 0.5) < 4 * numpy.sqrt(1 / 12 / draws.size)
+    neighbours = numpy.corrcoef(draws[:-1].ravel(), draws[1:].ravel())[0, 1]
+    assert abs(neighbours) < 4 / numpy.sqrt(draws[1:].size)
+
+
+@given(st.data())
+def test_exactly_so_many_different_allowed_choices_are_drawn(data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=4))
+    choices = torch.tensor(rows)
+    fewest = int(choices.sum(-1).min())
+    count = data.draw(st.integers(0, fewest))
+    drawn = draw_without_replacement(choices, count, generator_of(data.draw(st.integers(0, 10**12)), 0, CPU))
+    assert drawn.shape == (len(rows), count)
+    for row, picked in zip(rows, drawn.tolist(), strict=True):
+        assert len(set(picked)) == count
+        assert all(row[position] for position in picked)
+
+
+def test_every_ordered_selection_is_about_equally_likely() -> None:
+    # 2 of 4 options, of which the second may not be drawn: 6 ordered pairs.
+    choices = torch.tensor([True, False, True, True]).expand(30_000, 4)
+    drawn = draw_without_replacement(choices, 2, generator_of(0, 0, CPU))
+    counts = Counter(map(tuple, drawn.tolist()))
+    assert set(counts) == set(itertools.permutations([0, 2, 3], 2))
+    assert chisquare(list(counts.values())).pvalue > 1e-3
+
+
+def test_rows_are_drawn_independently_of_each_other() -> None:
+    drawn = draw_without_replacement(torch.ones(30_000, 2, 3, dtype=torch.bool), 1, generator_of(1, 0, CPU))[..., 0]
+    pairs = Counter(map(tuple, drawn.tolist()))
+    assert len(pairs) == 9
+    assert chisquare(list(pairs.values())).pvalue > 1e-3

@@ -1,0 +1,129 @@
+"""Content addressing: against loops, by hand, and where cosines usually break."""
+
+import math
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mann.addressing.similarity import EPSILON, content_weights, cosine_similarity, inverse_length
+
+
+def normal(generator: numpy.random.Generator, *shape: int) -> torch.Tensor:
+    """Return float64 numbers of either sign."""
+    return torch.from_numpy(generator.standard_normal(shape))
+
+
+def cosine_by_loops(keys: numpy.ndarray, memory: numpy.ndarray) -> numpy.ndarray:
+    """K[k, M(i)], one pair at a time."""
+    batch, heads, _ = keys.shape
+    result = numpy.zeros((batch, heads, memory.shape[1]))
+    for b, h, i in numpy.ndindex(*result.shape):
+        key, word = keys[b, h], memory[b, i]
+        length = math.sqrt(sum(k * k for k in key) + EPSILON) * math.sqrt(sum(m * m for m in word) + EPSILON)
+        result[b, h, i] = sum(k * m for k, m in zip(key, word, strict=True)) / length
+    return result
+
+
+def softmax_by_loops(rows: numpy.ndarray) -> numpy.ndarray:
+    """Softmax over the last axis, one row at a time."""
+    result = numpy.zeros_like(rows)
+    for place in numpy.ndindex(*rows.shape[:-1]):
+        powers = [math.exp(value) for value in rows[place]]
+        result[place] = [power / sum(powers) for power in powers]
+    return result
+
+
+SIZES = {name: st.integers(1, 4) for name in ("batch", "heads", "slots", "word_size")}
+
+
+@settings(deadline=None)
+@given(**SIZES, seed=st.integers(0, 1000))
+def test_similarity_and_weights_are_those_of_loops(
+    batch: int, heads: int, slots: int, word_size: int, seed: int
+) -> None:
+    generator = numpy.random.default_rng(seed)
+    keys, memory = normal(generator, batch, heads, word_size), normal(generator, batch, slots, word_size)
+    strengths = torch.from_numpy(generator.uniform(0, 20, (batch, heads, 1)))
+    similarity = cosine_by_loops(keys.numpy(), memory.numpy())
+    numpy.testing.assert_allclose(cosine_similarity(keys, memory).numpy(), similarity, atol=1e-10)
+    numpy.testing.assert_allclose(
+        content_weights(keys, strengths, memory).numpy(), softmax_by_loops(strengths.numpy() * similarity), atol=1e-10
+    )
+    numpy.testing.assert_allclose(
+        content_weights(keys, 3.0, memory).numpy(), softmax_by_loops(3.0 * similarity), atol=1e-10
+    )
+
+
+def test_similarity_by_hand() -> None:
+    keys = torch.tensor([[[3.0, 4.0]]])
+    memory = torch.tensor([[[6.0, 8.0], [-3.0, -4.0], [-4.0, 3.0], [1.0, 0.0]]])
+    assert cosine_similarity(keys, memory)[0, 0].tolist() == pytest.approx([1, -1, 0, 0.6], abs=1e-6)
+
+
+@pytest.mark.parametrize("strength", [1.0, 5.0])
+def test_the_slot_that_equals_the_key_is_as_much_likelier_as_the_strength_says(strength: float) -> None:
+    memory = torch.eye(3)[None]
+    weights = content_weights(torch.tensor([[[0.0, 2.0, 0.0]]]), strength, memory)[0, 0]
+    assert weights.argmax() == 1
+    assert (weights[1] / weights[0]).item() == pytest.approx(math.exp(strength), rel=1e-5)
+    assert weights[0] == weights[2]
+
+
+@given(scale=st.floats(0.1, 1e6))
+def test_similarity_does_not_depend_on_the_length_of_words(scale: float) -> None:
+    generator = numpy.random.default_rng(0)
+    keys, memory = normal(generator, 1, 2, 5), normal(generator, 1, 3, 5)
+    numpy.testing.assert_allclose(
+        cosine_similarity(keys * scale, memory).numpy(), cosine_similarity(keys, memory).numpy(), atol=1e-6
+    )
+    numpy.testing.assert_allclose(
+        cosine_similarity(keys, memory * scale).numpy(), cosine_similarity(keys, memory).numpy(), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("zero", ["keys", "memory", "both"])
+def test_zero_words_are_like_nothing_and_have_finite_gradients(zero: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.randn(2, 2, 3, generator=generator, dtype=dtype)
+    memory = torch.randn(2, 4, 3, generator=generator, dtype=dtype)
+    keys = (keys * (zero == "memory")).requires_grad_()
+    memory = (memory * (zero == "keys")).requires_grad_()
+    assert (cosine_similarity(keys, memory) == 0).all()
+    weights = content_weights(keys, 10.0, memory)
+    assert (weights == 0.25).all()
+    weights[..., 0].sum().backward()
+    for tensor in (keys, memory):
+        assert tensor.grad is not None
+        assert torch.isfinite(tensor.grad).all()
+        assert tensor.grad.abs().max() <= 10.0 / math.sqrt(EPSILON)
+
+
+def test_the_steepest_gradient_of_a_word_of_length_1_is_the_one_documented() -> None:
+    words = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    (words * inverse_length(words))[0, 0].backward()
+    assert words.grad is not None
+    assert words.grad[0].tolist() == pytest.approx([1e4, 0, 0])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e12])
+def test_lengths_of_any_size_stay_finite_and_bounded(scale: float) -> None:
+    memory = torch.full((1, 3, 4), scale, requires_grad=True)
+    keys = torch.full((1, 1, 4), scale, requires_grad=True)
+    similarity = cosine_similarity(keys, memory)
+    assert (similarity.abs() <= 1 + 1e-6).all()
+    similarity.sum().backward()
+    assert memory.grad is not None and torch.isfinite(memory.grad).all()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_derivatives_agree_with_finite_differences(heads: int) -> None:
+    generator = numpy.random.default_rng(1)
+    keys = normal(generator, 2, heads, 3).requires_grad_()
+    memory = normal(generator, 2, 4, 3).requires_grad_()
+    strengths = torch.from_numpy(generator.uniform(1, 5, (2, heads, 1))).requires_grad_()
+    assert torch.autograd.gradcheck(content_weights, (keys, strengths, memory))
+    assert torch.autograd.gradcheck(cosine_similarity, (keys, memory))

@@ -1,0 +1,490 @@
+"""Training: it learns, it can be repeated, and it can be stopped anywhere without leaving a trace."""
+
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from data import ImageClasses, InputError, Split
+from episodes import Jitter
+from mann import training
+from mann.addressing import LRUA
+from mann.classifier import build_classifier
+from mann.config import Config
+from mann.evaluation import accuracy_by_instance, held_out_episodes
+from mann.network import MemoryNetwork
+from mann.runs import Checkpoint, Run
+from mann.training import NotFiniteError, Pace, Sums, build_optimizer, learning_rate, train, training_episodes
+from mann.unrolling import plain
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OFTEN = Pace(log=3, validate=6, save_seconds=1e9)
+
+Start = Callable[[str, Config], Run]
+
+
+@pytest.fixture
+def start(tmp_path: Path, tiny_split: Split) -> Start:
+    """Return what starts a run by name."""
+
+    def make(name: str, config: Config) -> Run:
+        run = Run(tmp_path / name)
+        run.start(config, tiny_split, {})
+        return run
+
+    return make
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """Return what asks to stop after so many steps."""
+    done = iter(range(1, 10**6))
+    return lambda: next(done) == steps
+
+
+def position(run: Run) -> Checkpoint:
+    """Return the last checkpoint, which has to be there."""
+    found = run.last_checkpoint()
+    assert found is not None
+    return found
+
+
+def bits(content: Any) -> Any:
+    """Return nested containers with their tensors as bytes, so that equal means equal bit for bit."""
+    if isinstance(content, torch.Tensor):
+        return str(content.dtype), tuple(content.shape), content.numpy().tobytes()
+    if isinstance(content, dict):
+        return {key: bits(value) for key, value in content.items() if key != "seconds"}
+    if isinstance(content, list | tuple):
+        return [bits(value) for value in content]
+    return content
+
+
+def lines(run: Run) -> list[dict[str, Any]]:
+    """Return the metrics without the seconds."""
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in run.metrics()]
+
+
+def assert_same(one: Run, other: Run) -> None:
+    """Check that two runs stand at the same place: weights, optimiser, sums, metrics."""
+    assert position(one).step == position(other).step
+    assert bits(position(one).weights) == bits(position(other).weights)
+    assert bits(position(one).training) == bits(position(other).training)
+    assert lines(one) == lines(other)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "paper": {
+        "controller": "feedforward",
+        "optimizer": "rmsprop",
+        "schedule": "constant",
+        "counting": "random",
+        "labels": "strings",
+        "jitter_rotation": 11.25,
+        "jitter_translation": 0.1,
+        "lrua": LRUA(),
+    },
+    "no memory": {"addressing": "none", "rotations": False},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_interrupted_training_ends_as_if_it_had_not_been(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    variant: str,
+    every: int,
+) -> None:
+    config = replace(tiny_config, **VARIANTS[variant])
+    whole, parts = start("whole", config), start("parts", config)
+    model = train(config, tiny_classes, tiny_split, whole, OFTEN)
+    resumed, visits = model, 0
+    while parts.steps_done() < config.steps:
+        resumed = train(config, tiny_classes, tiny_split, parts, OFTEN, stopping=stop_after(every))
+        visits += 1
+        assert position(parts).step == min(every * visits, config.steps)
+    assert visits == math.ceil(config.steps / every)
+    assert_same(whole, parts)
+    assert bits(dict(resumed.state_dict())) == bits(dict(model.state_dict())) == bits(position(whole).weights)
+
+
+def test_what_was_learned_and_logged_after_the_checkpoint_is_done_again(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    whole, killed = start("whole", tiny_config), start("killed", tiny_config)
+    train(tiny_config, tiny_classes, tiny_split, whole, OFTEN)
+    train(tiny_config, tiny_classes, tiny_split, killed, OFTEN, stopping=stop_after(4))
+    # As a kill leaves it: lines of steps that are not in the checkpoint, half a line, half a checkpoint.
+    with killed.metrics_path.open("a") as file:
+        file.write('{"step": 6, "loss": 100.0, "accuracy": {}}\n{"step": 9, "lo')
+    leftover = killed.checkpoints / ".half"
+    leftover.mkdir()
+    (leftover / "weights.safetensors").write_bytes(b"half")
+    train(tiny_config, tiny_classes, tiny_split, killed, OFTEN)
+    assert_same(whole, killed)
+    assert not leftover.exists()
+
+
+KILLS = """
+import os, random, signal, sys, time
+from pathlib import Path
+
+import torch._dynamo  # the optimisers would import it in every child
+from data import ImageClasses, read_split
+from mann import training
+from mann.evaluation import HeldOut
+from mann.runs import Run
+
+torch.set_num_threads(1)
+training.VALIDATION = HeldOut(seed=10**9, episodes=20)
+classes = ImageClasses(**torch.load(sys.argv[1]), names=tuple(f"class{index:02d}" for index in range(20)))
+pace = training.Pace(log=3, validate=30, save_seconds=0)
+
+def train_in_a_process_of_its_own(run):
+    child = os.fork()
+    if child == 0:
+        training.train(run.config(), classes, read_split(run.split_path), run, pace)
+        os._exit(0)
+    return child
+
+whole, killed = Run(Path(sys.argv[2])), Run(Path(sys.argv[3]))
+assert os.waitpid(train_in_a_process_of_its_own(whole), 0)[1] == 0
+rng = random.Random(7)
+kills, longest = 0, 0.4
+while True:
+    child = train_in_a_process_of_its_own(killed)
+    time.sleep(rng.uniform(0.02, longest))
+    longest *= 1.05
+    if os.waitpid(child, os.WNOHANG)[0] == 0:
+        os.kill(child, signal.SIGKILL)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        kills += 1
+    else:
+        break
+print(kills, "kills")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_training_ends_as_if_it_had_not_been(
+    tmp_path: Path, tiny_config: Config, tiny_classes: ImageClasses, start: Start
+) -> None:
+    config = replace(tiny_config, episodes=100)
+    whole, killed = start("whole", config), start("killed", config)
+    torch.save({"images": tiny_classes.images, "counts": tiny_classes.counts}, tmp_path / "classes.pt")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS, tmp_path / "classes.pt", whole.folder, killed.folder],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) >= 3, done.stdout
+    assert killed.steps_done() == 50
+    assert_same(whole, killed)
+
+
+def test_one_seed_gives_one_run_and_another_seed_another(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    same, again = start("same", tiny_config), start("again", tiny_config)
+    other_config = replace(tiny_config, seed=1)
+    other = start("other", other_config)
+    train(tiny_config, tiny_classes, tiny_split, same, OFTEN)
+    torch.rand(5)  # the global random state counts for nothing
+    state = torch.get_rng_state()
+    train(tiny_config, tiny_classes, tiny_split, again, OFTEN)
+    assert torch.equal(torch.get_rng_state(), state)
+    train(other_config, tiny_classes, tiny_split, other, OFTEN)
+    assert_same(same, again)
+    assert bits(position(same).weights) != bits(position(other).weights)
+    assert lines(same) != lines(other)
+
+
+def test_pace_changes_nothing_that_is_learned(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    often, seldom = start("often", tiny_config), start("seldom", tiny_config)
+    train(tiny_config, tiny_classes, tiny_split, often, Pace(log=1, validate=2, save_seconds=0))
+    train(tiny_config, tiny_classes, tiny_split, seldom, Pace(log=100, validate=100))
+    assert bits(position(often).weights) == bits(position(seldom).weights)
+    assert bits(position(often).training["optimizer"]) == bits(position(seldom).training["optimizer"])
+    assert len(often.metrics()) == tiny_config.steps
+    assert sorted(path.name for path in often.checkpoints.iterdir()) == ["000000011", "000000012"]
+    assert [path.name for path in seldom.checkpoints.iterdir()] == ["000000012"]
+
+
+def test_metrics_are_the_means_since_the_line_before(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    config = replace(tiny_config, episodes=16)  # 8 steps: lines at 3, 6 and 8
+    fine, coarse = start("fine", config), start("coarse", config)
+    reported: list[dict[str, Any]] = []
+    train(config, tiny_classes, tiny_split, fine, Pace(log=1, validate=100))
+    model = train(config, tiny_classes, tiny_split, coarse, OFTEN, report=reported.append)
+    assert reported == coarse.metrics()
+    assert [line["step"] for line in reported] == [3, 6, 8]
+    assert [line["episodes"] for line in reported] == [6, 12, 16]
+    assert ["validation" in line for line in reported] == [False, True, True]
+    for line, steps in zip(reported, ((0, 1, 2), (3, 4, 5), (6, 7)), strict=True):
+        single = [fine.metrics()[step] for step in steps]
+        assert line["loss"] == pytest.approx(sum(one["loss"] for one in single) / len(steps))
+        for instance in ("1", "2"):
+            assert line["accuracy"][instance] == pytest.approx(
+                sum(one["accuracy"][instance] for one in single) / len(steps)
+            )
+        assert line["learning_rate"] == learning_rate(config, steps[-1])
+    assert 0 < reported[0]["seconds"] <= reported[1]["seconds"] <= reported[2]["seconds"]
+    held_out = held_out_episodes(config, tiny_classes.select(tiny_split.validation), training.VALIDATION)
+    assert reported[-1]["validation"] == accuracy_by_instance(model, held_out)
+
+
+def test_seconds_go_on_after_a_stop(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(range(10**6))
+    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    run = start("run", tiny_config)
+    train(tiny_config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(7))
+    before = position(run).training["seconds"]
+    clock = iter(range(5000, 10**6))  # the time between does not count
+    train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
+    seconds = [line["seconds"] for line in run.metrics()]
+    assert seconds == sorted(seconds)
+    assert before < seconds[2] < before + 10
+
+
+def test_finished_training_is_left_as_it_is(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    run, copy = start("run", tiny_config), Run(start("copy", tiny_config).folder)
+    model = train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
+    shutil.rmtree(copy.folder)
+    shutil.copytree(run.folder, copy.folder)
+    again = train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
+    assert bits(dict(again.state_dict())) == bits(dict(model.state_dict()))
+    assert_same(run, copy)
+
+
+def test_tensorboard_holds_every_line(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = start("run", tiny_config)
+    train(tiny_config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(7))
+    train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
+    events = EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert logged == [(line["step"], pytest.approx(line["loss"])) for line in run.metrics()]
+    assert [event.step for event in events.Scalars("validation/instance 02")] == [6, 12]
+
+
+def slow_learning_rate(config: Config, step: int) -> float:
+    """The schedule, from its description."""
+    rate = config.learning_rate
+    if step < config.warm_up:
+        rate = config.learning_rate * (step + 1) / (config.warm_up + 1)
+    if config.schedule == "cosine":
+        rate = rate * (1 + math.cos(math.pi * step / config.steps)) / 2
+    return rate
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("warm_up", [0, 1, 9, 500])
+def test_learning_rate_follows_its_formula(schedule: Any, warm_up: int) -> None:
+    config = replace(Config("strokes"), schedule=schedule, warm_up=warm_up, batch=1, episodes=200, learning_rate=0.5)
+    rates = [learning_rate(config, step) for step in range(200)]
+    assert rates == pytest.approx([slow_learning_rate(config, step) for step in range(200)])
+    assert all(0 < rate <= 0.5 for rate in rates)
+    assert rates[0] == 0.5 / (warm_up + 1)
+    after = rates[min(warm_up, 199) :]
+    assert after == sorted(after, reverse=True)
+    if schedule == "constant":
+        assert set(after) == {0.5} or warm_up == 500
+    elif warm_up < 200:
+        assert rates[-1] < 1e-4
+
+
+def test_every_step_uses_its_learning_rate(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = []
+    step = training._train_step
+
+    def spy(model: Any, optimizer: torch.optim.Optimizer, source: Any, number: int, *rest: Any) -> None:
+        used.extend((number, group["lr"]) for group in optimizer.param_groups)
+        step(model, optimizer, source, number, *rest)
+
+    monkeypatch.setattr(training, "_train_step", spy)
+    run = start("run", tiny_config)
+    train(tiny_config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(5))
+    train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
+    assert used == [(number, learning_rate(tiny_config, number)) for number in range(12)]
+
+
+def test_optimizers_are_those_of_the_config(tiny_config: Config) -> None:
+    model = build_classifier(tiny_config)
+    adam = build_optimizer(tiny_config, model)
+    rmsprop = build_optimizer(replace(tiny_config, optimizer="rmsprop"), model)
+    assert isinstance(adam, torch.optim.Adam) and isinstance(rmsprop, torch.optim.RMSprop)
+    assert (rmsprop.defaults["alpha"], rmsprop.defaults["momentum"]) == (0.95, 0.9)
+    for optimizer in (adam, rmsprop):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        assert list(map(id, parameters)) == list(map(id, model.parameters()))
+
+
+@pytest.mark.parametrize("clip", [1e-3, 1e6])
+def test_gradient_is_clipped_by_its_norm(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, clip: float
+) -> None:
+    model = build_classifier(tiny_config)
+    source = training_episodes(tiny_config, tiny_classes, tiny_split)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    training._train_step(
+        model, torch.optim.SGD(model.parameters(), lr=1.0), source, 0, clip, Sums.zero(2, torch.device("cpu"))
+    )
+    moved = torch.cat([(old - new).flatten() for old, new in zip(before, model.parameters(), strict=True)])
+    gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+    assert torch.allclose(moved, gradient, atol=1e-6)
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3) if clip == 1e-3 else moved.norm() > 1e-2
+
+
+class Constant(nn.Module):
+    """Answers the same whatever it sees: `logits`, times a weight of 1."""
+
+    def __init__(self, logits: list[float]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.logits = torch.tensor(logits)
+
+    def forward(self, images: torch.Tensor, previous: torch.Tensor) -> tuple[torch.Tensor, None]:
+        time, batch = images.shape[:2]
+        return (self.weight * self.logits).expand(time, batch, 1, 2), None
+
+
+@pytest.mark.parametrize("logits", [[math.nan, 0.0], [math.inf, 0.0], [3e38, -3e38]])
+def test_step_that_is_not_finite_changes_nothing(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, logits: list[float]
+) -> None:
+    model = Constant(logits)
+    source = training_episodes(replace(tiny_config, seed=5), tiny_classes, tiny_split)
+    sums = Sums.zero(2, torch.device("cpu"))
+    with pytest.raises(NotFiniteError, match=r"step 3 of seed 5: the loss is (nan|inf)"):
+        training._train_step(model, torch.optim.SGD(model.parameters(), lr=1.0), source, 3, 10.0, sums)  # pyright: ignore[reportArgumentType]
+    assert model.weight.item() == 1
+    assert sums.steps == 0
+
+
+def test_last_checkpoint_survives_a_loss_that_is_not_finite(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start("run", tiny_config)
+    train(tiny_config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(4))
+    before = bits(position(run).weights)
+    monkeypatch.setattr(training, "answer_loss", lambda logits, episode: logits.sum() * math.nan)
+    with pytest.raises(NotFiniteError, match="step 4 of seed 0"):
+        train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
+    assert position(run).step == 4
+    assert bits(position(run).weights) == before
+
+
+def test_checkpoint_of_another_network_is_refused(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, tiny_run: Run
+) -> None:
+    tiny_run.save(Checkpoint(3, tiny_config, {"weight": torch.ones(1)}, {}))
+    with pytest.raises(InputError, match=r"does not fit its config.json .*start again with another --run"):
+        train(tiny_config, tiny_classes, tiny_split, tiny_run, OFTEN)
+
+
+@pytest.mark.parametrize(("episodes", "compiled"), [(22, False), (24, True)])
+def test_long_trainings_are_compiled(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    monkeypatch: pytest.MonkeyPatch,
+    episodes: int,
+    compiled: bool,
+) -> None:
+    asked = []
+
+    def fast() -> Callable[..., Any]:
+        asked.append(True)
+        return lambda *arguments: plain(*arguments)
+
+    monkeypatch.setattr(training, "fast", fast)
+    monkeypatch.setattr(training, "WORTH_COMPILING", 12)
+    config = replace(tiny_config, episodes=episodes)
+    model = train(config, tiny_classes, tiny_split, start("run", config), OFTEN)
+    assert isinstance(model.network, MemoryNetwork)
+    assert (model.network.unroll is not plain) == bool(asked) == compiled
+    without = replace(config, addressing="none")
+    train(without, tiny_classes, tiny_split, start("without", without), OFTEN)
+    assert len(asked) == compiled  # there is nothing of ours to compile in the baselines
+
+
+def test_training_draws_from_training_classes_and_their_rotations_with_jitter(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
+) -> None:
+    plainly = training_episodes(replace(tiny_config, rotations=False), tiny_classes, tiny_split)
+    assert plainly.images.names == tiny_split.train
+    assert plainly.jitter is None
+    config = replace(tiny_config, jitter_rotation=90.0, jitter_translation=0.25)
+    source = training_episodes(config, tiny_classes, tiny_split)
+    turned = [f"{name}{turn}" for turn in ("", "/rot090", "/rot180", "/rot270") for name in tiny_split.train]
+    assert list(source.images.names) == turned
+    assert source.jitter is not None
+    assert source.jitter == Jitter(math.pi / 2, 0.25)
+    assert (source.seed, source.batch, source.time) == (0, 2, 4)
+
+
+def test_classes_that_do_not_fill_an_episode_are_refused(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, tiny_run: Run
+) -> None:
+    with pytest.raises(InputError, match="5 classes asked for .*only 4"):  # 12 to train on, 4 to validate
+        train(replace(tiny_config, classes=5), tiny_classes, tiny_split, tiny_run)
+    with pytest.raises(InputError, match="5 presentations .*4 drawings"):
+        train(replace(tiny_config, presentations=5), tiny_classes, tiny_split, tiny_run)
+
+
+def test_it_learns(tiny_config: Config, start: Start) -> None:
+    # A pixel tells the classes apart. A class that is new while the label before is known has the other label.
+    images = torch.zeros(20, 4, 8, 8, dtype=torch.uint8)
+    images[torch.arange(20), :, torch.arange(20) // 8 * 3, torch.arange(20) % 8] = 255
+    classes = ImageClasses(images, torch.full((20,), 4), tuple(f"class{index:02d}" for index in range(20)))
+    split = Split(classes.names[:12], classes.names[12:16], classes.names[16:])
+    config = replace(
+        tiny_config, addressing="none", hidden_size=32, batch=16, episodes=16 * 150, learning_rate=1e-2, rotations=False
+    )
+    run = start("run", config)
+    train(config, classes, split, run, Pace(log=10, validate=150))
+    first, last = run.metrics()[0], run.metrics()[-1]
+    assert first["loss"] > 0.64  # near log 2, a guess
+    assert last["loss"] < 0.6
+    assert 0.7 < last["accuracy"]["1"] < 0.85

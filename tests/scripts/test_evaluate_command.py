@@ -1,0 +1,174 @@
+"""The command that evaluates: what it writes and prints, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mann.evaluation import BATCH
+from mann.runs import Run
+
+EVALUATE = Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
+
+Command = Callable[..., Any]
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def run(command: Command, tiny: list[object], tmp_path: Path) -> Path:
+    """Return the folder of a finished run."""
+    folder = tmp_path / "run"
+    assert command(*tiny, "--run", folder).status == 0
+    return folder
+
+
+def test_evaluation_writes_and_prints_the_accuracy_by_instance(command: Command, run: Path) -> None:
+    status, output, errors = command("evaluate", run, "--episodes", 60)
+    assert (status, errors) == (0, "")
+    content = json.loads((run / "evaluation.json").read_text())
+    assert set(content) == {
+        "task",
+        "dataset",
+        "split",
+        "episodes",
+        "classes",
+        "labels",
+        "instances",
+        "environment",
+    }
+    assert (content["split"], content["episodes"], content["classes"]) == ("test", 60, 2)
+    assert [instance["observations"] for instance in content["instances"]] == [120, 120]
+    assert content["environment"]["command"] == f"evaluate.py {run} --episodes 60"
+    assert content["environment"]["threads"] >= 1
+    assert "1st" in output and "2nd" in output and "test classes" in output
+    for name in ("instances.csv", "curves.csv", "instances.png", "training.png"):
+        assert (run / name).stat().st_size > 0
+        assert str(run / name) in output.splitlines()
+    again = command("evaluate", run, "--episodes", 60, "--part", "validation")
+    assert again.status == 0
+    assert json.loads((run / "evaluation.json").read_text())["split"] == "validation"
+
+
+def test_evaluating_again_gives_the_same(command: Command, run: Path) -> None:
+    contents = []
+    for _ in range(2):
+        assert command("evaluate", run, "--episodes", BATCH).status == 0
+        contents.append(json.loads((run / "evaluation.json").read_text()))
+    assert contents[0] == contents[1]
+
+
+def test_classes_added_since_are_not_tested_on(
+    command: Command, refused: Refused, tiny: list[object], letters: Path, tmp_path: Path
+) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(letters, data)
+    command("train", "folder", "--root", data, *tiny[4:], "--run", run)
+    assert command("evaluate", run, "--episodes", 60).status == 0
+    before = json.loads((run / "evaluation.json").read_text())["instances"]
+    # The split by hash would now be another one, with classes for testing that were trained on.
+    for number in range(30):
+        shutil.copytree(letters / f"letter{number:02d}", data / f"more{number:02d}")
+    assert command("evaluate", run, "--episodes", 60).status == 0
+    assert json.loads((run / "evaluation.json").read_text())["instances"] == before
+    shutil.rmtree(data / "letter00")
+    assert "names 1 classes that folder does not have, such as 'letter00'" in refused("evaluate", run)
+
+
+def test_data_that_have_moved_are_found_with_root(
+    command: Command, refused: Refused, tiny: list[object], letters: Path, tmp_path: Path
+) -> None:
+    there, here, run = tmp_path / "there", tmp_path / "here", tmp_path / "run"
+    shutil.copytree(letters, there)
+    command("train", "folder", "--root", there, *tiny[4:], "--run", run)
+    there.rename(here)
+    assert f"{there} is not a folder" in refused("evaluate", run)
+    assert command("evaluate", run, "--root", here, "--episodes", 10).status == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--episodes", 0], "--episodes 0: at least 1 is needed"),
+        (["--episodes", -3], "--episodes -3: at least 1 is needed"),
+        (["--episodes", "many"], "Error parsing --episodes: "),
+        (["--part", "train"], "invalid choice 'train' for argument '--part'"),
+        (["--device", "tpu"], "no device is named 'tpu'"),
+        (["--episode", 3], "did you mean --episodes?"),
+    ],
+)
+def test_wrong_options_are_refused(refused: Refused, run: Path, options: list[object], message: str) -> None:
+    assert message in refused("evaluate", run, *options)
+    assert not (run / "evaluation.json").exists()
+
+
+def test_what_is_no_run_is_refused(refused: Refused, run: Path, tmp_path: Path) -> None:
+    assert "PATH" in refused("evaluate")
+    assert f"is {tmp_path / 'absent'} the folder of a run?" in refused("evaluate", tmp_path / "absent")
+    assert f"is {tmp_path} the folder of a run?" in refused("evaluate", tmp_path)
+    assert "the folder of a run?" in refused("evaluate", run / "config.json")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_run_without_a_whole_checkpoint_is_refused(refused: Refused, run: Path) -> None:
+    checkpoint = run / "checkpoints" / "000000008"
+    content = (checkpoint / "weights.safetensors").read_bytes()
+    (checkpoint / "weights.safetensors").write_bytes(content[:-1])
+    assert "000000008 is damaged" in refused("evaluate", run)
+    shutil.rmtree(checkpoint)
+    assert f"{run} holds no checkpoint yet: train it first" in refused("evaluate", run)
+    assert not (run / "evaluation.json").exists()
+
+
+def test_edited_config_is_refused(refused: Refused, run: Path) -> None:
+    path = run / "config.json"
+    config = path.read_text()
+    for old, new, message in (
+        ('"hidden_size": 8', '"hidden_size": 9', "config.json was changed after the run had started (hidden_size is 9"),
+        ('"usage_decay": 0.99', '"usage_decay": 0.9', "(lrua.usage_decay is 0.9, not 0.99)"),
+        ('"usage_decay": 0.99', '"usage_decay": 3', "config.json: lrua.usage_decay: "),
+        ('"usage_decay": 0.99', '"usage_decoy": 0.99', "config.json: lrua.usage_decoy: Unexpected"),
+        ('"hidden_size": 8', '"hidden_size": "8"', "config.json: hidden_size: Input should be a valid integer"),
+        ('"seed": 0', '"sead": 0', "config.json: sead: Unexpected"),
+        ("{", "", "config.json: content: Invalid JSON"),
+    ):
+        assert config.count(old) >= 1
+        path.write_text(config.replace(old, new, 1))
+        assert message in refused("evaluate", run)
+
+
+def test_split_that_is_gone_is_named(refused: Refused, run: Path) -> None:
+    Run(run).split_path.unlink()
+    assert f"split {run / 'split.json'} cannot be read: No such file" in refused("evaluate", run)
+
+
+def test_help_tells_a_newcomer_what_there_is(command: Command) -> None:
+    status, output, errors = command("evaluate", "--help")
+    assert (status, errors) == (0, "")
+    for words in (
+        "--episodes",
+        "--part",
+        "--root",
+        "--device",
+        "evaluation.json",
+        "instances.png",
+        "Folder of the run",
+    ):
+        assert words in output
+
+
+def test_entry_point_works_from_another_folder(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, EVALUATE, "../run", "--episodes", "10"],
+        cwd=tmp_path / "elsewhere",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "../run/instances.png" in done.stdout.splitlines()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
