@@ -53,9 +53,9 @@ class Config:
     """How often a class is shown in an episode."""
     counting: Literal["exact", "random"] = "exact"
     """Show every class equally often, or draw classes * presentations drawings at random."""
-    jitter_rotation: Annotated[float, Ge(0), Le(180)] = 0.0
+    jitter_rotation: Annotated[float, Ge(0), Le(180)] = 6.0
     """Largest random rotation of a drawing, in degrees (the paper: 11.25)."""
-    jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.0
+    jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.03
     """Largest random move of a drawing, as a share of its side (the paper: 0.095)."""
 
     image_scale: Positive = 2.0
