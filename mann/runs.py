@@ -143,6 +143,17 @@ class Run:
             raise InputError(f"{self.metrics_path} is damaged ({error}): repair or delete it") from error
         return metrics
 
+    def history(self) -> dict[str, Any]:
+        """Return how the run came about: its seed, how far it is, what that took and where."""
+        last = self.metrics()[-1:] or [{"episodes": 0, "seconds": 0.0}]
+        environment = self.folder / "environment.json"
+        return {
+            "seed": self.config().seed,
+            "episodes": last[0]["episodes"],
+            "seconds": last[0]["seconds"],
+            "environment": json.loads(environment.read_text(encoding="utf-8")) if environment.exists() else None,
+        }
+
     def keep_metrics_until(self, step: int) -> None:
         """Drop the lines after `step`, which will be written again."""
         kept = [line for line in self.metrics() if line["step"] <= step]

@@ -43,7 +43,7 @@ def _core(message: str) -> str:
     _, *lines = [line.strip(" \u2502") for line in message.strip().splitlines()]
     edges = [re.fullmatch(r"[\u2500-\u257f-]+", line) is not None for line in lines]
     parts = itertools.groupby(zip(edges, lines, strict=True), key=lambda pair: pair[0])
-    wrong, *hints = [[line for _, line in part] for edge, part in parts if not edge]
+    wrong, *hints = [[line for _, line in part] for edge, part in parts if not edge] or [message.split()]
     options = [line.split()[0] for hint in hints if "Perhaps you meant:" in hint for line in hint if line[:2] == "--"]
     advice = f"did you mean {' or '.join(options)}?" if options else "--help lists all options"
     return f"{' '.join(wrong).rstrip('.')}; {advice}"

@@ -60,7 +60,8 @@ def main(arguments: list[str]) -> int:
         )
     write_atomically(
         run.folder / "evaluation.json",
-        json.dumps({**evaluation, "environment": describe_environment(device)}, indent=2) + "\n",
+        json.dumps({**evaluation, "training": run.history(), "environment": describe_environment(device)}, indent=2)
+        + "\n",
     )
     Console().print(instance_table(evaluation))
     for path in write_report(run.folder, evaluation, run.metrics()):

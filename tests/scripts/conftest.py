@@ -11,24 +11,10 @@ import pytest
 from PIL import Image
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-TINY = [
-    "--size",
-    "8",
-    "--classes",
-    "2",
-    "--presentations",
-    "2",
-    "--hidden-size",
-    "8",
-    "--slots",
-    "6",
-    "--word-size",
-    "4",
-    "--batch",
-    "2",
-    "--episodes",
-    "16",
-]
+TINY = (
+    "--size 8 --rotations --classes 2 --labels one-hot --presentations 2 --counting exact --hidden-size 8 --slots 6 "
+    "--word-size 4 --lrua.usage-decay 0.99 --batch 2 --episodes 16 --seed 0"
+)
 """Options of a training of 8 steps."""
 
 
@@ -66,7 +52,8 @@ def command(
         except SystemExit as ended:
             status = ended.code or 0
         assert isinstance(status, int)
-        return Ended(status, *capsys.readouterr())
+        said = capsys.readouterr()
+        return Ended(status, said.out, said.err)
 
     return run
 
@@ -102,4 +89,4 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(letters: Path) -> list[object]:
     """Return the arguments of a tiny training, but for --run."""
-    return ["train", "folder", "--root", letters, *TINY]
+    return ["train", "folder", "--root", letters, *TINY.split()]
