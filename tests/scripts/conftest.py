@@ -44,6 +44,7 @@ def command(
 
     def run(name: str, *arguments: object) -> Ended:
         main, one_line_errors = script(name).main, script("commands").one_line_errors
+        monkeypatch.delenv("FORCE_COLOR", raising=False)  # rich would take it for a terminal
         monkeypatch.setattr("sys.argv", [f"scripts/{name}.py", *map(str, arguments)])
         capsys.readouterr()
         try:

@@ -39,6 +39,7 @@ def test_evaluation_writes_and_prints_the_accuracy_by_instance(command: Command,
         "classes",
         "labels",
         "instances",
+        "training",
         "environment",
     }
     assert (content["split"], content["episodes"], content["classes"]) == ("test", 60, 2)
