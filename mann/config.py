@@ -75,9 +75,7 @@ class Config:
     read_first: bool = False
     """Read before the write of the same step, instead of after it."""
     lrua: LRUA = field(
-        default_factory=lambda: LRUA(
-            read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", gate_spread=2.0
-        )
+        default_factory=lambda: LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all")
     )
     """Options of lrua."""
 
@@ -93,7 +91,7 @@ class Config:
     """Largest norm of the gradient; a larger one is scaled down."""
     batch: AtLeastOne = 16
     """Episodes in a training step."""
-    episodes: AtLeastOne = 240_000
+    episodes: AtLeastOne = 400_000
     """Episodes to train on; rounded up to whole steps."""
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     """Seed of the weights and the episodes."""

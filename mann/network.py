@@ -85,16 +85,12 @@ class MemoryNetwork(nn.Module):
         read_size = scheme.read_heads * word_size
         self.controller = controller(input_size, read_size, hidden_size)
         self._controls = scheme.controls(word_size)
-        self._widths = [control.heads * control.size for control in self._controls.values()]
-        self.interface = nn.Linear(hidden_size, sum(self._widths))
+        emitted = sum(control.heads * control.size for control in self._controls.values())
+        self.interface = nn.Linear(hidden_size, emitted)
         self.output = nn.Linear(hidden_size + read_size, output_size)
         for layer in (self.interface, self.output):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-        with torch.no_grad():
-            for control, bias in zip(self._controls.values(), self.interface.bias.split(self._widths), strict=True):
-                if control.bias:
-                    bias.view(control.heads, control.size).copy_(torch.tensor(control.bias)[:, None])
         self.unroll = plain
 
     def initial_state(self, batch: int, like: Tensor) -> NetworkState:
@@ -147,9 +143,10 @@ class MemoryNetwork(nn.Module):
 
     def _split(self, emitted: Tensor) -> Controls:
         """Cut what the controller emits, [batch, emitted], into the scheme's controls, each in its range."""
+        sizes = [control.heads * control.size for control in self._controls.values()]
         return {
             name: control.range(part.unflatten(-1, (control.heads, control.size)))
-            for (name, control), part in zip(self._controls.items(), emitted.split(self._widths, -1), strict=True)
+            for (name, control), part in zip(self._controls.items(), emitted.split(sizes, -1), strict=True)
         }
 
     def _access(self, controls: Controls, memory: Tensor, addressing: Any) -> tuple[Tensor, Any, Tensor]:

@@ -15,14 +15,12 @@ from torch import Tensor
 class Control(NamedTuple):
     """One named output of the controller.
 
-    heads: how many of them; size: numbers for each head; range: maps any real numbers into the control's range; bias:
-    what is emitted before anything is learned, a number for each head (none: 0).
+    heads: how many of them; size: numbers for each head; range: maps any real numbers into the control's range.
     """
 
     heads: int
     size: int
     range: Callable[[Tensor], Tensor]
-    bias: tuple[float, ...] = ()
 
 
 Controls = dict[str, Tensor]

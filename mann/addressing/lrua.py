@@ -16,9 +16,6 @@ The paper leaves open, and a field decides (the default is the paper's reading):
 - `least_used`: all heads share the n-hot weighting ("shared"), or head j takes the j-th least used slot ("own").
 - `zeroed`: one slot is set to zero before the write ("one"), or all n least used ("all").
 - `usage_decay`: gamma.
-- `gate_spread`: where the gates start. 0: all at 1/2. s: alpha from -s for the first write head to s for the last, so that
-  one writes to the least used slot and another to where it has just read: an image to the one, its label, which comes a
-  step later, to the other.
 
 Read before or after the write is a matter of the network (`MemoryNetwork.read_first`). Ties in usage (all of it, at the
 first step) go to the slot of lower index, so that exactly n slots are least used: with the paper's `<=` every slot of a
@@ -86,8 +83,6 @@ class LRUA:
     """Set the least used slot to zero before the write, or all n of them."""
     usage_decay: Annotated[float, Ge(0), Le(1)] = 0.99
     """gamma: how much of the usage is left after a step."""
-    gate_spread: Annotated[float, Ge(0)] = 0.0
-    """0: all gates start at 1/2. s > 0: from sigmoid(-s) for the first write head to sigmoid(s) for the last."""
 
     @property
     def writers(self) -> int:
@@ -98,7 +93,7 @@ class LRUA:
         """Keys and vectors in (-1, 1), gate in (0, 1), strength >= 1."""
         controls = {
             "key": Control(self.read_heads, word_size, torch.tanh),
-            "gate": Control(self.writers, 1, torch.sigmoid, self._first_gates()),
+            "gate": Control(self.writers, 1, torch.sigmoid),
         }
         if self.key_strength > 0:
             scale = self.key_strength
@@ -106,11 +101,6 @@ class LRUA:
         if self.write_vector == "add":
             controls["add"] = Control(self.writers, word_size, torch.tanh)
         return controls
-
-    def _first_gates(self) -> tuple[float, ...]:
-        """Alpha of each write head before anything is learned, evenly spaced."""
-        middle = (self.writers - 1) / 2
-        return tuple(self.gate_spread * (head - middle) / max(middle, 0.5) for head in range(self.writers))
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """Nothing read, nothing used."""

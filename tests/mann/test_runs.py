@@ -248,6 +248,16 @@ def test_metrics_after_the_checkpoint_are_dropped(tiny_run: Run) -> None:
     assert [line["step"] for line in tiny_run.metrics()] == [10, 20]
 
 
+def test_history_tells_how_the_run_came_about(tiny_run: Run) -> None:
+    history = {"seed": 0, "episodes": 0, "seconds": 0.0, "environment": {"command": "none"}}
+    assert tiny_run.history() == history
+    for step in (1, 2):
+        tiny_run.log({"step": step, "episodes": 16 * step, "seconds": 0.5 * step})
+    assert tiny_run.history() == history | {"episodes": 32, "seconds": 1.0}
+    (tiny_run.folder / "environment.json").unlink()
+    assert tiny_run.history()["environment"] is None
+
+
 def test_write_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_atomically(path, "old")
