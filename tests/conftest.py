@@ -4,8 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from data import ImageClasses, load_omniglot
+
+# One thread, here and in the commands that tests start: tiny products gain nothing from a second one, and lose minutes
+# to it where the cores are busy.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
