@@ -91,12 +91,13 @@ class Compiled:
         weights = kind(*(weight.detach() for weight in weights))
         features, inputs = [], []
         # Split, not sliced: the gradient of a slice is as large as the whole.
-        for piece in zip(*(part.split(self.piece) for part in preactivations), strict=True):
-            run = self._run if len(piece[0]) == self.piece else _through_time
-            with torch._dynamo.config.patch(recompile_limit=COMPILED_PIECES):
+        pieces = zip(*(part.split(self.piece) for part in preactivations), strict=True)
+        with torch._dynamo.config.patch(recompile_limit=COMPILED_PIECES):
+            for piece in pieces:
+                run = self._run if len(piece[0]) == self.piece else _through_time
                 feature, piece_inputs, state = run(step, weights, type(preactivations)(*piece), state)
-            features.append(feature)
-            inputs.append(piece_inputs)
+                features.append(feature)
+                inputs.append(piece_inputs)
         for record, parts in zip(used, zip(*inputs, strict=True), strict=True):
             record.append(torch.cat(parts).detach())
         return torch.cat(features), state
