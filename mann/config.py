@@ -93,8 +93,8 @@ class Config:
     """Episodes in a training step."""
     episodes: AtLeastOne = 400_000
     """Episodes to train on; rounded up to whole steps."""
-    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
-    """Seed of the weights and the episodes."""
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 0
+    """Seed of the weights and the episodes (weights are drawn with a generator of 32-bit seeds)."""
 
     @property
     def steps(self) -> int:

@@ -98,15 +98,8 @@ def load_classifier(run: Run, device: torch.device) -> Classifier:
         InputError: there is no checkpoint, or it is damaged.
     """
     model = build_classifier(run.config())
-    checkpoint = run.last_checkpoint()
-    if checkpoint is None:
+    if run.restore(model) is None:
         raise InputError(f"{run.folder} holds no checkpoint yet: train it first")
-    try:
-        model.load_state_dict(checkpoint.weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"the checkpoint in {run.folder} does not fit its config.json ({str(error).splitlines()[-1].strip()})"
-        ) from error
     return model.to(device)
 
 
@@ -132,7 +125,7 @@ def evaluate(
         InputError: no checkpoint, or too few classes or episodes.
     """
     if episodes < 1:
-        raise InputError(f"{episodes} episodes asked for: at least 1 is needed")
+        raise InputError(f"--episodes {episodes}: at least 1 is needed")
     config = run.config()
     held_out = {"test": TEST, "validation": VALIDATION}[part]
     fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out._replace(episodes=episodes))

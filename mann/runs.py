@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from data import InputError, Split
 from mann.config import Config, config_from_json, config_json, differing, read_config
@@ -144,14 +144,22 @@ class Run:
         return metrics
 
     def history(self) -> dict[str, Any]:
-        """Return how the run came about: its seed, how far it is, what that took and where."""
+        """Return how the run came about: its seed, how far it is, what that took and where.
+
+        Raises:
+            InputError: config.json, environment.json or the metrics are damaged.
+        """
         last = self.metrics()[-1:] or [{"episodes": 0, "seconds": 0.0}]
-        environment = self.folder / "environment.json"
+        path = self.folder / "environment.json"
+        try:
+            environment = json.loads(path.read_bytes()) if path.exists() else None
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}): repair or delete it") from error
         return {
             "seed": self.config().seed,
             "episodes": last[0]["episodes"],
             "seconds": last[0]["seconds"],
-            "environment": json.loads(environment.read_text(encoding="utf-8")) if environment.exists() else None,
+            "environment": environment,
         }
 
     def keep_metrics_until(self, step: int) -> None:
@@ -220,6 +228,27 @@ class Run:
                 "put it back as it was"
             )
         return checkpoint
+
+    def restore(self, model: nn.Module) -> Checkpoint | None:
+        """Put the newest checkpoint's weights into `model`; returns that checkpoint, or None if there is none.
+
+        Raises:
+            InputError: it is damaged, or is not of such a model.
+        """
+        checkpoint = self.last_checkpoint()
+        if checkpoint is not None:
+            try:
+                model.load_state_dict(checkpoint.weights)
+            except RuntimeError as error:
+                raise self.unfit(error) from error
+        return checkpoint
+
+    def unfit(self, error: Exception) -> InputError:
+        """Return the refusal of a checkpoint that is whole, but not of the run that config.json describes."""
+        return InputError(
+            f"the checkpoint in {self.folder} does not fit its config.json ({str(error).splitlines()[-1].strip()}): "
+            "start again with another --run"
+        )
 
 
 def _first_line(error: Exception) -> str:

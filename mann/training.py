@@ -231,20 +231,16 @@ def _train_step(
 
 def _restore(run: Run, model: Classifier, optimizer: torch.optim.Optimizer, sums: Sums) -> tuple[int, float]:
     """Put the last checkpoint back into place; returns the steps and the seconds done."""
-    checkpoint = run.last_checkpoint()
+    checkpoint = run.restore(model)
     if checkpoint is None:
         return 0, 0.0
     try:
-        model.load_state_dict(checkpoint.weights)
         optimizer.load_state_dict(checkpoint.training["optimizer"])
         for name, value in checkpoint.training["sums"].items():
             setattr(sums, name, value.to(sums.right.device) if isinstance(value, Tensor) else value)
         return checkpoint.step, checkpoint.training["seconds"]
     except (RuntimeError, KeyError, ValueError) as error:
-        raise InputError(
-            f"the checkpoint in {run.folder} does not fit its config.json ({str(error).splitlines()[0]}): "
-            "start again with another --run"
-        ) from error
+        raise run.unfit(error) from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import tyro
 from commands import one_line_errors, parse, pick_device, progress_bar
 from rich.console import Console
 
-from data import InputError, load
+from data import load
 from mann.evaluation import TEST, evaluate
 from mann.reporting import instance_table, write_report
 from mann.runs import Run, describe_environment, write_atomically
@@ -42,8 +42,6 @@ class Options:
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     options = parse(Options, arguments, prog="evaluate.py", description=DESCRIPTION)
-    if options.episodes < 1:
-        raise InputError(f"--episodes {options.episodes}: at least 1 is needed")
     run = Run(options.run)
     config = run.config()
     device = pick_device(options.device)

@@ -326,9 +326,9 @@ def test_what_cannot_be_evaluated_is_refused(
     with pytest.raises(InputError, match="holds no checkpoint yet: train it first"):
         evaluated(tiny_run, tiny_classes, tiny_split)
     tiny_run.save(Checkpoint(1, tiny_config, {"weight": torch.ones(1)}, {}))
-    with pytest.raises(InputError, match=r"does not fit its config.json \(.*weight.*\)$"):
+    with pytest.raises(InputError, match=r"does not fit its config.json \(.*weight.*\): start again"):
         evaluated(tiny_run, tiny_classes, tiny_split)
-    with pytest.raises(InputError, match="0 episodes asked for: at least 1"):
+    with pytest.raises(InputError, match="--episodes 0: at least 1"):
         evaluated(tiny_run, tiny_classes, tiny_split, episodes=0)
     few = tiny_split._replace(test=tiny_split.test[:1])
     with pytest.raises(InputError, match="2 classes asked for in an episode, but only 1"):

@@ -256,6 +256,9 @@ def test_history_tells_how_the_run_came_about(tiny_run: Run) -> None:
     assert tiny_run.history() == history | {"episodes": 32, "seconds": 1.0}
     (tiny_run.folder / "environment.json").unlink()
     assert tiny_run.history()["environment"] is None
+    (tiny_run.folder / "environment.json").write_bytes(b"\xff{")
+    with pytest.raises(InputError, match=r"environment.json is damaged .* repair or delete it"):
+        tiny_run.history()
 
 
 def test_write_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
