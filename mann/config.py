@@ -75,7 +75,9 @@ class Config:
     read_first: bool = False
     """Read before the write of the same step, instead of after it."""
     lrua: LRUA = field(
-        default_factory=lambda: LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all")
+        default_factory=lambda: LRUA(
+            read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start="paired"
+        )
     )
     """Options of lrua."""
 

@@ -48,7 +48,11 @@ class LSTMState(NamedTuple):
 
 
 class LSTMController(nn.Module):
-    """Long short-term memory: gates in the order input, forget, candidate, output; forget bias 1."""
+    """Long short-term memory: gates in the order input, forget, candidate, output.
+
+    It starts with little of the step before in it: what it looks for and what it writes then depend on what it sees
+    now, so that a word is found again when something else came before. For the same reason no forget bias.
+    """
 
     def __init__(self, input_size: int, read_size: int, hidden_size: int):
         super().__init__()
@@ -57,10 +61,9 @@ class LSTMController(nn.Module):
         self.recurrent = nn.Parameter(torch.empty(4 * hidden_size, hidden_size + read_size))
         nn.init.xavier_uniform_(self.input.weight)
         nn.init.zeros_(self.input.bias)
-        with torch.no_grad():
-            # Remember by default: Jozefowicz et al. 2015.
-            self.input.bias[hidden_size : 2 * hidden_size] = 1.0
         nn.init.uniform_(self.recurrent, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
+        with torch.no_grad():
+            self.recurrent[:, :hidden_size] *= 0.1
 
     def project(self, inputs: Tensor) -> Tensor:
         """[time, batch, input_size] -> [time, batch, 4 hidden_size]."""

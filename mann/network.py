@@ -91,6 +91,8 @@ class MemoryNetwork(nn.Module):
         for layer in (self.interface, self.output):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            scheme.initialise(self._by_control(self.interface.weight), self._by_control(self.interface.bias))
         self.unroll = plain
 
     def initial_state(self, batch: int, like: Tensor) -> NetworkState:
@@ -143,10 +145,15 @@ class MemoryNetwork(nn.Module):
 
     def _split(self, emitted: Tensor) -> Controls:
         """Cut what the controller emits, [batch, emitted], into the scheme's controls, each in its range."""
+        parts = self._by_control(emitted, -1)
+        return {name: control.range(parts[name]) for name, control in self._controls.items()}
+
+    def _by_control(self, emitted: Tensor, axis: int = 0) -> dict[str, Tensor]:
+        """Cut one axis of a tensor, `emitted` wide, into a view [..., heads, size, ...] for each control."""
         sizes = [control.heads * control.size for control in self._controls.values()]
         return {
-            name: control.range(part.unflatten(-1, (control.heads, control.size)))
-            for (name, control), part in zip(self._controls.items(), emitted.split(sizes, -1), strict=True)
+            name: part.unflatten(axis, (control.heads, control.size))
+            for (name, control), part in zip(self._controls.items(), emitted.split(sizes, axis), strict=True)
         }
 
     def _access(self, controls: Controls, memory: Tensor, addressing: Any) -> tuple[Tensor, Any, Tensor]:

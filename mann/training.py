@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from data import ImageClasses, InputError, Split
+from data import ImageClasses, Split
 from episodes import ClassificationEpisodes, Jitter
 from mann.classifier import (
     Classifier,

@@ -1,12 +1,12 @@
 """What the controller says to the memory, and what a scheme of addressing answers.
 
-A scheme is one frozen dataclass (configuration and implementation, no parameters) with five methods;
+A scheme is one frozen dataclass (configuration and implementation, no parameters) with six methods;
 `Scheme` below is the whole contract. Everything is a pure function: states go in, new states come out.
 Dimension words: `batch` sequences, `slots` memory locations (the papers' N), `word_size` numbers in a location
 (the papers' W or M), `heads`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -49,6 +49,13 @@ class Scheme(Protocol):
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """The controls that the controller must emit."""
+        ...
+
+    def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
+        """Change in place what the linear maps to the controls start with, where chance is not the best start.
+
+        weights: by control, [heads, size, hidden]; biases: [heads, size]; both without gradients recorded.
+        """
         ...
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> Any:

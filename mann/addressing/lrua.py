@@ -16,12 +16,16 @@ The paper leaves open, and a field decides (the default is the paper's reading):
 - `least_used`: all heads share the n-hot weighting ("shared"), or head j takes the j-th least used slot ("own").
 - `zeroed`: one slot is set to zero before the write ("one"), or all n least used ("all").
 - `usage_decay`: gamma.
+- `start`: the paper does not say how heads start. "alike": all at random. "paired": the first head of a pair starts by
+  looking for what the second one writes, and by writing where it last read; the second starts by writing to the least
+  used slot. So a drawing goes to a fresh slot, is found there at once, and its label is added to it a step later.
 
 Read before or after the write is a matter of the network (`MemoryNetwork.read_first`). Ties in usage (all of it, at the
 first step) go to the slot of lower index, so that exactly n slots are least used: with the paper's `<=` every slot of a
 constant memory would receive the same words and none could ever differ from another.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -32,6 +36,9 @@ from torch.nn import functional
 
 from mann.addressing.interface import Control, Controls, Write
 from mann.addressing.similarity import content_weights
+
+PAIRED_GATE = 2.0
+"""Where the gates of paired heads start: at sigma(2) = 0.88 and sigma(-2) = 0.12."""
 
 
 class State(NamedTuple):
@@ -83,6 +90,8 @@ class LRUA:
     """Set the least used slot to zero before the write, or all n of them."""
     usage_decay: Annotated[float, Ge(0), Le(1)] = 0.99
     """gamma: how much of the usage is left after a step."""
+    start: Literal["alike", "paired"] = "alike"
+    """Heads start at random, or in pairs: one writes the drawing, the other finds it and adds its label."""
 
     @property
     def writers(self) -> int:
@@ -101,6 +110,16 @@ class LRUA:
         if self.write_vector == "add":
             controls["add"] = Control(self.writers, word_size, torch.tanh)
         return controls
+
+    def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
+        """Let heads start in pairs; a head without a partner stays as it is."""
+        if self.start == "alike":
+            return
+        last = self.writers // 2 * 2
+        biases["gate"][0:last:2] = PAIRED_GATE
+        biases["gate"][1:last:2] = -PAIRED_GATE
+        if self.write_vector == "add":
+            weights["key"][0:last:2] = weights["add"][1:last:2]
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """Nothing read, nothing used."""

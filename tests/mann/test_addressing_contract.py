@@ -10,11 +10,12 @@ from torch.utils import _pytree as pytree
 
 from mann import memory as memories
 from mann.addressing import LRUA, SCHEMES, Controls, Scheme, Write
+from mann.config import Config
 
 VARIANTS: dict[str, Callable[[], Scheme]] = {
     **SCHEMES,
     "lrua, one head": lambda: LRUA(read_heads=1),
-    "lrua, default of training": lambda: LRUA(key_strength=8.0, write_vector="add", least_used="own"),
+    "lrua, default of training": lambda: Config("strokes").lrua,
     "lrua, one writer": lambda: LRUA(read_heads=3, write_heads="one", zeroed="all"),
     "lrua, own and all": lambda: LRUA(read_heads=2, least_used="own", zeroed="all", usage_decay=0.5),
 }

@@ -68,9 +68,11 @@ def test_the_feed_forward_controller_is_one_layer_of_rectified_sums(
     numpy.testing.assert_allclose(hidden.detach().numpy(), expected, atol=1e-12)
 
 
-def test_a_new_lstm_remembers_by_default() -> None:
-    bias = LSTMController(3, 2, 4).input.bias.tolist()
-    assert bias == [0] * 4 + [1] * 4 + [0] * 8
+def test_a_new_lstm_answers_to_what_it_sees_more_than_to_the_step_before() -> None:
+    controller = LSTMController(3, 2, 100)
+    assert not controller.input.bias.any()
+    before, reads = controller.recurrent.split([100, 2], 1)
+    assert 0.005 < before.abs().max() < 0.0101 and 0.05 < reads.abs().max() < 0.101
 
 
 def test_an_open_forget_gate_and_a_shut_input_gate_keep_the_cell() -> None:

@@ -296,6 +296,56 @@ def test_strengths_of_two_schemes_have_scales_of_their_own() -> None:
     assert high["strength"].range(zero).item() == pytest.approx(1 + 9 * math.log(2))
 
 
+def emitted_maps(scheme: LRUA, word_size: int = 4) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return random weights [heads, size, hidden] and biases [heads, size] by control."""
+    controls = scheme.controls(word_size)
+    weights = {name: torch.randn(control.heads, control.size, 6) for name, control in controls.items()}
+    return weights, {name: torch.randn(control.heads, control.size) for name, control in controls.items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[tuple[str, int]]:
+    """Return the controls and heads that differ."""
+    return {
+        (name, head)
+        for name in before
+        for head in range(len(before[name]))
+        if (before[name] != after[name])[head].any()
+    }
+
+
+def test_heads_start_alike_as_chance_has_them() -> None:
+    weights, biases = emitted_maps(LRUA(write_vector="add"))
+    started = {name: value.clone() for name, value in weights.items()}, {k: v.clone() for k, v in biases.items()}
+    LRUA(write_vector="add").initialise(*started)
+    assert not changed(weights, started[0]) and not changed(biases, started[1])
+
+
+@pytest.mark.parametrize(
+    ("heads", "options", "keys", "gates"),
+    [
+        (1, {"write_vector": "add"}, [], []),
+        (2, {"write_vector": "add"}, [0], [0, 1]),
+        (5, {"write_vector": "add"}, [0, 2], [0, 1, 2, 3]),
+        (4, {"write_vector": "key"}, [], [0, 1, 2, 3]),
+        (4, {"write_vector": "add", "write_heads": "one"}, [], []),
+    ],
+)
+def test_the_first_of_a_pair_starts_by_looking_for_what_the_second_writes(
+    heads: int, options: dict[str, Any], keys: list[int], gates: list[int]
+) -> None:
+    scheme = LRUA(read_heads=heads, start="paired", **options)
+    weights, biases = emitted_maps(scheme)
+    started = {name: value.clone() for name, value in weights.items()}, {k: v.clone() for k, v in biases.items()}
+    scheme.initialise(*started)
+    assert changed(weights, started[0]) == {("key", head) for head in keys}
+    assert changed(biases, started[1]) == {("gate", head) for head in gates}
+    for head in keys:
+        assert torch.equal(started[0]["key"][head], weights["add"][head + 1])
+    for head in gates:
+        share = torch.sigmoid(started[1]["gate"][head]).item()
+        assert share > 0.8 if head % 2 == 0 else share < 0.2
+
+
 def flattened_step(scheme: LRUA, names: list[str]) -> Any:
     """Return a step as a function of tensors alone, for gradients; usage is handed in as it is."""
 

@@ -1,7 +1,7 @@
 """The memory network: against a slow float64 forward pass in numpy, and used like torch.nn.LSTM."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 import pytest
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from mann.addressing import LRUA
+from mann.addressing import LRUA, Controls, Write
+from mann.addressing.lrua import least_used_slots
 from mann.controllers import CONTROLLERS
 from mann.network import INITIAL_MEMORY, MemoryNetwork, NetworkState
 
@@ -257,3 +258,39 @@ def test_new_networks_start_without_biases_on_what_they_emit() -> None:
     network = MemoryNetwork(INPUTS, OUTPUTS, PAPER, CONTROLLERS["lstm"])
     assert (network.slots, network.word_size) == (128, 40)
     assert not network.interface.bias.any() and not network.output.bias.any()
+
+
+def found_at_once(start: Literal["alike", "paired"]) -> tuple[float, float]:
+    """Return what share of the first head's read is of the slot that the second one writes in the same step, and what
+    share of its write goes there a step later, on average over random words.
+    """
+    scheme = LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start=start)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = MemoryNetwork(30, 2, scheme, CONTROLLERS["lstm"], hidden_size=50, slots=16, word_size=20)
+    inputs = torch.randn(5, 64, 30, generator=torch.Generator().manual_seed(2))
+    write, fresh, looked, added = scheme.write, [], [], []
+
+    def watched(controls: Controls, memory: Tensor, state: Any) -> Write:
+        written = write(controls, memory, state)
+        # The second head takes the second of the least used slots.
+        fresh.append(least_used_slots(state.usage, 2)[:, 1])
+        looked.append(state.read_weights[:, 0])
+        added.append(written.weights[:, 0])
+        return written
+
+    object.__setattr__(scheme, "write", watched)
+    with torch.no_grad():
+        network(inputs)
+    pairs = range(len(inputs) - 1)
+    return (
+        torch.stack([(looked[t + 1] * fresh[t]).sum(-1) for t in pairs]).mean().item(),
+        torch.stack([(added[t + 1] * fresh[t]).sum(-1) for t in pairs]).mean().item(),
+    )
+
+
+def test_a_word_is_found_where_it_was_just_written_and_added_to_a_step_later_when_heads_start_in_pairs() -> None:
+    looked, added = found_at_once("paired")
+    assert looked > 0.6 and added > 0.5
+    looked, added = found_at_once("alike")
+    assert looked < 0.4 and added < 0.3
