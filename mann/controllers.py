@@ -51,7 +51,7 @@ class LSTMController(nn.Module):
     """Long short-term memory: gates in the order input, forget, candidate, output.
 
     It starts with little of the step before in it: what it looks for and what it writes then depend on what it sees
-    now, so that a word is found again when something else came before. For the same reason no forget bias.
+    now, so that a word is found again when something else came before. For the same reason the forget bias is -1.
     """
 
     def __init__(self, input_size: int, read_size: int, hidden_size: int):
@@ -64,6 +64,7 @@ class LSTMController(nn.Module):
         nn.init.uniform_(self.recurrent, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
         with torch.no_grad():
             self.recurrent[:, :hidden_size] *= 0.1
+            self.input.bias[hidden_size : 2 * hidden_size] = -1.0
 
     def project(self, inputs: Tensor) -> Tensor:
         """[time, batch, input_size] -> [time, batch, 4 hidden_size]."""

@@ -70,7 +70,7 @@ def test_the_feed_forward_controller_is_one_layer_of_rectified_sums(
 
 def test_a_new_lstm_answers_to_what_it_sees_more_than_to_the_step_before() -> None:
     controller = LSTMController(3, 2, 100)
-    assert not controller.input.bias.any()
+    assert controller.input.bias.tolist() == [0.0] * 100 + [-1.0] * 100 + [0.0] * 200
     before, reads = controller.recurrent.split([100, 2], 1)
     assert 0.005 < before.abs().max() < 0.0101 and 0.05 < reads.abs().max() < 0.101
 
