@@ -93,7 +93,7 @@ class Config:
     """Largest norm of the gradient; a larger one is scaled down."""
     batch: AtLeastOne = 16
     """Episodes in a training step."""
-    episodes: AtLeastOne = 400_000
+    episodes: AtLeastOne = 300_000
     """Episodes to train on; rounded up to whole steps."""
     seed: Annotated[int, Ge(0), Lt(2**32)] = 0
     """Seed of the weights and the episodes (weights are drawn with a generator of 32-bit seeds)."""
@@ -197,7 +197,7 @@ PAPER: Mapping[str, Any] = MappingProxyType(
 )
 """What the paper says, as far as it does; docs/one-shot.md names every departure."""
 
-DEMO: Mapping[str, Any] = MappingProxyType({"episodes": 40_000, "jitter_rotation": 0.0, "jitter_translation": 0.0})
+DEMO: Mapping[str, Any] = MappingProxyType({"episodes": 32_000, "jitter_rotation": 0.0, "jitter_translation": 0.0})
 """A short training, for a first look: too short for jitter to be worth its price."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "paper": PAPER, "demo": DEMO})
