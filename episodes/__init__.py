@@ -4,10 +4,57 @@ classification: label-offset episodes of image classes
 labels:         how classes are named in an episode: one-hot, or strings of characters
 jitter:         random rotation and translation of drawings
 randomness:     the random numbers of a step
+
+The algorithmic tasks of the Neural Turing Machine:
+
+tasks:              what they have in common
+copy:               repeat a sequence
+repeat_copy:        repeat it as often as a number says
+associative_recall: name the item that came after the one shown
+ngrams:             learn within a sequence how likely each next bit is
+priority_sort:      name the vectors of highest priority, in order
 """
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from episodes.associative_recall import AssociativeRecall
 from episodes.classification import ClassificationEpisodes, Episode
+from episodes.copy import Copy
 from episodes.jitter import Jitter
 from episodes.labels import LABELS, Labels, OneHot, Strings
+from episodes.ngrams import NGrams, bayes_estimate, optimal_bits
+from episodes.priority_sort import PrioritySort
+from episodes.repeat_copy import RepeatCopy
+from episodes.tasks import Task, TaskEpisode
 
-__all__ = ["LABELS", "ClassificationEpisodes", "Episode", "Jitter", "Labels", "OneHot", "Strings"]
+TASKS: Mapping[str, Callable[..., Task]] = MappingProxyType(
+    {
+        "copy": Copy,
+        "repeat-copy": RepeatCopy,
+        "associative-recall": AssociativeRecall,
+        "ngrams": NGrams,
+        "priority-sort": PrioritySort,
+    }
+)
+"""The algorithmic tasks by name: classes whose fields are their options."""
+
+__all__ = [
+    "LABELS",
+    "TASKS",
+    "AssociativeRecall",
+    "ClassificationEpisodes",
+    "Copy",
+    "Episode",
+    "Jitter",
+    "Labels",
+    "NGrams",
+    "OneHot",
+    "PrioritySort",
+    "RepeatCopy",
+    "Strings",
+    "Task",
+    "TaskEpisode",
+    "bayes_estimate",
+    "optimal_bits",
+]

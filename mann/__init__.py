@@ -3,7 +3,8 @@
 addressing:   one file for each way of addressing memory
 memory:       reading and writing with given weightings
 controllers:  what drives the memory
-network:      the three together, used like torch.nn.LSTM
+start:        what memory and heads begin with
+network:      all of them together, used like torch.nn.LSTM
 unrolling:    running a step through time, plainly or fast
 baselines:    networks without memory
 
@@ -17,16 +18,29 @@ published:    the papers' figures
 reporting:    tables and pictures
 """
 
-from mann.addressing import LRUA, SCHEMES
-from mann.controllers import CONTROLLERS, FeedForwardController, LSTMController
-from mann.network import MemoryNetwork, NetworkState
+from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse
+from mann.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
+from mann.network import Access, MemoryNetwork, NetworkState
+from mann.start import Start
 
 __all__ = [
     "CONTROLLERS",
+    "DNC",
     "LRUA",
+    "NTM",
+    "NTMLRU",
     "SCHEMES",
+    "Access",
+    "Content",
     "FeedForwardController",
+    "GRUController",
+    "LRUSoft",
     "LSTMController",
+    "Location",
     "MemoryNetwork",
     "NetworkState",
+    "Scheme",
+    "Sparse",
+    "Start",
+    "controller_kind",
 ]

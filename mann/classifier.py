@@ -1,5 +1,6 @@
 """From label-offset episodes to answers: an encoder, a network, and what the answers mean."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -7,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from episodes import LABELS, Episode, Labels
-from mann.addressing import LRUA
 from mann.baselines import BASELINES
 from mann.config import Config
-from mann.controllers import CONTROLLERS
+from mann.controllers import controller_kind
 from mann.network import MemoryNetwork
+from mann.start import Start
 
 
 class Classifier(nn.Module):
@@ -62,23 +63,20 @@ def build_classifier(config: Config) -> Classifier:
         # Weights are drawn on the CPU; torch.manual_seed would seed GPUs too.
         torch.default_generator.manual_seed(config.seed)
         if config.addressing == "none":
-            network = BASELINES[config.controller](*sizes, config.hidden_size)
+            network = BASELINES[config.controller](*sizes, config.hidden_size, config.layers)
         else:
             network = MemoryNetwork(
                 *sizes,
-                scheme=_scheme(config),
-                controller=CONTROLLERS[config.controller],
+                scheme=config.scheme,
+                controller=controller_kind(config.controller, config.layers),
                 hidden_size=config.hidden_size,
                 slots=config.slots,
                 word_size=config.word_size,
+                start=partial(Start, memory=config.initial_memory, heads=config.initial_heads),
                 read_first=config.read_first,
+                clip=config.clip_emitted,
             )
     return Classifier(network, labels.symbols, config.image_scale, config.label_scale)
-
-
-def _scheme(config: Config) -> LRUA:
-    """Return the options of the chosen scheme: the config has a field of the same name for each."""
-    return getattr(config, config.addressing)
 
 
 def answer_loss(logits: Tensor, episode: Episode) -> Tensor:

@@ -4,33 +4,46 @@
 tried); "paper" is Santoro et al. 2016 as far as the paper says.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import tyro
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo, WrapValidator
 
 from data import DATASETS, InputError
 from episodes import LABELS
 from mann.addressing import LRUA, SCHEMES
 from mann.controllers import CONTROLLERS
+from mann.start import StartingMemory
 
 AtLeastOne = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
+
+
+def _options_of_scheme(value: Any, _: Any, info: ValidationInfo) -> Any:
+    """Read the options of the scheme that `addressing` names; a network without memory has none."""
+    scheme = SCHEMES.get(info.data.get("addressing", ""))
+    if scheme is None:
+        return None
+    return TypeAdapter(scheme).validate_json(json.dumps(value))
+
+
+Options = Annotated[Any, WrapValidator(_options_of_scheme)]
+"""An instance of one of `SCHEMES`, or None."""
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of a classification run; `checked` refuses what is out of range."""
 
-    # It holds for the options of the schemes too: pydantic hands it on to plain dataclasses.
     __pydantic_config__ = ConfigDict(  # pyright: ignore[reportGeneralTypeIssues]
-        extra="forbid", strict=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+        extra="forbid", strict=True, allow_inf_nan=False
     )
 
     dataset: Annotated[str, tyro.conf.Suppress]
@@ -63,23 +76,31 @@ class Config:
     label_scale: Positive = 4.0
     """The network sees the label's ones as this (the paper: 1)."""
     controller: str = "lstm"
-    """What drives the memory: lstm or feedforward."""
+    """What drives the memory: lstm, gru or feedforward."""
+    layers: AtLeastOne = 1
+    """Layers of the controller."""
     hidden_size: AtLeastOne = 200
-    """Width of the controller."""
+    """Width of a layer of the controller."""
     addressing: str = "lrua"
-    """How memory is addressed: lrua, or none for a network without memory (the baselines)."""
+    """How memory is addressed: one of the schemes, or none for a network without memory (the baselines)."""
     slots: AtLeastOne = 64
     """Memory locations (N; the paper: 128)."""
     word_size: AtLeastOne = 40
     """Numbers in a location (W)."""
+    initial_memory: StartingMemory = "constant"
+    """What memory holds at first: a small constant, numbers drawn once, or learned numbers."""
+    initial_heads: Literal["plain", "learned"] = "plain"
+    """What heads have read and where they are at first: nothing and as the scheme says, or learned."""
     read_first: bool = False
     """Read before the write of the same step, instead of after it."""
-    lrua: LRUA = field(
+    clip_emitted: Positive | None = None
+    """Largest magnitude of what the controller emits and of the outputs (none: any)."""
+    scheme: Options = field(
         default_factory=lambda: LRUA(
             read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start="paired"
         )
     )
-    """Options of lrua."""
+    """Options of the scheme of addressing."""
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Adam, or RMSProp with decay 0.95 and momentum 0.9 (the paper)."""
@@ -121,7 +142,7 @@ def checked(config: Config) -> Config:
     Raises:
         InputError: names the first value that is not, what was found and what is expected.
     """
-    return config_from_json(_ADAPTER.dump_json(config, warnings=False), "the settings")
+    return config_from_json(config_json(config), "the settings")
 
 
 def read_config(path: Path) -> Config:
@@ -138,21 +159,22 @@ def read_config(path: Path) -> Config:
 
 def config_json(config: Config) -> str:
     """Return the text of `config.json`."""
-    return _ADAPTER.dump_json(config, indent=2).decode() + "\n"
+    return json.dumps(asdict(config), indent=2, default=str) + "\n"
 
 
 def differing(one: Config, other: Config) -> list[str]:
     """Return which settings differ and how; where the data lie is not a setting."""
-    pairs = zip(_flat(one), _flat(other), strict=True)
+    others = dict(_flat(other))
     return [
-        f"{name} is {value}, not {another}"
-        for (name, value), (_, another) in pairs
-        if name != "root" and value != another
+        f"{name} is {value}, not {others[name]}"
+        for name, value in _flat(one)
+        # Options of different schemes cannot be compared; that the schemes differ is said already.
+        if name != "root" and name in others and value != others[name]
     ]
 
 
 def _flat(options: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name and value of every option, those of schemes as "lrua.read_heads"."""
+    """Yield name and value of every option, those of the scheme as "scheme.read_heads"."""
     for entry in fields(options):
         value = getattr(options, entry.name)
         if is_dataclass(value):
@@ -187,7 +209,7 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "image_scale": 1.0,
         "label_scale": 1.0,
         "slots": 128,
-        "lrua": LRUA(),
+        "scheme": LRUA(),
         "optimizer": "rmsprop",
         "learning_rate": 1e-4,
         "schedule": "constant",
@@ -204,14 +226,31 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "pap
 """Whole settings by name, as changes to the defaults."""
 
 
-def preset(dataset: str, name: str) -> Config:
-    """Return the settings of a preset for a data set.
+def preset(dataset: str, name: str, addressing: str | None = None) -> Config:
+    """Return the settings of a preset for a data set, with another way of addressing if one is named.
 
     Raises:
-        InputError: there is no such data set or preset.
+        InputError: there is no such data set, preset or scheme.
     """
     if dataset not in DATASETS:
         raise InputError(f"no task is named {dataset!r}: use one of {', '.join(DATASETS)}")
     if name not in PRESETS:
         raise InputError(f"no preset is named {name!r}: use one of {', '.join(PRESETS)}")
-    return replace(Config(dataset), **PRESETS[name])
+    return addressed(replace(Config(dataset), **PRESETS[name]), addressing)
+
+
+def addressed(config: Config, addressing: str | None) -> Config:
+    """Return the settings with memory addressed by another scheme, or none, with the scheme's own defaults.
+
+    Raises:
+        InputError: there is no such scheme.
+    """
+    if addressing in (None, config.addressing):
+        return config
+    if addressing == "none":
+        return replace(config, addressing=addressing, scheme=None)
+    if addressing not in SCHEMES:
+        raise InputError(f"no addressing is named {addressing!r}: use one of {', '.join(SCHEMES)}, none")
+    # By content alone, slots that start alike stay alike.
+    memory = "learned" if addressing == "content" else config.initial_memory
+    return replace(config, addressing=addressing, scheme=SCHEMES[addressing](), initial_memory=memory)

@@ -1,43 +1,48 @@
 """Controllers: what reads the input and drives the memory.
 
-A controller's step is cut where the network multiplies: `project` gives the input's share of the
-pre-activations, for all steps in one product; the network adds `recurrent @ recurrent_input`; and
-`step` does what is left.
+A controller multiplies in two places. `project` gives the input's share of the pre-activations, for all steps in one
+product; `step` adds the products of `weights` with what comes back from the step before. It says what each weight was
+multiplied with, so that its gradient can be taken once for all steps (`mann.unrolling`).
 """
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+Tensors = tuple[Tensor, ...]
+
 
 class Controller(Protocol):
-    """What a network asks of its controller; a `torch.nn.Module`.
+    """What a network asks of its controller; a `torch.nn.Module`."""
 
-    Attributes:
-        recurrent: [pre-activations, width of `recurrent_input`].
-    """
+    def project(self, inputs: Tensor) -> Tensors:
+        """Return what is added to the product of each weight, [time, batch, input_size] -> [time, batch, width]."""
+        ...
 
-    recurrent: nn.Parameter
-
-    def project(self, inputs: Tensor) -> Tensor:
-        """Return the input's share, [time, batch, input_size] -> [time, batch, pre-activations]."""
+    def weights(self) -> Tensors:
+        """Return the weights of `step`, each [width, width of what it is multiplied with]."""
         ...
 
     def initial_state(self, batch: int, like: Tensor) -> Any:
         """Return the state before the first step, with the dtype and device of `like`."""
         ...
 
-    def recurrent_input(self, state: Any, reads: Tensor) -> Tensor:
-        """Return what comes back from the last step; reads: [batch, read_size]."""
+    def step(self, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor) -> tuple[Tensor, Tensors, Any]:
+        """Return the hidden output [batch, hidden_size], what each weight was multiplied with, and the new state.
+
+        preactivations: what `project` returned, at this step; reads: [batch, read_size], what was read last.
+        """
         ...
 
-    def step(self, preactivations: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Return the hidden output [batch, hidden_size] and the new state."""
-        ...
+
+def affine(preactivation: Tensor, weight: Tensor, inputs: Tensor) -> Tensor:
+    """Return preactivation + inputs weight^T."""
+    return torch.addmm(preactivation, inputs, weight.T)
 
 
 class LSTMState(NamedTuple):
@@ -66,25 +71,80 @@ class LSTMController(nn.Module):
             self.recurrent[:, :hidden_size] *= 0.1
             self.input.bias[hidden_size : 2 * hidden_size] = -1.0
 
-    def project(self, inputs: Tensor) -> Tensor:
+    def project(self, inputs: Tensor) -> Tensors:
         """[time, batch, input_size] -> [time, batch, 4 hidden_size]."""
-        return self.input(inputs)
+        return (self.input(inputs),)
+
+    def weights(self) -> Tensors:
+        """One weight, for the last hidden output and the last reads side by side."""
+        return (self.recurrent,)
 
     def initial_state(self, batch: int, like: Tensor) -> LSTMState:
         """Return zeros."""
         zeros = like.new_zeros(batch, self.hidden_size)
         return LSTMState(zeros, zeros)
 
-    def recurrent_input(self, state: LSTMState, reads: Tensor) -> Tensor:
-        """Return the last hidden output and the last reads, side by side."""
-        return torch.cat([state.hidden, reads], -1)
-
-    def step(self, preactivations: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """Return hidden and the new state; preactivations: [batch, 4 hidden_size]."""
-        enter, forget, candidate, leave = preactivations.chunk(4, -1)
+    def step(
+        self, weights: Tensors, preactivations: Tensors, state: LSTMState, reads: Tensor
+    ) -> tuple[Tensor, Tensors, LSTMState]:
+        """See `Controller`."""
+        back = torch.cat([state.hidden, reads], -1)
+        enter, forget, candidate, leave = affine(preactivations[0], weights[0], back).chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()
-        return hidden, LSTMState(hidden, cell)
+        return hidden, (back,), LSTMState(hidden, cell)
+
+
+class GRUState(NamedTuple):
+    """hidden: [batch, hidden_size]."""
+
+    hidden: Tensor
+
+
+class GRUController(nn.Module):
+    """Gated recurrent unit as in torch: reset and update gates, then the candidate.
+
+    It starts by taking in what it sees now (an update bias of -1 keeps less of the step before), as the LSTM does.
+    """
+
+    def __init__(self, input_size: int, read_size: int, hidden_size: int):
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.input = nn.Linear(input_size, 3 * hidden_size)
+        self.read = nn.Parameter(torch.empty(3 * hidden_size, read_size))
+        self.recurrent = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
+        self.recurrent_bias = nn.Parameter(torch.zeros(3 * hidden_size))
+        nn.init.xavier_uniform_(self.input.weight)
+        nn.init.zeros_(self.input.bias)
+        for weight in (self.read, self.recurrent):
+            nn.init.uniform_(weight, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
+        with torch.no_grad():
+            self.recurrent *= 0.1
+            self.input.bias[hidden_size : 2 * hidden_size] = -1.0
+
+    def project(self, inputs: Tensor) -> Tensors:
+        """Twice [time, batch, 3 hidden_size]: the candidate's recurrent share is reset before it is added."""
+        return self.input(inputs), self.recurrent_bias.expand(*inputs.shape[:-1], -1)
+
+    def weights(self) -> Tensors:
+        """One for the last reads, one for the last hidden output."""
+        return self.read, self.recurrent
+
+    def initial_state(self, batch: int, like: Tensor) -> GRUState:
+        """Return zeros."""
+        return GRUState(like.new_zeros(batch, self.hidden_size))
+
+    def step(
+        self, weights: Tensors, preactivations: Tensors, state: GRUState, reads: Tensor
+    ) -> tuple[Tensor, Tensors, GRUState]:
+        """See `Controller`."""
+        seen = affine(preactivations[0], weights[0], reads).chunk(3, -1)
+        back = affine(preactivations[1], weights[1], state.hidden).chunk(3, -1)
+        reset = (seen[0] + back[0]).sigmoid()
+        update = (seen[1] + back[1]).sigmoid()
+        candidate = (seen[2] + reset * back[2]).tanh()
+        hidden = candidate + update * (state.hidden - candidate)
+        return hidden, (reads, state.hidden), GRUState(hidden)
 
 
 class FeedForwardController(nn.Module):
@@ -98,24 +158,78 @@ class FeedForwardController(nn.Module):
             nn.init.kaiming_uniform_(weight, nonlinearity="relu")
         nn.init.zeros_(self.input.bias)
 
-    def project(self, inputs: Tensor) -> Tensor:
+    def project(self, inputs: Tensor) -> Tensors:
         """[time, batch, input_size] -> [time, batch, hidden_size]."""
-        return self.input(inputs)
+        return (self.input(inputs),)
+
+    def weights(self) -> Tensors:
+        """One weight, for the last reads."""
+        return (self.recurrent,)
 
     def initial_state(self, batch: int, like: Tensor) -> tuple[()]:
         """Return the empty state."""
         return ()
 
-    def recurrent_input(self, state: tuple[()], reads: Tensor) -> Tensor:
-        """Return the last reads."""
-        return reads
-
-    def step(self, preactivations: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
-        """Return hidden; preactivations: [batch, hidden_size]."""
-        return preactivations.relu(), ()
+    def step(
+        self, weights: Tensors, preactivations: Tensors, state: tuple[()], reads: Tensor
+    ) -> tuple[Tensor, Tensors, tuple[()]]:
+        """See `Controller`."""
+        return affine(preactivations[0], weights[0], reads).relu(), (reads,), ()
 
 
-CONTROLLERS: Mapping[str, Callable[[int, int, int], Controller]] = MappingProxyType(
-    {"lstm": LSTMController, "feedforward": FeedForwardController}
+ControllerKind = Callable[[int, int, int], Controller]
+"""Makes a controller from (input_size, read_size, hidden_size)."""
+
+CONTROLLERS: Mapping[str, ControllerKind] = MappingProxyType(
+    {"lstm": LSTMController, "gru": GRUController, "feedforward": FeedForwardController}
 )
-"""By name, what makes a controller from (input_size, read_size, hidden_size)."""
+"""All controllers of one layer by name."""
+
+
+class StackedController(nn.Module):
+    """Layers of one kind, each of which sees the input, the last reads and the layer below (Graves et al. 2016).
+
+    Args:
+        kind: Makes a layer.
+        layers: How many, at least 1.
+        input_size, read_size, hidden_size: As of each layer.
+    """
+
+    def __init__(self, kind: ControllerKind, layers: int, input_size: int, read_size: int, hidden_size: int):
+        super().__init__()
+        sizes = [read_size] + [read_size + hidden_size] * (layers - 1)
+        self.layers = nn.ModuleList(kind(input_size, size, hidden_size) for size in sizes)  # pyright: ignore[reportArgumentType]
+        self._shares = [len(layer.weights()) for layer in self._layers()]
+
+    def _layers(self) -> list[Controller]:
+        return list(self.layers)  # pyright: ignore[reportReturnType]
+
+    def project(self, inputs: Tensor) -> Tensors:
+        """What each layer adds to its products, one layer after the other."""
+        return tuple(part for layer in self._layers() for part in layer.project(inputs))
+
+    def weights(self) -> Tensors:
+        """The layers' weights, one layer after the other."""
+        return tuple(weight for layer in self._layers() for weight in layer.weights())
+
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
+        """Return the state of each layer."""
+        return tuple(layer.initial_state(batch, like) for layer in self._layers())
+
+    def step(
+        self, weights: Tensors, preactivations: Tensors, state: tuple[Any, ...], reads: Tensor
+    ) -> tuple[Tensor, Tensors, tuple[Any, ...]]:
+        """Step from the lowest layer to the highest; the hidden output is that of the highest."""
+        seen, used, after, start = reads, (), (), 0
+        hidden = reads
+        for layer, before, share in zip(self._layers(), state, self._shares, strict=True):
+            own = slice(start, start + share)
+            hidden, inputs, now = layer.step(weights[own], preactivations[own], before, seen)
+            seen = torch.cat([reads, hidden], -1)
+            used, after, start = (*used, *inputs), (*after, now), start + share
+        return hidden, used, after
+
+
+def controller_kind(name: str, layers: int = 1) -> ControllerKind:
+    """Return what makes a controller of `layers` layers from (input_size, read_size, hidden_size)."""
+    return CONTROLLERS[name] if layers == 1 else partial(StackedController, CONTROLLERS[name], layers)

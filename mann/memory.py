@@ -12,6 +12,17 @@ def read(memory: Tensor, weights: Tensor) -> Tensor:
     return weights @ memory
 
 
+def kept(weights: Tensor, erase: Tensor) -> Tensor:
+    """Product over heads of 1 - w(i) e, equation 3: the share of each number that survives the erase.
+
+    erase: [batch, heads, word_size] in [0, 1]. Returns [batch, slots, word_size] in [0, 1].
+    """
+    first, *others = (1 - weights[:, head, :, None] * erase[:, head, None, :] for head in range(weights.shape[1]))
+    for other in others:  # one after the other: the gradient of torch.prod is slow
+        first = first * other
+    return first
+
+
 def write(memory: Tensor, weights: Tensor, keep: Tensor, add: Tensor) -> Tensor:
     """M(i) = keep(i) M(i) + sum over heads of w(i) a, equations 3 and 4; several heads add up.
 

@@ -8,19 +8,17 @@
 Used like `torch.nn.LSTM`: `outputs, state = network(inputs, state)`.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from mann import memory as memories
-from mann.addressing.interface import Controls, Scheme
-from mann.controllers import Controller
+from mann.addressing.interface import Controls, Scheme, Write
+from mann.controllers import ControllerKind, Tensors, affine
+from mann.start import Start, StartKind
 from mann.unrolling import plain
-
-INITIAL_MEMORY = 1e-6
-"""What every slot holds before the first step: the constant that converges fastest (Collier and Beel 2018)."""
 
 
 class NetworkState(NamedTuple):
@@ -39,11 +37,24 @@ class NetworkState(NamedTuple):
     reads: Tensor
 
 
-class _PerStep(NamedTuple):
-    """Something for each of the two products of a step: the recurrent one and the interface."""
+class Access(NamedTuple):
+    """What happened to the memory in a step.
 
-    recurrent: Tensor
-    interface: Tensor
+    Attributes:
+        controls: What the controller said, by name [batch, heads, size].
+        write: What was written, and where.
+        read_weights: [batch, read heads, slots].
+        memory: After the write.
+        addressing: The scheme's state after the step: usage and the like.
+        reads: [batch, read heads * word_size].
+    """
+
+    controls: Controls
+    write: Write
+    read_weights: Tensor
+    memory: Tensor
+    addressing: Any
+    reads: Tensor
 
 
 class MemoryNetwork(nn.Module):
@@ -60,7 +71,9 @@ class MemoryNetwork(nn.Module):
         hidden_size: Width of the controller.
         slots: Memory locations (N).
         word_size: Numbers in a location (W).
+        start: Makes the start from (scheme, slots, word_size): what memory and heads begin with.
         read_first: Read before the write of the same step instead of after it.
+        clip: Largest magnitude of what the controller emits and of the outputs; None: any.
         batch_first: Inputs and outputs are [batch, time, width] instead of [time, batch, width].
     """
 
@@ -69,11 +82,13 @@ class MemoryNetwork(nn.Module):
         input_size: int,
         output_size: int,
         scheme: Scheme,
-        controller: Callable[[int, int, int], Controller],
+        controller: ControllerKind,
         hidden_size: int = 200,
         slots: int = 128,
         word_size: int = 40,
+        start: StartKind = Start,
         read_first: bool = False,
+        clip: float | None = None,
         batch_first: bool = False,
     ):
         super().__init__()
@@ -81,6 +96,7 @@ class MemoryNetwork(nn.Module):
         self.slots = slots
         self.word_size = word_size
         self.read_first = read_first
+        self.clip = clip
         self.batch_first = batch_first
         read_size = scheme.read_heads * word_size
         self.controller = controller(input_size, read_size, hidden_size)
@@ -93,16 +109,16 @@ class MemoryNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             scheme.initialise(self._by_control(self.interface.weight), self._by_control(self.interface.bias))
+        self.start = start(scheme, slots, word_size)
         self.unroll = plain
 
-    def initial_state(self, batch: int, like: Tensor) -> NetworkState:
-        """Return the state before the first step, with the dtype and device of `like`."""
-        return NetworkState(
-            self.controller.initial_state(batch, like),
-            like.new_full((batch, self.slots, self.word_size), INITIAL_MEMORY),
-            self.scheme.initial_state(batch, self.slots, like),
-            like.new_zeros(batch, self.scheme.read_heads * self.word_size),
-        )
+    def initial_state(self, batch: int, like: Tensor, steps: int | None = None) -> NetworkState:
+        """Return the state before the first step, with the dtype and device of `like`.
+
+        steps: Make only the slots that so many steps can reach, where the scheme knows; None: all of them.
+        """
+        steps = self.slots if steps is None else steps
+        return NetworkState(self.controller.initial_state(batch, like), *self.start(batch, steps, like))
 
     def forward(self, inputs: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState]:
         """Run through a sequence.
@@ -116,37 +132,74 @@ class MemoryNetwork(nn.Module):
         """
         if self.batch_first:
             inputs = inputs.transpose(0, 1)
-        time, batch = inputs.shape[:2]
-        # The shares of all steps that need no state, each in one product.
-        preactivations = _PerStep(self.controller.project(inputs), self.interface.bias.expand(time, batch, -1))
-        before = state if state is not None else self.initial_state(batch, preactivations.recurrent)
-        weights = _PerStep(self.controller.recurrent, self.interface.weight)
-        features, after = self.unroll(self._step, weights, preactivations, before)
-        outputs = self.output(features)
+        preactivations, before = self._prepared(inputs, state)
+        # Usage and weightings need more digits than autocast would leave them.
+        with torch.autocast(inputs.device.type, enabled=False):
+            features, after = self.unroll(self._step, self._weights(), preactivations, before)
+        outputs = self._clipped(self.output(features))
         return (outputs.transpose(0, 1) if self.batch_first else outputs), after
 
-    def _step(
-        self, weights: _PerStep, preactivations: _PerStep, state: NetworkState
-    ) -> tuple[Tensor, _PerStep, NetworkState]:
-        """One step, as `mann.unrolling` asks for it; features are [batch, hidden_size + read_size]."""
-        recurrent_input = self.controller.recurrent_input(state.controller, state.reads)
-        hidden, controller = self.controller.step(
-            torch.addmm(preactivations.recurrent, recurrent_input, weights.recurrent.T),
-            state.controller,
-        )
-        emitted = torch.addmm(preactivations.interface, hidden, weights.interface.T)
-        controls = self._split(emitted)
-        memory, addressing, reads = self._access(controls, state.memory, state.addressing)
-        return (
-            torch.cat([hidden, reads], -1),
-            _PerStep(recurrent_input, hidden),
-            NetworkState(controller, memory, addressing, reads),
-        )
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState, Access]:
+        """Run through a sequence and keep what happened to the memory at each step, for pictures.
 
-    def _split(self, emitted: Tensor) -> Controls:
-        """Cut what the controller emits, [batch, emitted], into the scheme's controls, each in its range."""
+        Takes and returns what `forward` does, and an `Access` whose tensors have the time in front.
+        """
+        if self.batch_first:
+            inputs = inputs.transpose(0, 1)
+        preactivations, now = self._prepared(inputs, state)
+        accesses: list[Access] = []
+
+        def watched(*arguments: Any) -> tuple[Tensor, Tensors, NetworkState]:
+            features, used, after, access = self._watched_step(*arguments)
+            accesses.append(access)
+            return features, used, after
+
+        with torch.autocast(inputs.device.type, enabled=False):
+            features, now = plain(watched, self._weights(), preactivations, now)
+        outputs = self._clipped(self.output(features))
+        stacked = pytree.tree_map(lambda *leaves: torch.stack(leaves), *accesses)
+        return (outputs.transpose(0, 1) if self.batch_first else outputs), now, stacked
+
+    def _prepared(self, inputs: Tensor, state: NetworkState | None) -> tuple[Tensors, NetworkState]:
+        """Return the shares of all steps that need no state, each in one product, and the state to start from."""
+        time, batch = inputs.shape[:2]
+        bias = self.interface.bias
+        projected = (part.to(bias.dtype) for part in self.controller.project(inputs))
+        if state is None:
+            state = self.initial_state(batch, bias, time)
+        else:
+            memory, addressing = self.start.grown(state.memory, state.addressing, time)
+            state = state._replace(memory=memory, addressing=addressing)
+        return (*projected, bias.expand(time, batch, -1)), state
+
+    def _weights(self) -> Tensors:
+        """The weights that are used again at every step, that of the interface last."""
+        return *self.controller.weights(), self.interface.weight
+
+    def _step(
+        self, weights: Tensors, preactivations: Tensors, state: NetworkState
+    ) -> tuple[Tensor, Tensors, NetworkState]:
+        """One step, as `mann.unrolling` asks for it; features are [batch, hidden_size + read_size]."""
+        return self._watched_step(weights, preactivations, state)[:3]
+
+    def _watched_step(
+        self, weights: Tensors, preactivations: Tensors, state: NetworkState
+    ) -> tuple[Tensor, Tensors, NetworkState, Access]:
+        """One step, and what happened to the memory."""
+        hidden, used, controller = self.controller.step(
+            weights[:-1], preactivations[:-1], state.controller, state.reads
+        )
+        emitted = self._clipped(affine(preactivations[-1], weights[-1], hidden))
         parts = self._by_control(emitted, -1)
-        return {name: control.range(parts[name]) for name, control in self._controls.items()}
+        controls = {name: control.range(parts[name]) for name, control in self._controls.items()}
+        access = self._access(controls, state)
+        return (
+            torch.cat([hidden, access.reads], -1),
+            (*used, hidden),
+            NetworkState(controller, access.memory, access.addressing, access.reads),
+            access,
+        )
 
     def _by_control(self, emitted: Tensor, axis: int = 0) -> dict[str, Tensor]:
         """Cut one axis of a tensor, `emitted` wide, into a view [..., heads, size, ...] for each control."""
@@ -156,11 +209,15 @@ class MemoryNetwork(nn.Module):
             for (name, control), part in zip(self._controls.items(), emitted.split(sizes, axis), strict=True)
         }
 
-    def _access(self, controls: Controls, memory: Tensor, addressing: Any) -> tuple[Tensor, Any, Tensor]:
-        """Write and read once; returns the new memory, the scheme's new state, and the reads side by side."""
-        write = self.scheme.write(controls, memory, addressing)
-        written = memories.write(memory, *write)
-        seen = memory if self.read_first else written
-        read_weights = self.scheme.read(controls, seen, addressing, write)
+    def _access(self, controls: Controls, state: NetworkState) -> Access:
+        """Write and read once."""
+        write, addressing = self.scheme.write(controls, state.memory, state.addressing)
+        written = memories.write(state.memory, *write)
+        seen = state.memory if self.read_first else written
+        read_weights, addressing = self.scheme.read(controls, seen, addressing, write)
         reads = memories.read(seen, read_weights).flatten(1)
-        return written, self.scheme.advance(controls, addressing, write, read_weights), reads
+        return Access(controls, write, read_weights, written, addressing, reads)
+
+    def _clipped(self, values: Tensor) -> Tensor:
+        """Return values within the largest magnitude."""
+        return values if self.clip is None else values.clamp(-self.clip, self.clip)

@@ -4,10 +4,9 @@ Both take and return the same, so that a network holds one of them and a test ho
 
     (step, weights, preactivations, state) -> (features, state)
 
-weights: NamedTuple of the weights that are used again at every step; preactivations: NamedTuple of the
-same fields, each [time, batch, width], what does not depend on the step before; step(weights,
-preactivations at t, state) returns the features [batch, ...], a NamedTuple of the inputs that each
-weight was multiplied with, and the new state.
+weights: the weights that are used again at every step; preactivations: as many, each [time, batch, width], what is
+added to the product of that weight and does not depend on the step before; step(weights, preactivations at t, state)
+returns the features [batch, ...], what each weight was multiplied with, and the new state.
 """
 
 import logging
@@ -20,7 +19,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-Step = Callable[[Any, Any, Any], tuple[Tensor, Any, Any]]
+Tensors = tuple[Tensor, ...]
+Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
 
 COMPILED_PIECES = 256
 """Different pieces that one process may compile: two for each network and each size of its batches.
@@ -29,18 +29,17 @@ Torch counts them over all networks, since all run the same function, and refuse
 """
 
 
-def _through_time(step: Step, weights: Any, preactivations: Any, state: Any) -> tuple[Tensor, Any, Any]:
+def _through_time(step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Tensors, Any]:
     """Return features [time, batch, ...], the inputs of each weight [time, batch, ...] and the last state."""
     features, inputs = [], []
     for now in zip(*(part.unbind(0) for part in preactivations), strict=True):
-        feature, used, state = step(weights, type(preactivations)(*now), state)
+        feature, used, state = step(weights, now, state)
         features.append(feature)
         inputs.append(used)
-    stacked = type(weights)(*(torch.stack(part) for part in zip(*inputs, strict=True)))
-    return torch.stack(features), stacked, state
+    return torch.stack(features), tuple(torch.stack(part) for part in zip(*inputs, strict=True)), state
 
 
-def plain(step: Step, weights: Any, preactivations: Any, state: Any) -> tuple[Tensor, Any]:
+def plain(step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
     """One step after the other: the reference."""
     features, _, state = _through_time(step, weights, preactivations, state)
     return features, state
@@ -81,21 +80,20 @@ class Compiled:
         self.piece = piece
         self._run = torch.compile(_through_time, fullgraph=True, dynamic=False)
 
-    def __call__(self, step: Step, weights: Any, preactivations: Any, state: Any) -> tuple[Tensor, Any]:
+    def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
         """See the module's docstring."""
         if not torch.is_grad_enabled():
             return plain(step, weights, preactivations, state)
-        kind = type(weights)
         used: list[list[Tensor]] = [[] for _ in weights]
-        preactivations = type(preactivations)(*map(_WeightGradientAfterwards.apply, preactivations, weights, used))
-        weights = kind(*(weight.detach() for weight in weights))
+        preactivations = tuple(map(_WeightGradientAfterwards.apply, preactivations, weights, used))
+        weights = tuple(weight.detach() for weight in weights)
         features, inputs = [], []
         # Split, not sliced: the gradient of a slice is as large as the whole.
         pieces = zip(*(part.split(self.piece) for part in preactivations), strict=True)
         with torch._dynamo.config.patch(recompile_limit=COMPILED_PIECES):
             for piece in pieces:
                 run = self._run if len(piece[0]) == self.piece else _through_time
-                feature, piece_inputs, state = run(step, weights, type(preactivations)(*piece), state)
+                feature, piece_inputs, state = run(step, weights, piece, state)
                 features.append(feature)
                 inputs.append(piece_inputs)
         for record, parts in zip(used, zip(*inputs, strict=True), strict=True):

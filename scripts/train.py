@@ -14,7 +14,8 @@ import tyro
 from commands import caught_signals, one_line_errors, parse, pick_device, progress_bar
 
 from data import DATASETS, ImageClasses, InputError, Split, load
-from mann.config import PRESETS, Config, checked, preset
+from mann.addressing import SCHEMES
+from mann.config import PRESETS, Config, addressed, checked, preset
 from mann.evaluation import VALIDATION, held_out_episodes
 from mann.runs import Run, describe_environment
 from mann.training import NotFiniteError, train, training_episodes
@@ -27,6 +28,9 @@ TASK is one of {", ".join(DATASETS)}.
   train.py omniglot                    downloads Omniglot once
   train.py omniglot --root DIR         the two archives, or the folders extracted from them
   train.py folder --root DIR           your own images, DIR/CLASS/IMAGE
+
+How memory is addressed is --addressing {", ".join(SCHEMES)} (none: no memory);
+the options of the one chosen are --scheme.NAME below.
 
 A run goes to a folder (--run). If it is stopped, the same command with --resume goes on, and ends with
 the very weights that it would have had without the stop. Then: python scripts/evaluate.py RUN
@@ -55,12 +59,13 @@ def starting_point(task: str, arguments: list[str]) -> Options:
     early.add_argument("--run", type=Path, nargs="?", default=Path("runs") / task)
     early.add_argument("--resume", action="store_true")
     early.add_argument("--preset", nargs="?", default="default")
+    early.add_argument("--addressing", nargs="?")
     known, _ = early.parse_known_args(arguments)
     run = Run(known.run or Path())
-    config = preset(task, known.preset or "default")
+    config = preset(task, known.preset or "default", known.addressing)
     if known.resume and run.exists():
         # What the preset says stays said, so that another one than the run's is refused.
-        config = replace(run.config(), **PRESETS[known.preset or "default"])
+        config = addressed(replace(run.config(), **PRESETS[known.preset or "default"]), known.addressing)
     return Options(config, run.folder, known.resume, known.preset or "default")
 
 

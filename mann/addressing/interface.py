@@ -1,15 +1,19 @@
 """What the controller says to the memory, and what a scheme of addressing answers.
 
-A scheme is one frozen dataclass (configuration and implementation, no parameters) with six methods;
-`Scheme` below is the whole contract. Everything is a pure function: states go in, new states come out.
+A scheme is one frozen dataclass (configuration and implementation, no parameters) of the abstract `Scheme` below, which
+is the whole contract. Everything is a pure function: states go in, new states come out.
 Dimension words: `batch` sequences, `slots` memory locations (the papers' N), `word_size` numbers in a location
 (the papers' W or M), `heads`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple
 
+from annotated_types import Ge
 from torch import Tensor
+
+AtLeastOne = Annotated[int, Ge(1)]
 
 
 class Control(NamedTuple):
@@ -39,37 +43,53 @@ class Write(NamedTuple):
     add: Tensor
 
 
-class Scheme(Protocol):
-    """A way of addressing memory. Its `State` is a NamedTuple of tensors, batch first."""
+class Scheme(ABC):
+    """A way of addressing memory.
 
-    @property
-    def read_heads(self) -> int:
-        """Number of read heads."""
-        ...
+    Its state is a NamedTuple of tensors, batch first. Fields of the state named `read_weights` and `write_weights` are
+    weightings [batch, heads, slots], which a network may learn to start with.
+    """
 
+    # Options read from a file are of their type and in their range, and there are no others.
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+    read_heads: int
+    """Number of read heads."""
+
+    @abstractmethod
     def controls(self, word_size: int) -> dict[str, Control]:
         """The controls that the controller must emit."""
-        ...
 
-    def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
+    @abstractmethod
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> Any:
+        """State before the first step, with the dtype and device of `like`."""
+
+    @abstractmethod
+    def write(self, controls: Controls, memory: Tensor, state: Any) -> tuple[Write, Any]:
+        """Decide what to write, and how the state goes on from there. memory: [batch, slots, word_size]."""
+
+    @abstractmethod
+    def read(self, controls: Controls, memory: Tensor, state: Any, write: Write) -> tuple[Tensor, Any]:
+        """Decide where to read, and what the next step's state is.
+
+        memory is what the heads read, with the write done or not; state is what `write` returned.
+        Read weights are [batch, read heads, slots]; each row lies in [0, 1] and sums to at most 1.
+        """
+
+    def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:  # noqa: B027
         """Change in place what the linear maps to the controls start with, where chance is not the best start.
 
         weights: by control, [heads, size, hidden]; biases: [heads, size]; both without gradients recorded.
         """
-        ...
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> Any:
-        """State before the first step, with the dtype and device of `like`."""
-        ...
+    def slots_in_reach(self, slots: int, steps: int, before: int = 0) -> int:
+        """How many of the `slots` can matter within `steps` steps, if all of them start alike.
 
-    def write(self, controls: Controls, memory: Tensor, state: Any) -> Write:
-        """Decide what to write. memory: [batch, slots, word_size]."""
-        ...
+        Schemes that touch few slots in a step need not be given those that they cannot reach. The answer for the
+        `steps` that follow is asked with what was answered `before`; `grow` then adds the slots that are missing.
+        """
+        return slots
 
-    def read(self, controls: Controls, memory: Tensor, state: Any, write: Write) -> Tensor:
-        """Read weights [batch, read heads, slots]; each row lies in [0, 1] and sums to at most 1."""
-        ...
-
-    def advance(self, controls: Controls, state: Any, write: Write, read_weights: Tensor) -> Any:
-        """State for the next step."""
-        ...
+    def grow(self, state: Any, slots: int) -> Any:
+        """Return the state as if there had been so many slots, the new ones untouched."""
+        return state

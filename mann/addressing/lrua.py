@@ -25,7 +25,7 @@ first step) go to the slot of lower index, so that exactly n slots are least use
 constant memory would receive the same words and none could ever differ from another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -34,8 +34,8 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn import functional
 
-from mann.addressing.interface import Control, Controls, Write
-from mann.addressing.similarity import content_weights
+from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.similarity import Similarity, content_weights
 
 PAIRED_GATE = 2.0
 """Where the gates of paired heads start: at sigma(2) = 0.88 and sigma(-2) = 0.12."""
@@ -67,16 +67,42 @@ def write_weights(gate: Tensor, previous_read: Tensor, least_used: Tensor) -> Te
     return least_used + gate * (previous_read - least_used)
 
 
+def strength_range(scale: float) -> Callable[[Tensor], Tensor]:
+    """Return the range of key strengths, 1 + scale softplus(emitted)."""
+    return lambda emitted: 1 + scale * functional.softplus(emitted)
+
+
+def taking_turns(ranked: Tensor, heads: int) -> Tensor:
+    """Head j takes the j-th of the ranked slots; with fewer slots than heads they take turns.
+
+    ranked: [batch, count, slots]; returns [batch, heads, slots].
+    """
+    return ranked[:, [head % ranked.shape[1] for head in range(heads)]]
+
+
+def start_in_pairs(gates: Tensor, keys: Tensor, adds: Tensor | None) -> None:
+    """Let the first head of each pair look for what the second writes, and write where it last read (in place).
+
+    gates: biases [heads, 1]; keys, adds: weights [heads, word_size, hidden]; None: heads write their keys, which then
+    stay as they are, and so does a head without a partner.
+    """
+    last = len(gates) // 2 * 2
+    gates[0:last:2] = PAIRED_GATE
+    gates[1:last:2] = -PAIRED_GATE
+    if adds is not None:
+        keys[0:last:2] = adds[1:last:2]
+
+
 def next_usage(usage: Tensor, decay: float, read_weights: Tensor, write_weights: Tensor) -> Tensor:
     """w^u_t = gamma w^u_{t-1} + w^r_t + w^w_t, summed over heads. Returns [batch, slots]."""
     return decay * usage + read_weights.sum(1) + write_weights.sum(1)
 
 
 @dataclass(frozen=True)
-class LRUA:
+class LRUA(Scheme):
     """Least recently used access; see the module's docstring for each field."""
 
-    read_heads: Annotated[int, Ge(1)] = 4
+    read_heads: AtLeastOne = 4
     """Read heads (the paper: 4)."""
     key_strength: Annotated[float, Ge(0)] = 0.0
     """0: no key strength (the paper). b > 0: similarity times 1 + b softplus(emitted)."""
@@ -92,6 +118,8 @@ class LRUA:
     """gamma: how much of the usage is left after a step."""
     start: Literal["alike", "paired"] = "alike"
     """Heads start at random, or in pairs: one writes the drawing, the other finds it and adds its label."""
+    similarity: Similarity = "cosine"
+    """How keys and slots are compared: cosine (the paper), dot (product), or euclidean (the negative distance)."""
 
     @property
     def writers(self) -> int:
@@ -105,48 +133,37 @@ class LRUA:
             "gate": Control(self.writers, 1, torch.sigmoid),
         }
         if self.key_strength > 0:
-            scale = self.key_strength
-            controls["strength"] = Control(self.read_heads, 1, lambda emitted: 1 + scale * functional.softplus(emitted))
+            controls["strength"] = Control(self.read_heads, 1, strength_range(self.key_strength))
         if self.write_vector == "add":
             controls["add"] = Control(self.writers, word_size, torch.tanh)
         return controls
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
         """Let heads start in pairs; a head without a partner stays as it is."""
-        if self.start == "alike":
-            return
-        last = self.writers // 2 * 2
-        biases["gate"][0:last:2] = PAIRED_GATE
-        biases["gate"][1:last:2] = -PAIRED_GATE
-        if self.write_vector == "add":
-            weights["key"][0:last:2] = weights["add"][1:last:2]
+        if self.start == "paired":
+            start_in_pairs(biases["gate"], weights["key"], weights.get("add"))
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """Nothing read, nothing used."""
         return State(like.new_zeros(batch, self.read_heads, slots), like.new_zeros(batch, slots))
 
-    def write(self, controls: Controls, memory: Tensor, state: State) -> Write:
+    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
         """Write to where the last read was, or to the least used slots."""
         slots = memory.shape[1]
         # Which slots are least used is a choice, not a quantity: no gradient flows into it.
         ranked = least_used_slots(state.usage.detach(), min(self.read_heads, slots))
         shared = ranked.sum(1, keepdim=True)
-        # With fewer slots than heads the heads take turns.
-        own = ranked[:, [head % ranked.shape[1] for head in range(self.writers)]]
-        least = shared if self.least_used == "shared" else own
+        least = shared if self.least_used == "shared" else taking_turns(ranked, self.writers)
         previous = state.read_weights
         if self.write_heads == "one":
             previous = previous.mean(1, keepdim=True)
         weights = write_weights(controls["gate"], previous, least)
         keep = 1 - (ranked[:, :1] if self.zeroed == "one" else shared).mT
         vectors = controls["add"] if self.write_vector == "add" else controls["key"]
-        return Write(weights, keep, vectors[:, : self.writers])
+        return Write(weights, keep, vectors[:, : self.writers]), state
 
-    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> Tensor:
-        """Content addressing alone."""
-        return content_weights(controls["key"], controls.get("strength", 1.0), memory)
-
-    def advance(self, controls: Controls, state: State, write: Write, read_weights: Tensor) -> State:
-        """Remember what was read, and count it and the write as use."""
-        usage = next_usage(state.usage, self.usage_decay, read_weights, write.weights)
-        return State(read_weights, usage.detach())
+    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
+        """Read by content alone; count the read and the write as use."""
+        weights = content_weights(controls["key"], controls.get("strength", 1.0), memory, self.similarity)
+        usage = next_usage(state.usage, self.usage_decay, weights, write.weights)
+        return weights, State(weights, usage.detach())

@@ -1,4 +1,11 @@
-"""Content addressing: how alike a key and every memory slot are, and the weighting that follows."""
+"""Content addressing: how alike a key and every memory slot are, and the weighting that follows.
+
+Everywhere keys: [batch, heads, word_size]; memory: [batch, slots, word_size]; similarities: [batch, heads, slots].
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,19 +20,37 @@ def inverse_length(words: Tensor) -> Tensor:
 
 
 def cosine_similarity(keys: Tensor, memory: Tensor) -> Tensor:
-    """K[k, M(i)] = k . M(i) / (|k| |M(i)|), NTM equation 6.
-
-    keys: [batch, heads, word_size]; memory: [batch, slots, word_size]; returns [batch, heads, slots] in [-1, 1].
-    """
+    """K[k, M(i)] = k . M(i) / (|k| |M(i)|) in [-1, 1], NTM equation 6."""
     # Lengths are divided out of the products: memory itself is read once and no scaled copy is kept.
     products = (keys * inverse_length(keys)) @ memory.mT
     return products * inverse_length(memory).mT
 
 
-def content_weights(keys: Tensor, strengths: Tensor | float, memory: Tensor) -> Tensor:
+def dot_product(keys: Tensor, memory: Tensor) -> Tensor:
+    """K[k, M(i)] = k . M(i)."""
+    return keys @ memory.mT
+
+
+def negative_distance(keys: Tensor, memory: Tensor) -> Tensor:
+    """K[k, M(i)] = -|k - M(i)|, at most 0."""
+    # Not from the three products: near 0 they cancel, and so would the gradient.
+    differences = keys.unsqueeze(2) - memory.unsqueeze(1)
+    return -torch.sqrt(differences.square().sum(-1) + EPSILON)
+
+
+Similarity = Literal["cosine", "dot", "euclidean"]
+
+SIMILARITIES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
+    {"cosine": cosine_similarity, "dot": dot_product, "euclidean": negative_distance}
+)
+"""All similarities by name."""
+
+
+def content_weights(
+    keys: Tensor, strengths: Tensor | float, memory: Tensor, similarity: Similarity = "cosine"
+) -> Tensor:
     """w^c(i) = softmax_i(strength * K[k, M(i)]), NTM equation 5.
 
-    keys: [batch, heads, word_size]; strengths: [batch, heads, 1] or a number, >= 0; memory: [batch, slots, word_size];
-    returns [batch, heads, slots], each row a distribution over slots.
+    strengths: [batch, heads, 1] or a number, >= 0. Returns [batch, heads, slots], each row a distribution over slots.
     """
-    return torch.softmax(strengths * cosine_similarity(keys, memory), dim=-1)
+    return torch.softmax(strengths * SIMILARITIES[similarity](keys, memory), dim=-1)

@@ -29,7 +29,7 @@ def tiny_config() -> Config:
         hidden_size=8,
         slots=6,
         word_size=4,
-        lrua=replace(Config("strokes").lrua, usage_decay=0.99),
+        scheme=replace(Config("strokes").scheme, usage_decay=0.99),
         schedule="cosine",
         warm_up=3,
         batch=2,

@@ -9,15 +9,18 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from mann import memory as memories
-from mann.addressing import LRUA, SCHEMES, Controls, Scheme, Write
+from mann.addressing import DNC, LRUA, NTM, SCHEMES, Controls, Scheme, Sparse, Write
 from mann.config import Config
 
 VARIANTS: dict[str, Callable[[], Scheme]] = {
     **SCHEMES,
     "lrua, one head": lambda: LRUA(read_heads=1),
-    "lrua, default of training": lambda: Config("strokes").lrua,
+    "lrua, default of training": lambda: Config("strokes").scheme,
     "lrua, one writer": lambda: LRUA(read_heads=3, write_heads="one", zeroed="all"),
     "lrua, own and all": lambda: LRUA(read_heads=2, least_used="own", zeroed="all", usage_decay=0.5),
+    "ntm, several heads": lambda: NTM(read_heads=3, write_heads=2, shift_range=2, similarity="euclidean"),
+    "dnc, one head": lambda: DNC(read_heads=1, similarity="dot"),
+    "sparse, one slot": lambda: Sparse(read_heads=3, nearest=1),
 }
 WORD_SIZE = 3
 BATCH = 3
@@ -52,11 +55,11 @@ def emit(scheme: Scheme, generator: torch.Generator, dtype: torch.dtype) -> Cont
 
 
 def access(scheme: Scheme, controls: Controls, memory: Tensor, state: Any, read_first: bool) -> Step:
-    """Write, read and advance once, as the network does."""
-    write = scheme.write(controls, memory, state)
+    """Write and read once, as the network does."""
+    write, between = scheme.write(controls, memory, state)
     written = memories.write(memory, *write)
-    read = scheme.read(controls, memory if read_first else written, state, write)
-    return Step(controls, memory, state, write, written, read, scheme.advance(controls, state, write, read))
+    read, after = scheme.read(controls, memory if read_first else written, between, write)
+    return Step(controls, memory, state, write, written, read, after)
 
 
 def steps(scheme: Scheme, slots: int, dtype: torch.dtype = torch.float64, read_first: bool = False) -> Iterator[Step]:
@@ -128,16 +131,12 @@ def test_nothing_is_changed_in_place(scheme: Scheme) -> None:
     for step in steps(scheme, 4):
         inputs = (step.controls, step.memory, step.state)
         before = pytree.tree_map(torch.clone, inputs)
-        write = scheme.write(step.controls, step.memory, step.state)
+        write, between = scheme.write(step.controls, step.memory, step.state)
         written = memories.write(step.memory, *write)
-        between = pytree.tree_map(torch.clone, (write, written))
-        read = scheme.read(step.controls, written, step.state, write)
-        read_before = read.clone()
-        scheme.advance(step.controls, step.state, write, read)
-        after = (*inputs, write, written, read)
-        for old, new in zip(
-            pytree.tree_leaves((*before, *between, read_before)), pytree.tree_leaves(after), strict=True
-        ):
+        kept = pytree.tree_map(torch.clone, (write, written, between))
+        scheme.read(step.controls, written, between, write)
+        after = (*inputs, write, written, between)
+        for old, new in zip(pytree.tree_leaves((*before, *kept)), pytree.tree_leaves(after), strict=True):
             assert torch.equal(old, new)
 
 

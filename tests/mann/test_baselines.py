@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mann.baselines import BASELINES, FeedForwardBaseline, LSTMBaseline
+from mann.baselines import BASELINES, FeedForwardBaseline, RecurrentBaseline
 
 
 def numbers(module: nn.Module) -> dict[str, numpy.ndarray]:
@@ -25,14 +25,14 @@ def inputs() -> Tensor:
 
 
 def test_the_lstm_baseline_is_an_lstm_and_a_linear_layer(inputs: Tensor) -> None:
-    network = LSTMBaseline(3, 2, 4).double()
+    network = RecurrentBaseline(nn.LSTM, 3, 2, 4).double()
     weights = numbers(network)
     outputs, (hidden, cell) = network(inputs)
     h, c = numpy.zeros((2, 4)), numpy.zeros((2, 4))
     for step in range(5):
-        sums = inputs[step].numpy() @ weights["lstm.weight_ih_l0"].T + h @ weights["lstm.weight_hh_l0"].T
+        sums = inputs[step].numpy() @ weights["recurrent.weight_ih_l0"].T + h @ weights["recurrent.weight_hh_l0"].T
         enter, forget, candidate, leave = numpy.split(
-            sums + weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"], 4, axis=1
+            sums + weights["recurrent.bias_ih_l0"] + weights["recurrent.bias_hh_l0"], 4, axis=1
         )
         c = sigmoid(forget) * c + sigmoid(enter) * numpy.tanh(candidate)
         h = sigmoid(leave) * numpy.tanh(c)
@@ -46,7 +46,7 @@ def test_the_feed_forward_baseline_is_two_layers(inputs: Tensor) -> None:
     network = FeedForwardBaseline(3, 2, 4).double()
     weights = numbers(network)
     outputs, state = network(inputs)
-    hidden = numpy.maximum(inputs.numpy() @ weights["hidden.weight"].T + weights["hidden.bias"], 0)
+    hidden = numpy.maximum(inputs.numpy() @ weights["hidden.0.0.weight"].T + weights["hidden.0.0.bias"], 0)
     expected = hidden @ weights["output.weight"].T + weights["output.bias"]
     numpy.testing.assert_allclose(outputs.detach().numpy(), expected, atol=1e-12)
     assert state == ()
@@ -61,7 +61,7 @@ def test_the_feed_forward_baseline_is_blind_to_earlier_steps(inputs: Tensor) -> 
 
 
 def test_the_lstm_baseline_remembers_earlier_steps(inputs: Tensor) -> None:
-    network = LSTMBaseline(3, 2, 4).double()
+    network = RecurrentBaseline(nn.LSTM, 3, 2, 4).double()
     changed = inputs.clone()
     changed[0] += 1
     assert not torch.allclose(network(changed)[0][4], network(inputs)[0][4])

@@ -13,7 +13,7 @@ from torch import Tensor
 from data import ImageClasses
 from episodes import ClassificationEpisodes, Episode, OneHot, Strings
 from mann.addressing import LRUA
-from mann.baselines import FeedForwardBaseline, LSTMBaseline
+from mann.baselines import FeedForwardBaseline, RecurrentBaseline
 from mann.classifier import (
     Classifier,
     answer_loss,
@@ -35,7 +35,7 @@ SMALL = Config(
     hidden_size=5,
     slots=4,
     word_size=3,
-    lrua=LRUA(read_heads=2),
+    scheme=LRUA(read_heads=2),
 )
 
 
@@ -148,14 +148,14 @@ def test_the_config_says_what_is_built() -> None:
     network = build_classifier(replace(SMALL, read_first=True)).network
     assert isinstance(network, MemoryNetwork)
     assert isinstance(network.controller, LSTMController)
-    assert network.scheme == SMALL.lrua
+    assert network.scheme == SMALL.scheme
     assert (network.slots, network.word_size, network.read_first) == (4, 3, True)
     assert network.interface.in_features == 5 and not network.batch_first
     network = build_classifier(replace(SMALL, controller="feedforward")).network
     assert isinstance(network, MemoryNetwork) and not network.read_first
     assert isinstance(network.controller, FeedForwardController)
     network = build_classifier(replace(SMALL, addressing="none")).network
-    assert isinstance(network, LSTMBaseline) and network.output.in_features == 5
+    assert isinstance(network, RecurrentBaseline) and network.output.in_features == 5
     network = build_classifier(replace(SMALL, addressing="none", controller="feedforward")).network
     assert isinstance(network, FeedForwardBaseline) and network.output.in_features == 5
 

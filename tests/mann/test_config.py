@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import DATASETS, InputError
-from mann.addressing import LRUA
+from mann.addressing import LRUA, NTM, SCHEMES
 from mann.config import PRESETS, Config, checked, config_from_json, config_json, differing, preset, read_config
 
 
@@ -42,7 +42,7 @@ def test_settings_come_back_from_json_unchanged(
     learning_rate: float, seed: int, usage_decay: float, root: Path | None
 ) -> None:
     config = replace(
-        Config("folder"), learning_rate=learning_rate, seed=seed, root=root, lrua=LRUA(usage_decay=usage_decay)
+        Config("folder"), learning_rate=learning_rate, seed=seed, root=root, scheme=LRUA(usage_decay=usage_decay)
     )
     assert config_from_json(config_json(config), "here") == config
     assert checked(config) == config
@@ -51,7 +51,7 @@ def test_settings_come_back_from_json_unchanged(
 def test_json_holds_every_setting_even_the_defaults() -> None:
     content = json.loads(config_json(Config("strokes")))
     assert set(content) == {entry.name for entry in fields(Config)}
-    assert set(content["lrua"]) == {entry.name for entry in fields(LRUA)}
+    assert set(content["scheme"]) == {entry.name for entry in fields(LRUA)}
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,16 @@ def test_json_holds_every_setting_even_the_defaults() -> None:
         ({"seed": 2**32}, "seed: "),
         ({"optimizer": "sgd"}, "optimizer: "),
         ({"schedule": "linear"}, "schedule: "),
-        ({"lrua": LRUA(read_heads=0)}, r"lrua\.read_heads: .*found 0"),
-        ({"lrua": LRUA(key_strength=-0.5)}, r"lrua\.key_strength: .*found -0\.5"),
-        ({"lrua": LRUA(key_strength=math.inf)}, r"lrua\.key_strength: .*finite"),
-        ({"lrua": LRUA(usage_decay=3.0)}, r"lrua\.usage_decay: .*less than or equal to 1, found 3\.0"),
-        ({"lrua": LRUA(usage_decay=-0.1)}, r"lrua\.usage_decay: "),
-        ({"lrua": LRUA(zeroed="none")}, r"lrua\.zeroed: "),  # pyright: ignore[reportArgumentType]
+        ({"scheme": LRUA(read_heads=0)}, r"scheme\.read_heads: .*found 0"),
+        ({"scheme": LRUA(key_strength=-0.5)}, r"scheme\.key_strength: .*found -0\.5"),
+        ({"scheme": LRUA(key_strength=math.inf)}, r"scheme\.key_strength: .*finite"),
+        ({"scheme": LRUA(usage_decay=3.0)}, r"scheme\.usage_decay: .*less than or equal to 1, found 3\.0"),
+        ({"scheme": LRUA(usage_decay=-0.1)}, r"scheme\.usage_decay: "),
+        ({"scheme": LRUA(zeroed="none")}, r"scheme\.zeroed: "),  # pyright: ignore[reportArgumentType]
         ({"dataset": "mnist"}, "no dataset is named 'mnist': use one of omniglot, strokes, folder"),
         ({"labels": "numbers"}, "no labels is named 'numbers': use one of one-hot, strings"),
-        ({"controller": "gru"}, "no controller is named 'gru': use one of lstm, feedforward"),
-        ({"addressing": "ntm"}, "no addressing is named 'ntm': use one of .*lrua.*, none"),
+        ({"controller": "rnn"}, "no controller is named 'rnn': use one of lstm, gru, feedforward"),
+        ({"addressing": "tape"}, "no addressing is named 'tape': use one of .*lrua.*, none"),
     ],
 )
 def test_out_of_range_is_refused_by_name(change: dict[str, Any], message: str) -> None:
@@ -97,17 +97,37 @@ def test_out_of_range_is_refused_by_name(change: dict[str, Any], message: str) -
         checked(replace(Config("strokes"), **change))
 
 
-@pytest.mark.parametrize("addressing", ["lrua", "none"])
 @pytest.mark.parametrize("usage_decay", [0.0, 1.0])
-def test_ends_of_the_ranges_are_allowed(addressing: str, usage_decay: float) -> None:
-    config = replace(
-        Config("strokes"), addressing=addressing, seed=2**32 - 1, warm_up=0, lrua=LRUA(1, 0.0, usage_decay=usage_decay)
-    )
+def test_ends_of_the_ranges_are_allowed(usage_decay: float) -> None:
+    config = replace(Config("strokes"), seed=2**32 - 1, warm_up=0, scheme=LRUA(1, 0.0, usage_decay=usage_decay))
     assert checked(config) == config
 
 
+@pytest.mark.parametrize("addressing", [*SCHEMES, "none"])
+def test_each_scheme_comes_with_its_own_options(addressing: str) -> None:
+    config = preset("strokes", "default", addressing)
+    assert config.addressing == addressing
+    assert type(config.scheme) is SCHEMES.get(addressing, type(None))
+    assert checked(config) == config
+    # The one that is the default keeps the default's options.
+    assert (config == preset("strokes", "default")) == (addressing == "lrua")
+    assert (config.initial_memory == "constant") == (addressing != "content")
+
+
+def test_options_of_another_scheme_are_refused() -> None:
+    with pytest.raises(InputError, match=r"the settings: scheme\.write_heads: "):
+        checked(replace(Config("strokes"), addressing="lrua", scheme=NTM()))
+    with pytest.raises(InputError, match=r"no addressing is named 'tape': use one of .*lrua.*, none"):
+        preset("strokes", "default", "tape")
+
+
+def test_settings_with_different_schemes_differ_in_the_scheme_alone() -> None:
+    one, other = preset("strokes", "default", "ntm"), preset("strokes", "default", "dnc")
+    assert differing(one, other) == ["addressing is ntm, not dnc", "scheme.read_heads is 1, not 2"]
+
+
 def changed(where: str, value: Any) -> str:
-    """Return the JSON of the defaults with one value changed or added, such as lrua.read_heads."""
+    """Return the JSON of the defaults with one value changed or added, such as scheme.read_heads."""
     whole = json.loads(config_json(Config("strokes")))
     *outer, name = where.split(".")
     part = whole
@@ -121,7 +141,7 @@ def changed(where: str, value: Any) -> str:
     ("where", "value"),
     [
         ("nope", 1),
-        ("lrua.nope", 1),
+        ("scheme.nope", 1),
         ("classes", "5"),
         ("classes", 5.5),
         ("classes", True),
@@ -130,12 +150,12 @@ def changed(where: str, value: Any) -> str:
         ("learning_rate", "0.1"),
         ("learning_rate", None),
         ("root", 3),
-        ("lrua", None),
-        ("lrua.read_heads", "4"),
-        ("lrua.read_heads", True),
-        ("lrua.read_heads", 4.0),
-        ("lrua.usage_decay", "0.9"),
-        ("lrua.usage_decay", 3),
+        ("scheme", None),
+        ("scheme.read_heads", "4"),
+        ("scheme.read_heads", True),
+        ("scheme.read_heads", 4.0),
+        ("scheme.usage_decay", "0.9"),
+        ("scheme.usage_decay", 3),
     ],
 )
 def test_edited_config_json_is_refused(tmp_path: Path, where: str, value: Any) -> None:
@@ -159,9 +179,9 @@ def test_missing_config_says_what_was_looked_for(tmp_path: Path) -> None:
 
 
 def test_differing_names_each_setting_once_and_looks_inside_schemes() -> None:
-    one = replace(Config("strokes"), seed=1, lrua=LRUA(usage_decay=0.5), root=Path("here"))
-    other = replace(Config("strokes"), seed=2, lrua=LRUA(usage_decay=0.25), root=Path("there"))
-    assert differing(one, other) == ["lrua.usage_decay is 0.5, not 0.25", "seed is 1, not 2"]
+    one = replace(Config("strokes"), seed=1, scheme=LRUA(usage_decay=0.5), root=Path("here"))
+    other = replace(Config("strokes"), seed=2, scheme=LRUA(usage_decay=0.25), root=Path("there"))
+    assert differing(one, other) == ["scheme.usage_decay is 0.5, not 0.25", "seed is 1, not 2"]
     assert differing(one, replace(one, root=None)) == []
 
 

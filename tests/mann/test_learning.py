@@ -9,7 +9,7 @@ from torch import nn
 from data import ImageClasses
 from episodes import ClassificationEpisodes, OneHot
 from mann.addressing import LRUA
-from mann.baselines import FeedForwardBaseline, LSTMBaseline
+from mann.baselines import FeedForwardBaseline, RecurrentBaseline
 from mann.classifier import Classifier, answer_loss, count_by_instance, is_right
 from mann.controllers import CONTROLLERS
 from mann.network import MemoryNetwork
@@ -77,7 +77,7 @@ def test_a_memory_network_learns_to_name_a_class_that_it_saw_once(controller: st
 
 
 def test_the_lstm_baseline_learns_to_name_a_class_too() -> None:
-    after = accuracy_after(seeded(LSTMBaseline, WIDTH, CLASSES, 24), 600)
+    after = accuracy_after(seeded(RecurrentBaseline, nn.LSTM, WIDTH, CLASSES, 24), 600)
     assert after[0] < 0.8
     assert after[1] > 0.9
 

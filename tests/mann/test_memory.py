@@ -34,6 +34,15 @@ def write_by_loops(
     return result
 
 
+def kept_by_loops(weights: numpy.ndarray, erase: numpy.ndarray) -> numpy.ndarray:
+    """Multiply 1 - w(i) e over heads, one number at a time."""
+    batch, heads, slots = weights.shape
+    result = numpy.ones((batch, slots, erase.shape[2]))
+    for b, h, i, w in numpy.ndindex(batch, heads, slots, erase.shape[2]):
+        result[b, i, w] *= 1 - weights[b, h, i] * erase[b, h, w]
+    return result
+
+
 SIZES = {name: st.integers(1, 4) for name in ("batch", "heads", "slots", "word_size")}
 
 
@@ -60,6 +69,25 @@ def test_writes_erase_what_is_not_kept_and_add_up_over_heads(
     expected = write_by_loops(*(part.numpy() for part in (memory, weights, keep, add)))
     numpy.testing.assert_allclose(written.numpy(), expected, atol=1e-12)
     assert torch.equal(memory, before)
+
+
+@settings(deadline=None)
+@given(**SIZES, seed=st.integers(0, 1000))
+def test_what_is_kept_is_the_product_of_the_erases(
+    batch: int, heads: int, slots: int, word_size: int, seed: int
+) -> None:
+    generator = numpy.random.default_rng(seed)
+    weights, erase = random(generator, batch, heads, slots), random(generator, batch, heads, word_size)
+    expected = kept_by_loops(weights.numpy(), erase.numpy())
+    numpy.testing.assert_allclose(memories.kept(weights, erase).numpy(), expected, atol=1e-12)
+
+
+def test_what_is_kept_by_hand() -> None:
+    weights = torch.tensor([[[1.0, 0.5, 0.0], [0.0, 0.5, 0.0], [0.0, 0.5, 1.0]]])
+    erase = torch.tensor([[[1.0, 0.0], [0.5, 0.0], [1.0, 0.25]]])
+    # The second slot: half of each erase, three times over.
+    assert memories.kept(weights, erase)[0].tolist() == [[0, 1], [0.5 * 0.75 * 0.5, 0.875], [0, 0.75]]
+    assert memories.kept(weights[:, :1], erase[:, :1])[0].tolist() == [[0, 1], [0.5, 1], [1, 1]]
 
 
 def test_a_whole_weight_reads_one_slot_exactly() -> None:
@@ -95,3 +123,15 @@ def test_derivatives_agree_with_finite_differences() -> None:
         keep = random(generator, 2, 3, width).requires_grad_()
         assert torch.autograd.gradcheck(memories.write, (memory, weights, keep, add))
     assert torch.autograd.gradcheck(memories.read, (memory, weights))
+    for heads in (1, 3):
+        weights, erase = (random(generator, *shape).requires_grad_() for shape in ((2, heads, 3), (2, heads, 2)))
+        assert torch.autograd.gradcheck(memories.kept, (weights, erase))
+
+
+def test_derivatives_of_what_is_kept_are_finite_where_everything_is_erased() -> None:
+    weights, erase = torch.ones(1, 3, 2, requires_grad=True), torch.ones(1, 3, 2, requires_grad=True)
+    keep = memories.kept(weights, erase)
+    assert not keep.any()
+    keep.sum().backward()
+    for leaf in (weights, erase):
+        assert leaf.grad is not None and not leaf.grad.any()

@@ -11,8 +11,9 @@ from torch.utils import _pytree as pytree
 
 from mann.addressing import LRUA, Controls, Write
 from mann.addressing.lrua import least_used_slots
-from mann.controllers import CONTROLLERS
-from mann.network import INITIAL_MEMORY, MemoryNetwork, NetworkState
+from mann.controllers import CONTROLLERS, GRUController, LSTMController
+from mann.network import MemoryNetwork, NetworkState
+from mann.start import CONSTANT
 
 INPUTS, OUTPUTS, HIDDEN, SLOTS, WORD = 3, 2, 4, 5, 3
 TIME, BATCH = 6, 2
@@ -55,7 +56,7 @@ def slow_forward(network: MemoryNetwork, inputs: Tensor) -> tuple[numpy.ndarray,
     w = {name: value.detach().numpy() for name, value in network.named_parameters()}
     scheme = network.scheme
     assert isinstance(scheme, LRUA)
-    heads, add = scheme.read_heads, scheme.write_vector == "add"
+    heads, add, kind = scheme.read_heads, scheme.write_vector == "add", type(network.controller)
     outputs = numpy.zeros((len(inputs), BATCH, OUTPUTS))
     last: dict[str, list[numpy.ndarray]] = {"memory": [], "reads": [], "usage": []}
     for b in range(BATCH):
@@ -64,11 +65,16 @@ def slow_forward(network: MemoryNetwork, inputs: Tensor) -> tuple[numpy.ndarray,
         read_weights = numpy.zeros((heads, SLOTS))
         for t in range(len(inputs)):
             sums = w["controller.input.weight"] @ inputs[t, b].numpy() + w["controller.input.bias"]
-            if "lstm" in type(network.controller).__name__.lower():
+            if kind is LSTMController:
                 sums = sums + w["controller.recurrent"] @ numpy.concatenate([h, reads])
                 i, f, g, o = numpy.split(sums, 4)
                 c = sigmoid(f) * c + sigmoid(i) * numpy.tanh(g)
                 h = sigmoid(o) * numpy.tanh(c)
+            elif kind is GRUController:
+                seen = numpy.split(sums + w["controller.read"] @ reads, 3)
+                back = numpy.split(w["controller.recurrent"] @ h + w["controller.recurrent_bias"], 3)
+                z = sigmoid(seen[1] + back[1])
+                h = (1 - z) * numpy.tanh(seen[2] + sigmoid(seen[0] + back[0]) * back[2]) + z * h
             else:
                 h = numpy.maximum(sums + w["controller.recurrent"] @ reads, 0)
             emitted = w["interface.weight"] @ h + w["interface.bias"]
@@ -198,7 +204,7 @@ def test_the_first_state_is_a_nearly_blank_memory_of_the_inputs_dtype(dtype: tor
     network = build().to(dtype)
     state = network.initial_state(3, torch.zeros(1, dtype=dtype))
     assert state.memory.shape == (3, SLOTS, WORD)
-    assert (state.memory == torch.tensor(INITIAL_MEMORY, dtype=dtype)).all()
+    assert (state.memory == torch.tensor(CONSTANT, dtype=dtype)).all()
     assert state.reads.shape == (3, 2 * WORD) and not state.reads.any()
     outputs, after = network(sequence().to(dtype))
     assert outputs.dtype == dtype
@@ -271,13 +277,13 @@ def found_at_once(start: Literal["alike", "paired"]) -> tuple[float, float]:
     inputs = torch.randn(5, 64, 30, generator=torch.Generator().manual_seed(2))
     write, fresh, looked, added = scheme.write, [], [], []
 
-    def watched(controls: Controls, memory: Tensor, state: Any) -> Write:
-        written = write(controls, memory, state)
+    def watched(controls: Controls, memory: Tensor, state: Any) -> tuple[Write, Any]:
+        written, after = write(controls, memory, state)
         # The second head takes the second of the least used slots.
         fresh.append(least_used_slots(state.usage, 2)[:, 1])
         looked.append(state.read_weights[:, 0])
         added.append(written.weights[:, 0])
-        return written
+        return written, after
 
     object.__setattr__(scheme, "write", watched)
     with torch.no_grad():

@@ -98,8 +98,8 @@ def test_checkpoints_of_a_lost_config_are_not_taken_over(
 
 def test_other_settings_are_refused_by_name(tiny_run: Run, tiny_config: Config) -> None:
     tiny_run.refuse_other(replace(tiny_config, root=Path("elsewhere")))
-    other = replace(tiny_config, seed=5, lrua=replace(tiny_config.lrua, usage_decay=0.5))
-    with pytest.raises(InputError, match=r"lrua\.usage_decay is 0\.99, not 0\.5; seed is 0, not 5"):
+    other = replace(tiny_config, seed=5, scheme=replace(tiny_config.scheme, usage_decay=0.5))
+    with pytest.raises(InputError, match=r"scheme\.usage_decay is 0\.99, not 0\.5; seed is 0, not 5"):
         tiny_run.refuse_other(other)
 
 
@@ -204,9 +204,9 @@ def test_damaged_newest_checkpoint_is_named(
 
 def test_config_changed_after_the_start_is_refused(tiny_run: Run, tiny_config: Config, checkpoint: Make) -> None:
     tiny_run.save(checkpoint(1))
-    edited = replace(tiny_config, lrua=replace(tiny_config.lrua, usage_decay=0.5))
+    edited = replace(tiny_config, scheme=replace(tiny_config.scheme, usage_decay=0.5))
     (tiny_run.folder / "config.json").write_text(config_json(edited))
-    with pytest.raises(InputError, match=r"config.json was changed .*lrua\.usage_decay is 0\.5, not 0\.99"):
+    with pytest.raises(InputError, match=r"config.json was changed .*scheme\.usage_decay is 0\.5, not 0\.99"):
         tiny_run.last_checkpoint()
     moved = replace(tiny_config, root=Path("moved"))  # where the data lie may change
     (tiny_run.folder / "config.json").write_text(config_json(moved))

@@ -1,6 +1,7 @@
-"""Content addressing: against loops, by hand, and where cosines usually break."""
+"""Content addressing: against loops, by hand, and where cosines and distances usually break."""
 
 import math
+from functools import partial
 
 import numpy
 import pytest
@@ -8,7 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mann.addressing.similarity import EPSILON, content_weights, cosine_similarity, inverse_length
+from mann.addressing.similarity import (
+    EPSILON,
+    SIMILARITIES,
+    Similarity,
+    content_weights,
+    cosine_similarity,
+    dot_product,
+    inverse_length,
+    negative_distance,
+)
 
 
 def normal(generator: numpy.random.Generator, *shape: int) -> torch.Tensor:
@@ -25,6 +35,28 @@ def cosine_by_loops(keys: numpy.ndarray, memory: numpy.ndarray) -> numpy.ndarray
         length = math.sqrt(sum(k * k for k in key) + EPSILON) * math.sqrt(sum(m * m for m in word) + EPSILON)
         result[b, h, i] = sum(k * m for k, m in zip(key, word, strict=True)) / length
     return result
+
+
+def dot_product_by_loops(keys: numpy.ndarray, memory: numpy.ndarray) -> numpy.ndarray:
+    """k . M(i), one number at a time."""
+    batch, heads, word_size = keys.shape
+    result = numpy.zeros((batch, heads, memory.shape[1]))
+    for b, h, i, w in numpy.ndindex(*result.shape, word_size):
+        result[b, h, i] += keys[b, h, w] * memory[b, i, w]
+    return result
+
+
+def negative_distance_by_loops(keys: numpy.ndarray, memory: numpy.ndarray) -> numpy.ndarray:
+    """-|k - M(i)|, one number at a time."""
+    batch, heads, word_size = keys.shape
+    squares = numpy.full((batch, heads, memory.shape[1]), EPSILON)
+    for b, h, i, w in numpy.ndindex(*squares.shape, word_size):
+        squares[b, h, i] += (keys[b, h, w] - memory[b, i, w]) ** 2
+    return -numpy.sqrt(squares)
+
+
+BY_LOOPS = {"cosine": cosine_by_loops, "dot": dot_product_by_loops, "euclidean": negative_distance_by_loops}
+KINDS: list[Similarity] = ["cosine", "dot", "euclidean"]
 
 
 def softmax_by_loops(rows: numpy.ndarray) -> numpy.ndarray:
@@ -127,3 +159,90 @@ def test_derivatives_agree_with_finite_differences(heads: int) -> None:
     strengths = torch.from_numpy(generator.uniform(1, 5, (2, heads, 1))).requires_grad_()
     assert torch.autograd.gradcheck(content_weights, (keys, strengths, memory))
     assert torch.autograd.gradcheck(cosine_similarity, (keys, memory))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
+@given(**SIZES, seed=st.integers(0, 1000))
+def test_each_similarity_and_its_weights_are_those_of_loops(
+    kind: Similarity, batch: int, heads: int, slots: int, word_size: int, seed: int
+) -> None:
+    generator = numpy.random.default_rng(seed)
+    keys, memory = normal(generator, batch, heads, word_size), normal(generator, batch, slots, word_size)
+    strengths = torch.from_numpy(generator.uniform(0, 20, (batch, heads, 1)))
+    expected = BY_LOOPS[kind](keys.numpy(), memory.numpy())
+    functions = {"cosine": cosine_similarity, "dot": dot_product, "euclidean": negative_distance}
+    numpy.testing.assert_allclose(functions[kind](keys, memory).numpy(), expected, atol=1e-10)
+    numpy.testing.assert_allclose(SIMILARITIES[kind](keys, memory).numpy(), expected, atol=1e-10)
+    for strength in (strengths, 3.0):
+        weights = softmax_by_loops(numpy.asarray(strength) * expected)
+        numpy.testing.assert_allclose(content_weights(keys, strength, memory, kind).numpy(), weights, atol=1e-10)
+
+
+def test_the_similarity_is_the_cosine_if_none_is_named() -> None:
+    assert set(SIMILARITIES) == set(KINDS)
+    generator = numpy.random.default_rng(0)
+    keys, memory = normal(generator, 2, 2, 3), normal(generator, 2, 4, 3)
+    same = [torch.equal(content_weights(keys, 2.0, memory), content_weights(keys, 2.0, memory, kind)) for kind in KINDS]
+    assert same == [True, False, False]
+
+
+def test_products_and_distances_by_hand() -> None:
+    keys = torch.tensor([[[3.0, 4.0]]])
+    memory = torch.tensor([[[0.0, 0.0], [6.0, 8.0], [-4.0, 3.0], [3.0, 1.0], [3.0, 4.0]]])
+    assert dot_product(keys, memory)[0, 0].tolist() == [0, 50, 0, 13, 25]
+    expected = [-5, -5, -math.sqrt(50), -3, -math.sqrt(EPSILON)]
+    assert negative_distance(keys, memory)[0, 0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_each_similarity_prefers_another_slot() -> None:
+    # The direction of the key but far away, longer and off its direction, and close to it.
+    keys = torch.tensor([[[1.0, 1.0]]])
+    memory = torch.tensor([[[4.0, 4.0], [9.0, 3.0], [1.0, 1.25]]])
+    liked = {kind: int(content_weights(keys, 5.0, memory, kind).argmax()) for kind in KINDS}
+    assert liked == {"cosine": 0, "dot": 1, "euclidean": 2}
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_nearer_a_slot_the_more_of_the_weight_it_has(seed: int) -> None:
+    generator = numpy.random.default_rng(seed)
+    keys, memory = normal(generator, 1, 1, 3), normal(generator, 1, 6, 3)
+    distances = [math.dist(keys[0, 0].tolist(), word) for word in memory[0].tolist()]
+    nearest_first = sorted(range(6), key=lambda slot: distances[slot])
+    assert negative_distance(keys, memory)[0, 0].argsort(descending=True).tolist() == nearest_first
+    assert content_weights(keys, 4.0, memory, "euclidean")[0, 0].argsort(descending=True).tolist() == nearest_first
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_keys_that_equal_slots_and_words_of_zero_have_finite_gradients(kind: Similarity, dtype: torch.dtype) -> None:
+    for value in (0.0, 0.5):
+        keys = torch.full((2, 2, 3), value, dtype=dtype, requires_grad=True)
+        memory = torch.full((2, 4, 3), value, dtype=dtype, requires_grad=True)
+        similarity = SIMILARITIES[kind](keys, memory)
+        weights = content_weights(keys, 500.0, memory, kind)
+        assert (weights == 0.25).all()
+        (similarity.sum() + weights[..., 0].sum()).backward()
+        for tensor in (keys, memory):
+            assert tensor.grad is not None and torch.isfinite(tensor.grad).all()
+            if kind == "euclidean":
+                assert not tensor.grad.any()
+                assert similarity.unique().tolist() == pytest.approx([-math.sqrt(EPSILON)])
+
+
+def test_small_distances_far_from_zero_are_not_lost_in_single_precision() -> None:
+    # |k|^2 - 2 k M + |M|^2 would answer 0, or the root of a negative number.
+    keys, memory = torch.tensor([[[1000.0, 0.0]]]), torch.tensor([[[1000.0, 0.0078125], [1000.0078125, 0.0]]])
+    expected = -math.sqrt(0.0078125**2 + EPSILON)
+    assert negative_distance(keys, memory)[0, 0].tolist() == pytest.approx([expected, expected], rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives_of_each_similarity_agree_with_finite_differences(kind: Similarity) -> None:
+    generator = numpy.random.default_rng(1)
+    keys = normal(generator, 2, 2, 3).requires_grad_()
+    memory = normal(generator, 2, 4, 3).requires_grad_()
+    strengths = torch.from_numpy(generator.uniform(1, 5, (2, 2, 1))).requires_grad_()
+    assert torch.autograd.gradcheck(SIMILARITIES[kind], (keys, memory))
+    weights = partial(content_weights, similarity=kind)
+    assert torch.autograd.gradcheck(weights, (keys, strengths, memory))

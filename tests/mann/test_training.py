@@ -93,7 +93,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "labels": "strings",
         "jitter_rotation": 11.25,
         "jitter_translation": 0.1,
-        "lrua": LRUA(),
+        "scheme": LRUA(),
     },
     "no memory": {"addressing": "none", "rotations": False},
 }

@@ -143,7 +143,7 @@ def test_weight_gradients_afterwards_are_those_of_the_parameters_that_ask_for_th
     network = build(TRAINED, "lstm", torch.float64)
     expected = outcome(network, plain, 4, 2, torch.float64)
     network.interface.weight.requires_grad_(False)
-    network.controller.recurrent.requires_grad_(False)
+    network.controller.weights()[0].requires_grad_(False)
     network.unroll = uncompiled(3)
     network.zero_grad(set_to_none=True)
     first, state = network(sequence(4, 2, torch.float64))
@@ -206,7 +206,7 @@ def test_second_derivatives_are_refused_not_wrong() -> None:
     network = build(TRAINED, "lstm", torch.float64)
     network.unroll = uncompiled(2)
     outputs, _ = network(sequence(3, 1, torch.float64))
-    (gradient,) = torch.autograd.grad(outputs.square().sum(), network.controller.recurrent, create_graph=True)
+    (gradient,) = torch.autograd.grad(outputs.square().sum(), network.controller.weights()[0], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 

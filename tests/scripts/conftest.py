@@ -13,7 +13,7 @@ from PIL import Image
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TINY = (
     "--size 8 --rotations --classes 2 --labels one-hot --presentations 2 --counting exact --hidden-size 8 --slots 6 "
-    "--word-size 4 --lrua.usage-decay 0.99 --batch 2 --episodes 16 --seed 0"
+    "--word-size 4 --scheme.usage-decay 0.99 --batch 2 --episodes 16 --seed 0"
 )
 """Options of a training of 8 steps."""
 

@@ -130,9 +130,9 @@ def test_edited_config_is_refused(refused: Refused, run: Path) -> None:
     config = path.read_text()
     for old, new, message in (
         ('"hidden_size": 8', '"hidden_size": 9', "config.json was changed after the run had started (hidden_size is 9"),
-        ('"usage_decay": 0.99', '"usage_decay": 0.9', "(lrua.usage_decay is 0.9, not 0.99)"),
-        ('"usage_decay": 0.99', '"usage_decay": 3', "config.json: lrua.usage_decay: "),
-        ('"usage_decay": 0.99', '"usage_decoy": 0.99', "config.json: lrua.usage_decoy: Unexpected"),
+        ('"usage_decay": 0.99', '"usage_decay": 0.9', "(scheme.usage_decay is 0.9, not 0.99)"),
+        ('"usage_decay": 0.99', '"usage_decay": 3', "config.json: scheme.usage_decay: "),
+        ('"usage_decay": 0.99', '"usage_decoy": 0.99', "config.json: scheme.usage_decoy: Unexpected"),
         ('"hidden_size": 8', '"hidden_size": "8"', "config.json: hidden_size: Input should be a valid integer"),
         ('"seed": 0', '"sead": 0', "config.json: sead: Unexpected"),
         ("{", "", "config.json: content: Invalid JSON"),

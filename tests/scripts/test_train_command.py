@@ -97,10 +97,10 @@ def test_run_goes_to_a_folder_named_after_the_task(
         ("folder --classes", "Missing value for argument '--classes'"),
         ("folder --classes five", "Error parsing --classes: invalid literal for int.*'five'; "),
         ("folder --schedule steep", "invalid choice 'steep' for argument '--schedule'.*'cosine', 'constant'"),
-        ("folder --lrua.zeroed none", "invalid choice 'none' for argument '--lrua.zeroed'"),
+        ("folder --scheme.zeroed none", "invalid choice 'none' for argument '--scheme.zeroed'"),
         ("folder --preset fast", "no preset is named 'fast': use one of default, paper, demo"),
-        ("folder --controller gru", "no controller is named 'gru': use one of lstm, feedforward"),
-        ("folder --addressing ntm", "no addressing is named 'ntm': use one of .*lrua"),
+        ("folder --controller rnn", "no controller is named 'rnn': use one of lstm, gru, feedforward"),
+        ("folder --addressing tape", "no addressing is named 'tape': use one of .*lrua"),
         ("folder --labels numbers", "no labels is named 'numbers': use one of one-hot, strings"),
         ("folder --device tpu", "no device is named 'tpu': use auto, cpu or cuda"),
         ("folder --split mine", "no split is named 'mine': use omniglot-1200-423, .* or the path of a .json file"),
@@ -108,9 +108,9 @@ def test_run_goes_to_a_folder_named_after_the_task(
         ("folder --split strokes", "split strokes names 1200 classes that folder does not have"),
         ("folder --episodes 0", "the settings: episodes: Input should be greater than or equal to 1, found 0"),
         ("folder --learning-rate nan", "the settings: learning_rate: .*finite number"),
-        ("folder --lrua.usage-decay 3", r"the settings: lrua\.usage_decay: .*less than or equal to 1, found 3\.0"),
-        ("folder --lrua.read-heads 0", r"the settings: lrua\.read_heads: "),
-        ("folder --lrua.key-strength -1", r"the settings: lrua\.key_strength: "),
+        ("folder --scheme.usage-decay 3", r"the settings: scheme\.usage_decay: .*less than or equal to 1, found 3\.0"),
+        ("folder --scheme.read-heads 0", r"the settings: scheme\.read_heads: "),
+        ("folder --scheme.key-strength -1", r"the settings: scheme\.key_strength: "),
         ("folder --seed 99999999999999999999", "the settings: seed: "),
         ("folder --root /nowhere/at/all", "/nowhere/at/all is not a folder: give one that holds a folder per class"),
         ("omniglot --root /nowhere/at/all", "/nowhere/at/all is not a folder: .*images_background.zip"),
@@ -208,7 +208,7 @@ def test_folder_of_a_run_is_taken_again_only_to_resume(
     ("arguments", "message"),
     [
         ("folder --hidden-size 9", r"\(hidden_size is 8, not 9\)"),
-        ("folder --lrua.usage-decay 0.5 --seed 3", r"\(lrua\.usage_decay is 0\.99, not 0\.5; seed is 0, not 3\)"),
+        ("folder --scheme.usage-decay 0.5 --seed 3", r"\(scheme\.usage_decay is 0\.99, not 0\.5; seed is 0, not 3\)"),
         ("folder --episodes 18", r"\(episodes is 16, not 18\)"),
         ("folder --preset demo", rf"\(.*episodes is 16, not {PRESETS['demo']['episodes']}\)"),
         ("folder --preset fast", "no preset is named 'fast'"),
@@ -230,7 +230,7 @@ def test_run_of_a_preset_goes_on_with_the_preset(command: Command, tiny: list[ob
     line = [*tiny, "--run", run, "--preset", "paper"]
     assert command(*line).status == 0
     config = Run(run).config()
-    assert (config.optimizer, config.lrua, config.episodes) == ("rmsprop", LRUA(), 16)
+    assert (config.optimizer, config.scheme, config.episodes) == ("rmsprop", LRUA(), 16)
     assert "trained already" in command(*line, "--resume").output
     assert "trained already" in command("train", "folder", "--run", run, "--resume").output
 
@@ -304,8 +304,8 @@ def test_help_tells_a_newcomer_what_there_is(command: Command) -> None:
         for words in ("omniglot, strokes, folder", "--run", "--resume", "--preset", "--device", "evaluate.py"):
             assert words in output
         for entry in (*fields(replace(Config("strokes"))), *fields(LRUA)):
-            if entry.name not in ("dataset", "lrua"):
-                assert "--" + entry.name.replace("_", "-") in output.replace("--lrua.", "--")
+            if entry.name not in ("dataset", "scheme"):
+                assert "--" + entry.name.replace("_", "-") in output.replace("--scheme.", "--")
 
 
 def ready(run: Path, process: subprocess.Popen[str]) -> None:

@@ -1,0 +1,138 @@
+"""Differentiable Neural Computer, Graves et al. 2016 (Nature 538), Methods: allocation, temporal links, read modes.
+
+    retention    psi(i) = prod_r (1 - f_r w^r_{t-1,r}(i))
+    usage        u = (u_{t-1} + w^w_{t-1} - u_{t-1} w^w_{t-1}) psi
+    allocation   a(phi_j) = (1 - u(phi_j)) prod_{i < j} u(phi_i),   phi: the slots, the least used first
+    write        w^w = g^w (g^a a + (1 - g^a) c^w),   c^w: by content, in the memory before the write
+    links        L(i, j) = (1 - w^w(i) - w^w(j)) L_{t-1}(i, j) + w^w(i) p_{t-1}(j),   L(i, i) = 0
+    precedence   p = (1 - sum_i w^w(i)) p_{t-1} + w^w
+    read         w^r = pi_1 L^T w^r_{t-1} + pi_2 c^r + pi_3 L w^r_{t-1}   (backward, content, forward)
+    erase, add   M = M_{t-1} (1 - w^w e^T) + w^w a^T
+
+One write head, as in the paper. Which slots come first (phi) is a choice, and no gradient flows into it; ties go to the
+slot of lower index. Keys and add vectors are kept in (-1, 1), which the paper leaves free.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.ntm import content_address, content_controls, erase_and_add, writing_controls
+from mann.addressing.similarity import Similarity
+
+SMALLEST = 1e-6
+"""Usages from 0 to 1 count as usages from here to 1 in the allocation, so that its gradient is finite."""
+
+
+class State(NamedTuple):
+    """What one step hands to the next.
+
+    read_weights: [batch, read heads, slots]; write_weights: [batch, 1, slots]; usage: [batch, slots] in [0, 1];
+    links: [batch, slots, slots], row i and column j: how far i was written right after j; precedence: [batch, slots],
+    how far a slot was the last one written.
+    """
+
+    read_weights: Tensor
+    write_weights: Tensor
+    usage: Tensor
+    links: Tensor
+    precedence: Tensor
+
+
+def retention(free_gates: Tensor, read_weights: Tensor) -> Tensor:
+    """psi(i) = prod_r (1 - f_r w^r(i)); free_gates: [batch, heads, 1]; returns [batch, slots]."""
+    first, *others = (1 - free_gates * read_weights).unbind(1)
+    for other in others:
+        first = first * other
+    return first
+
+
+def next_usage(usage: Tensor, write_weights: Tensor, retained: Tensor) -> Tensor:
+    """Return u = (u_{t-1} + w^w_{t-1} - u_{t-1} w^w_{t-1}) psi; all [batch, slots]."""
+    # In this form rounding never takes it above 1, and a whole write makes it exactly 1.
+    return (usage + write_weights * (1 - usage)) * retained
+
+
+def allocation(usage: Tensor) -> Tensor:
+    """a(phi_j) = (1 - u(phi_j)) prod_{i < j} u(phi_i); usage: [batch, slots] in [0, 1]; returns the same shape."""
+    order = torch.sort(usage.detach(), dim=-1, stable=True).indices
+    ordered = SMALLEST + (1 - SMALLEST) * usage.gather(-1, order)
+    # The product by its logarithm: the gradient of torch.cumprod is slow, and has to look for zeros.
+    logarithms = ordered.log()
+    products = (logarithms.cumsum(-1) - logarithms).exp()
+    return ((1 - ordered) * products).gather(-1, torch.sort(order, dim=-1).indices)
+
+
+def next_links(links: Tensor, precedence: Tensor, write_weights: Tensor) -> Tensor:
+    """L(i, j) = (1 - w(i) - w(j)) L(i, j) + w(i) p(j), the diagonal 0; the last two are [batch, slots]."""
+    to, since = write_weights.unsqueeze(2), write_weights.unsqueeze(1)
+    updated = (1 - to - since) * links + to * precedence.unsqueeze(1)
+    slots = links.shape[-1]
+    return updated * (1 - torch.eye(slots, dtype=links.dtype, device=links.device))
+
+
+def next_precedence(precedence: Tensor, write_weights: Tensor) -> Tensor:
+    """Return p = (1 - sum_i w(i)) p_{t-1} + w; both [batch, slots]."""
+    return (1 - write_weights.sum(-1, keepdim=True)) * precedence + write_weights
+
+
+@dataclass(frozen=True)
+class DNC(Scheme):
+    """The addressing of the Differentiable Neural Computer; see the module's docstring."""
+
+    read_heads: AtLeastOne = 2
+    """Read heads."""
+    similarity: Similarity = "cosine"
+    """How keys and slots are compared: cosine (the paper), dot (product), or euclidean (the negative distance)."""
+
+    def controls(self, word_size: int) -> dict[str, Control]:
+        """The paper's interface vector; strengths are at least 1 there."""
+        strengths = {
+            f"{kind}_strength": Control(heads, 1, lambda emitted: 1 + functional.softplus(emitted))
+            for kind, heads in (("write", 1), ("read", self.read_heads))
+        }
+        return {
+            **content_controls("write", 1, word_size),
+            **writing_controls(1, word_size),
+            **content_controls("read", self.read_heads, word_size),
+            **strengths,
+            "free_gate": Control(self.read_heads, 1, torch.sigmoid),
+            "allocation_gate": Control(1, 1, torch.sigmoid),
+            "write_gate": Control(1, 1, torch.sigmoid),
+            "read_modes": Control(self.read_heads, 3, lambda emitted: torch.softmax(emitted, -1)),
+        }
+
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
+        """Nothing read, nothing written."""
+        return State(
+            like.new_zeros(batch, self.read_heads, slots),
+            like.new_zeros(batch, 1, slots),
+            like.new_zeros(batch, slots),
+            like.new_zeros(batch, slots, slots),
+            like.new_zeros(batch, slots),
+        )
+
+    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
+        """Write to free slots or by content."""
+        retained = retention(controls["free_gate"], state.read_weights)
+        usage = next_usage(state.usage, state.write_weights.squeeze(1), retained)
+        content = content_address(controls, "write", memory, self.similarity)
+        allocated = allocation(usage).unsqueeze(1)
+        mixed = content + controls["allocation_gate"] * (allocated - content)
+        weights = controls["write_gate"] * mixed
+        links = next_links(state.links, state.precedence, weights.squeeze(1))
+        precedence = next_precedence(state.precedence, weights.squeeze(1))
+        return erase_and_add(controls, weights), State(state.read_weights, weights, usage, links, precedence)
+
+    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
+        """Read what was written before the last read, or by content, or what was written after it."""
+        backward = state.read_weights @ state.links
+        forward = state.read_weights @ state.links.mT
+        content = content_address(controls, "read", memory, self.similarity)
+        modes = controls["read_modes"]
+        weights = modes[..., 0:1] * backward + modes[..., 1:2] * content + modes[..., 2:3] * forward
+        return weights, state._replace(read_weights=weights)

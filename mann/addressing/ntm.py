@@ -1,0 +1,157 @@
+"""Neural Turing Machine, Graves, Wayne, Danihelka 2014 (arXiv 1410.5401), section 3.3: content and location.
+
+    content        w^c(i) = softmax_i( beta K[k, M(i)] )
+    interpolation  w^g = g w^c + (1 - g) w_{t-1}
+    shift          w~(i) = sum_j w^g(j) s(i - j mod N)
+    sharpening     w(i) = w~(i)^gamma / sum_j w~(j)^gamma
+    erase, add     M(i) = M_{t-1}(i) prod_heads (1 - w(i) e) + sum_heads w(i) a
+
+Each head has controls of its own. Write heads address the memory of the step before, read heads the memory that they
+read. The paper leaves open, and here:
+
+- keys and add vectors are in (-1, 1), strengths beta > 0 and sharpening gamma > 1 by softplus;
+- all heads start at the first slot. Weightings that start at zero, or alike everywhere, stay alike everywhere in a
+  constant memory, whatever the controls say. (A network can learn where to start instead.)
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.nn import functional
+
+from mann import memory as memories
+from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.similarity import Similarity, content_weights
+
+SMALLEST = 1e-12
+"""Weightings without a larger weight are not brought back to a sum of 1."""
+
+
+class State(NamedTuple):
+    """The last weightings: read_weights, write_weights [batch, heads, slots]."""
+
+    read_weights: Tensor
+    write_weights: Tensor
+
+
+def interpolate(gate: Tensor, content: Tensor, previous: Tensor) -> Tensor:
+    """w^g = g w^c + (1 - g) w_{t-1}, equation 7. gate: [batch, heads, 1]; the others [batch, heads, slots]."""
+    return previous + gate * (content - previous)
+
+
+def shift(weights: Tensor, shifts: Tensor) -> Tensor:
+    """w~(i) = sum_j w(j) s(i - j mod N), equation 8.
+
+    weights: [batch, heads, slots]; shifts: [batch, heads, 2 S + 1], a distribution over the offsets -S, ..., S. More
+    offsets than slots go around.
+    """
+    farthest = shifts.shape[-1] // 2
+    moved = [weights.roll(offset, -1) for offset in range(-farthest, farthest + 1)]
+    return (torch.stack(moved, -1) * shifts.unsqueeze(2)).sum(-1)
+
+
+def sharpen(weights: Tensor, power: Tensor) -> Tensor:
+    """w(i) = w~(i)^gamma / sum_j w~(j)^gamma, equation 9; weights that are all zero stay so.
+
+    weights: [batch, heads, slots] >= 0; power: [batch, heads, 1] >= 1.
+    """
+    # Sharpening does not depend on the scale. With the largest weight at 1 the sum is at least 1 whatever the power.
+    largest = weights.amax(-1, keepdim=True).detach()
+    enough = largest > SMALLEST
+    powers = (weights / largest.where(enough, 1)).pow(power)
+    return powers / powers.sum(-1, keepdim=True).where(enough, 1)
+
+
+def first_slot(batch: int, heads: int, slots: int, like: Tensor) -> Tensor:
+    """Weightings [batch, heads, slots] that are all at the first slot."""
+    return functional.one_hot(like.new_zeros(batch, heads, dtype=torch.int64), slots).to(like.dtype)
+
+
+def content_controls(kind: str, heads: int, word_size: int) -> dict[str, Control]:
+    """What content addressing takes of the heads of a kind ("read" or "write")."""
+    return {
+        f"{kind}_key": Control(heads, word_size, torch.tanh),
+        f"{kind}_strength": Control(heads, 1, functional.softplus),
+    }
+
+
+def location_controls(kind: str, heads: int, shift_range: int) -> dict[str, Control]:
+    """What shift and sharpening take."""
+    return {
+        f"{kind}_shift": Control(heads, 2 * shift_range + 1, lambda emitted: torch.softmax(emitted, -1)),
+        f"{kind}_sharpening": Control(heads, 1, lambda emitted: 1 + functional.softplus(emitted)),
+    }
+
+
+def head_controls(kind: str, heads: int, word_size: int, shift_range: int) -> dict[str, Control]:
+    """What full addressing takes."""
+    return {
+        **content_controls(kind, heads, word_size),
+        f"{kind}_gate": Control(heads, 1, torch.sigmoid),
+        **location_controls(kind, heads, shift_range),
+    }
+
+
+def writing_controls(heads: int, word_size: int) -> dict[str, Control]:
+    """Erase in (0, 1) and add in (-1, 1)."""
+    return {"erase": Control(heads, word_size, torch.sigmoid), "add": Control(heads, word_size, torch.tanh)}
+
+
+def content_address(controls: Controls, kind: str, memory: Tensor, similarity: Similarity) -> Tensor:
+    """By content alone. Returns [batch, heads, slots]."""
+    return content_weights(controls[f"{kind}_key"], controls[f"{kind}_strength"], memory, similarity)
+
+
+def location_address(controls: Controls, kind: str, weights: Tensor) -> Tensor:
+    """Shift and sharpen. Returns [batch, heads, slots]."""
+    return sharpen(shift(weights, controls[f"{kind}_shift"]), controls[f"{kind}_sharpening"])
+
+
+def address(controls: Controls, kind: str, memory: Tensor, previous: Tensor, similarity: Similarity) -> Tensor:
+    """The whole of figure 2: content, interpolation, shift, sharpening. Returns [batch, heads, slots]."""
+    content = content_address(controls, kind, memory, similarity)
+    return location_address(controls, kind, interpolate(controls[f"{kind}_gate"], content, previous))
+
+
+def erase_and_add(controls: Controls, weights: Tensor) -> Write:
+    """What heads at `weights` write, equations 3 and 4."""
+    return Write(weights, memories.kept(weights, controls["erase"]), controls["add"])
+
+
+@dataclass(frozen=True)
+class NTM(Scheme):
+    """Content and location; see the module's docstring."""
+
+    read_heads: AtLeastOne = 1
+    """Read heads."""
+    write_heads: AtLeastOne = 1
+    """Write heads."""
+    shift_range: Annotated[int, Ge(0)] = 1
+    """Farthest shift in a step (S)."""
+    similarity: Similarity = "cosine"
+    """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
+
+    def controls(self, word_size: int) -> dict[str, Control]:
+        """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""
+        return {
+            **head_controls("write", self.write_heads, word_size, self.shift_range),
+            **writing_controls(self.write_heads, word_size),
+            **head_controls("read", self.read_heads, word_size, self.shift_range),
+        }
+
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
+        """All heads at the first slot."""
+        return State(first_slot(batch, self.read_heads, slots, like), first_slot(batch, self.write_heads, slots, like))
+
+    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
+        """Write where the write heads point."""
+        weights = address(controls, "write", memory, state.write_weights, self.similarity)
+        return erase_and_add(controls, weights), state._replace(write_weights=weights)
+
+    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
+        """Read where the read heads point."""
+        weights = address(controls, "read", memory, state.read_weights, self.similarity)
+        return weights, state._replace(read_weights=weights)

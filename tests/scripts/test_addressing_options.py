@@ -1,0 +1,130 @@
+"""Schemes from the command line: the listed ones, their options, and one that somebody adds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mann.addressing import NTM, SCHEMES
+from mann.runs import Run
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+ADDED = '''"""Round robin: writes to the slots in turn, reads by content."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.ntm import first_slot
+from mann.addressing.similarity import content_weights
+
+
+class State(NamedTuple):
+    """turn: [batch, 1, slots], one-hot: the slot that is written next."""
+
+    turn: Tensor
+
+
+@dataclass(frozen=True)
+class RoundRobin(Scheme):
+    """See the module's docstring."""
+
+    read_heads: AtLeastOne = 1
+    """Read heads."""
+    pace: AtLeastOne = 1
+    """Slots from one write to the next."""
+
+    def controls(self, word_size: int) -> dict[str, Control]:
+        """A key for each head, and a word to write."""
+        return {"key": Control(self.read_heads, word_size, torch.tanh), "add": Control(1, word_size, torch.tanh)}
+
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
+        """The first slot's turn."""
+        return State(first_slot(batch, 1, slots, like))
+
+    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
+        """Replace the slot whose turn it is."""
+        return Write(state.turn, 1 - state.turn.mT, controls["add"]), State(state.turn.roll(self.pace, -1))
+
+    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
+        """Read by content."""
+        return content_weights(controls["key"], 8.0, memory), state
+'''
+
+
+def test_a_scheme_that_somebody_adds_trains_from_the_command_line(tiny: list[Any], tmp_path: Path) -> None:
+    """One file of less than 60 lines and its entry in the list of schemes, nothing else."""
+    assert len(ADDED.splitlines()) < 60
+    for package in ("mann", "data", "episodes", "scripts"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "mann" / "addressing" / "round_robin.py").write_text(ADDED)
+    listing = tmp_path / "mann" / "addressing" / "__init__.py"
+    text = listing.read_text()
+    assert text.count('        "ntm": NTM,\n') == 1
+    listing.write_text(
+        text.replace('        "ntm": NTM,\n', '        "ntm": NTM,\n        "round-robin": RoundRobin,\n').replace(
+            "from mann.addressing.ntm import NTM\n",
+            "from mann.addressing.ntm import NTM\nfrom mann.addressing.round_robin import RoundRobin\n",
+        )
+    )
+    _, task, root, place, *options = tiny
+    at = options.index("--scheme.usage-decay")
+    del options[at : at + 2]
+    ended = subprocess.run(
+        [sys.executable, "scripts/train.py", task, root, place, *options]
+        + ["--addressing", "round-robin", "--scheme.pace", "2", "--run", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert '"pace": 2' in (tmp_path / "run" / "config.json").read_text()
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("name", [*SCHEMES, "none"])
+def test_every_scheme_trains_goes_on_and_is_evaluated(
+    command: Any, refused: Any, tiny: list[Any], tmp_path: Path, name: str
+) -> None:
+    run = tmp_path / "run"
+    at = tiny.index("--scheme.usage-decay")
+    arguments = [*tiny[:at], *tiny[at + 2 :], "--run", run]
+    assert command(*arguments, "--addressing", name).status == 0
+    config = Run(run).config()
+    assert config.addressing == name
+    other = "ntm" if name != "ntm" else "dnc"
+    message = refused(*arguments, "--resume", "--addressing", other)
+    assert f"addressing is {name}, not {other}" in message
+    assert "trained already" in command("train", "folder", "--run", run, "--resume").output
+    status, output, _ = command("evaluate", run, "--episodes", 10)
+    assert status == 0 and "2nd" in output
+
+
+def test_options_are_those_of_the_chosen_scheme(command: Any, refused: Any, tiny: list[Any], tmp_path: Path) -> None:
+    at = tiny.index("--scheme.usage-decay")
+    plain = [*tiny[:at], *tiny[at + 2 :], "--run", tmp_path / "run"]
+    assert "Unrecognized options: --scheme.usage-decay" in refused(*tiny, "--addressing", "ntm", "--run", tmp_path)
+    assert "write_heads: Input should be greater than or equal to 1, found 0" in refused(
+        *plain, "--addressing", "ntm", "--scheme.write-heads", 0
+    )
+    options = ["--scheme.write-heads", 2, "--scheme.similarity", "dot", "--layers", 2, "--controller", "gru"]
+    assert command(*plain, "--addressing", "ntm", *options, "--initial-memory", "learned").status == 0
+    config = Run(tmp_path / "run").config()
+    assert config.scheme == NTM(write_heads=2, similarity="dot")
+    assert (config.layers, config.controller, config.initial_memory) == (2, "gru", "learned")
+
+
+def test_help_explains_the_options_of_the_scheme_that_is_named(command: Any) -> None:
+    for name, option in (("ntm", "shift-range"), ("dnc", "similarity")):
+        status, output, _ = command("train", "strokes", "--addressing", name, "--help")
+        assert status == 0 and f"--scheme.{option}" in output
+        assert "usage-decay" not in output
