@@ -15,7 +15,7 @@ ngrams:             learn within a sequence how likely each next bit is
 priority_sort:      name the vectors of highest priority, in order
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from episodes.associative_recall import AssociativeRecall
@@ -26,9 +26,9 @@ from episodes.labels import LABELS, Labels, OneHot, Strings
 from episodes.ngrams import NGrams, bayes_estimate, optimal_bits
 from episodes.priority_sort import PrioritySort
 from episodes.repeat_copy import RepeatCopy
-from episodes.tasks import Task, TaskEpisode
+from episodes.tasks import Task, TaskEpisode, TaskEpisodes
 
-TASKS: Mapping[str, Callable[..., Task]] = MappingProxyType(
+TASKS: Mapping[str, type[Task]] = MappingProxyType(
     {
         "copy": Copy,
         "repeat-copy": RepeatCopy,
@@ -37,7 +37,7 @@ TASKS: Mapping[str, Callable[..., Task]] = MappingProxyType(
         "priority-sort": PrioritySort,
     }
 )
-"""The algorithmic tasks by name: classes whose fields are their options."""
+"""The algorithmic tasks by name: classes whose fields are their sizes."""
 
 __all__ = [
     "LABELS",
@@ -55,6 +55,7 @@ __all__ = [
     "Strings",
     "Task",
     "TaskEpisode",
+    "TaskEpisodes",
     "bayes_estimate",
     "optimal_bits",
 ]

@@ -18,11 +18,9 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional
 
-from episodes.randomness import generator_of
 from episodes.tasks import (
     AtLeastOne,
-    Device,
-    Seed,
+    Task,
     TaskEpisode,
     draw_bits,
     draw_size,
@@ -33,8 +31,8 @@ from episodes.tasks import (
 
 
 @dataclass(frozen=True)
-class AssociativeRecall:
-    """Items to recall; `source(step)` is a pure function of (seed, step).
+class AssociativeRecall(Task):
+    """Items to recall.
 
     Raises:
         InputError: a size is below 1, fewer than 2 items, or the fewest items more than the most.
@@ -48,16 +46,10 @@ class AssociativeRecall:
     """Fewest items in a sequence."""
     most: Annotated[int, Ge(2)] = 6
     """Most items in a sequence."""
-    batch: AtLeastOne = 16
-    """Sequences in an episode."""
-    seed: Seed = 0
-    """Any number >= 0."""
-    device: Device = torch.device("cpu")
-    """Where episodes are drawn."""
 
     def __post_init__(self) -> None:
         """Check that the sequences asked for can be drawn."""
-        refuse_below(1, bits=self.bits, vectors=self.vectors, batch=self.batch)
+        refuse_below(1, bits=self.bits, vectors=self.vectors)
         refuse_below(2, fewest=self.fewest)
         refuse_empty_range(fewest=self.fewest, most=self.most)
 
@@ -71,13 +63,12 @@ class AssociativeRecall:
         """The bits."""
         return self.bits
 
-    def __call__(self, step: int) -> TaskEpisode:
-        """Return the episodes of one step, step >= 0."""
-        generator = generator_of(self.seed, step, self.device)
+    def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:
+        """Return `batch` sequences, drawn on the generator's device."""
         items = draw_size(self.fewest, self.most, generator)
-        vectors = draw_bits(self.vectors, items, self.batch, self.bits, generator=generator)
-        asked = torch.randint(items - 1, (self.batch,), generator=generator, device=self.device)
-        sequences = torch.arange(self.batch, device=self.device)
+        vectors = draw_bits(self.vectors, items, batch, self.bits, generator=generator)
+        asked = torch.randint(items - 1, (batch,), generator=generator, device=generator.device)
+        sequences = torch.arange(batch, device=generator.device)
         shown = functional.pad(vectors, (0, 2, 0, 0, 0, 0, 1, 0))
         shown[0, ..., self.bits] = 1
         query = functional.pad(vectors[:, asked, sequences], (0, 2, 0, 0, 1, 1))

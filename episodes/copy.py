@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from episodes.randomness import generator_of
 from episodes.tasks import (
     AtLeastOne,
-    Device,
-    Seed,
+    Task,
     TaskEpisode,
     draw_bits,
     draw_size,
@@ -27,8 +25,8 @@ from episodes.tasks import (
 
 
 @dataclass(frozen=True)
-class Copy:
-    """Sequences to copy; `source(step)` is a pure function of (seed, step).
+class Copy(Task):
+    """Sequences to copy.
 
     Raises:
         InputError: a size is below 1, or the shortest sequence longer than the longest.
@@ -40,16 +38,10 @@ class Copy:
     """Fewest vectors in a sequence."""
     longest: AtLeastOne = 20
     """Most vectors in a sequence."""
-    batch: AtLeastOne = 16
-    """Sequences in an episode."""
-    seed: Seed = 0
-    """Any number >= 0."""
-    device: Device = torch.device("cpu")
-    """Where episodes are drawn."""
 
     def __post_init__(self) -> None:
         """Check that the sequences asked for can be drawn."""
-        refuse_below(1, bits=self.bits, shortest=self.shortest, batch=self.batch)
+        refuse_below(1, bits=self.bits, shortest=self.shortest)
         refuse_empty_range(shortest=self.shortest, longest=self.longest)
 
     @property
@@ -62,11 +54,10 @@ class Copy:
         """The bits."""
         return self.bits
 
-    def __call__(self, step: int) -> TaskEpisode:
-        """Return the episodes of one step, step >= 0."""
-        generator = generator_of(self.seed, step, self.device)
+    def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:
+        """Return `batch` sequences, drawn on the generator's device."""
         length = draw_size(self.shortest, self.longest, generator)
-        vectors = draw_bits(length, self.batch, self.bits, generator=generator)
+        vectors = draw_bits(length, batch, self.bits, generator=generator)
         question = functional.pad(vectors, (0, 1, 0, 0, 0, 1))
         question[-1, :, self.bits] = 1
         return question_and_answer(question, answer=vectors)

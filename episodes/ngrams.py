@@ -23,13 +23,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from data import InputError
-from episodes.randomness import generator_of
-from episodes.tasks import AtLeastOne, Device, Seed, TaskEpisode, draw_bits, refuse_below
+from episodes.tasks import Task, TaskEpisode, draw_bits, refuse_below
 
 
 @dataclass(frozen=True)
-class NGrams:
-    """Bits to predict; `source(step)` is a pure function of (seed, step).
+class NGrams(Task):
+    """Bits to predict.
 
     Raises:
         InputError: a size is below 1, or the sequence no longer than a context.
@@ -39,16 +38,10 @@ class NGrams:
     """Bits that the probability of the next one depends on; 5: 6-grams."""
     length: Annotated[int, Ge(2)] = 200
     """Bits in a sequence; one step fewer."""
-    batch: AtLeastOne = 16
-    """Sequences in an episode."""
-    seed: Seed = 0
-    """Any number >= 0."""
-    device: Device = torch.device("cpu")
-    """Where episodes are drawn."""
 
     def __post_init__(self) -> None:
         """Check that the sequences asked for can be drawn."""
-        refuse_below(1, context=self.context, batch=self.batch)
+        refuse_below(1, context=self.context)
         if self.length <= self.context:
             raise InputError(
                 f"{self.length} bits hold none that follows a context of {self.context}: "
@@ -65,18 +58,17 @@ class NGrams:
         """The next bit."""
         return 1
 
-    def __call__(self, step: int) -> TaskEpisode:
-        """Return the episodes of one step, step >= 0."""
-        generator = generator_of(self.seed, step, self.device)
-        first = draw_bits(self.context, self.batch, generator=generator).long()
-        uniform = torch.rand(2**self.context, self.batch, generator=generator, device=self.device)
-        chance = torch.rand(self.length - self.context, self.batch, generator=generator, device=self.device)
+    def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:
+        """Return `batch` sequences, drawn on the generator's device."""
+        first = draw_bits(self.context, batch, generator=generator).long()
+        uniform = torch.rand(2**self.context, batch, generator=generator, device=generator.device)
+        chance = torch.rand(self.length - self.context, batch, generator=generator, device=generator.device)
         bits = follow(first, beta_half(uniform), chance).float()[..., None]
-        mask = torch.arange(1, self.length, device=self.device) >= self.context
+        mask = torch.arange(1, self.length, device=generator.device) >= self.context
         return TaskEpisode(
             inputs=bits[:-1],
             targets=bits[1:] * mask[:, None, None],
-            mask=mask[:, None].repeat(1, self.batch),
+            mask=mask[:, None].repeat(1, batch),
         )
 
 

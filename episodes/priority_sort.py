@@ -14,13 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from data import InputError
-from episodes.randomness import generator_of
-from episodes.tasks import AtLeastOne, Device, Seed, TaskEpisode, draw_bits, question_and_answer, refuse_below
+from episodes.tasks import AtLeastOne, Task, TaskEpisode, draw_bits, question_and_answer, refuse_below
 
 
 @dataclass(frozen=True)
-class PrioritySort:
-    """Vectors to sort; `source(step)` is a pure function of (seed, step).
+class PrioritySort(Task):
+    """Vectors to sort.
 
     Raises:
         InputError: a size is below 1, or more vectors are asked for than shown.
@@ -32,16 +31,10 @@ class PrioritySort:
     """Vectors shown."""
     answers: AtLeastOne = 16
     """Vectors asked for: those of highest priority."""
-    batch: AtLeastOne = 16
-    """Sequences in an episode."""
-    seed: Seed = 0
-    """Any number >= 0."""
-    device: Device = torch.device("cpu")
-    """Where episodes are drawn."""
 
     def __post_init__(self) -> None:
         """Check that the sequences asked for can be drawn."""
-        refuse_below(1, bits=self.bits, items=self.items, answers=self.answers, batch=self.batch)
+        refuse_below(1, bits=self.bits, items=self.items, answers=self.answers)
         if self.answers > self.items:
             raise InputError(
                 f"{self.answers} answers asked for, but only {self.items} vectors shown: "
@@ -58,11 +51,10 @@ class PrioritySort:
         """The bits."""
         return self.bits
 
-    def __call__(self, step: int) -> TaskEpisode:
-        """Return the episodes of one step, step >= 0."""
-        generator = generator_of(self.seed, step, self.device)
-        vectors = draw_bits(self.items, self.batch, self.bits, generator=generator)
-        priorities = torch.rand(self.items, self.batch, generator=generator, device=self.device) * 2 - 1
+    def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:
+        """Return `batch` sequences, drawn on the generator's device."""
+        vectors = draw_bits(self.items, batch, self.bits, generator=generator)
+        priorities = torch.rand(self.items, batch, generator=generator, device=generator.device) * 2 - 1
         question = functional.pad(torch.cat([vectors, priorities[..., None]], -1), (0, 1, 0, 0, 0, 1))
         question[-1, :, self.bits + 1] = 1
         return question_and_answer(question, by_priority(vectors, priorities)[: self.answers])

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from episodes.randomness import generator_of
 from episodes.tasks import (
     AtLeastOne,
-    Device,
-    Seed,
+    Task,
     TaskEpisode,
     draw_bits,
     draw_size,
@@ -31,8 +29,8 @@ from episodes.tasks import (
 
 
 @dataclass(frozen=True)
-class RepeatCopy:
-    """Sequences to repeat; `source(step)` is a pure function of (seed, step).
+class RepeatCopy(Task):
+    """Sequences to repeat.
 
     Raises:
         InputError: a size is below 1, or the low end of a range above its high end.
@@ -52,12 +50,6 @@ class RepeatCopy:
     """Fewest repeats in training: the number shown is scaled to mean 0, variance 1 over the training's range."""
     trained_most: AtLeastOne = 10
     """Most repeats in training. A test with more repeats leaves it alone, so that a number looks as it did."""
-    batch: AtLeastOne = 16
-    """Sequences in an episode."""
-    seed: Seed = 0
-    """Any number >= 0."""
-    device: Device = torch.device("cpu")
-    """Where episodes are drawn."""
 
     def __post_init__(self) -> None:
         """Check that the sequences asked for can be drawn."""
@@ -67,7 +59,6 @@ class RepeatCopy:
             shortest=self.shortest,
             fewest=self.fewest,
             trained_fewest=self.trained_fewest,
-            batch=self.batch,
         )
         refuse_empty_range(shortest=self.shortest, longest=self.longest)
         refuse_empty_range(fewest=self.fewest, most=self.most)
@@ -83,12 +74,11 @@ class RepeatCopy:
         """The bits and the end marker."""
         return self.bits + 1
 
-    def __call__(self, step: int) -> TaskEpisode:
-        """Return the episodes of one step, step >= 0."""
-        generator = generator_of(self.seed, step, self.device)
+    def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:
+        """Return `batch` sequences, drawn on the generator's device."""
         length = draw_size(self.shortest, self.longest, generator)
         repeats = draw_size(self.fewest, self.most, generator)
-        vectors = draw_bits(length, self.batch, self.bits, generator=generator)
+        vectors = draw_bits(length, batch, self.bits, generator=generator)
         question = functional.pad(vectors, (0, 2, 0, 0, 0, 1))
         question[-1, :, self.bits] = 1
         question[-1, :, self.bits + 1] = normalised(repeats, self.trained_fewest, self.trained_most)

@@ -5,28 +5,19 @@ episode (length, repeats, items) are drawn anew for every step, uniformly, and s
 batch needs no padding. A test on longer sequences is the same source with other sizes.
 """
 
-from typing import Annotated, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 from annotated_types import Ge
-from pydantic import PlainSerializer, PlainValidator
 from torch import Tensor
 from torch.nn import functional
 
 from data import InputError
-
-
-def _device_of(name: str | torch.device) -> torch.device:
-    try:
-        return torch.device(name)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(f"there is no device {name!r}: use cpu or cuda") from error
-
+from episodes.randomness import generator_of
 
 AtLeastOne = Annotated[int, Ge(1)]
-Seed = Annotated[int, Ge(0)]
-Device = Annotated[torch.device, PlainValidator(_device_of), PlainSerializer(str)]
-"""A device that settings can be checked with, and written to JSON by its name."""
 
 
 class TaskEpisode(NamedTuple):
@@ -43,37 +34,53 @@ class TaskEpisode(NamedTuple):
     mask: Tensor
 
 
-class Task(Protocol):
-    """A source of episodes; `source(step)` is a pure function of (seed, step)."""
+class Task(ABC):
+    """A task: a frozen dataclass whose fields are the sizes of its episodes."""
+
+    # Sizes read from a file are of their type and in their range, and there are no others.
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True}
 
     @property
+    @abstractmethod
     def input_size(self) -> int:
         """Numbers that the network sees at a step."""
-        ...
 
     @property
+    @abstractmethod
     def output_size(self) -> int:
         """Bits that it is asked for at a step."""
-        ...
 
-    @property
-    def batch(self) -> int:
-        """Sequences in an episode."""
-        ...
+    @abstractmethod
+    def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:
+        """Return `batch` sequences, drawn on the generator's device."""
 
-    @property
-    def seed(self) -> int:
-        """Any number >= 0."""
-        ...
 
-    @property
-    def device(self) -> torch.device:
-        """Where episodes are drawn."""
-        ...
+@dataclass(frozen=True)
+class TaskEpisodes:
+    """Episodes of a task; `source(step)` is a pure function of (seed, step).
+
+    Attributes:
+        task: What to draw.
+        batch: Sequences in an episode, at least 1.
+        seed: Any number >= 0.
+        device: Where episodes are drawn.
+
+    Raises:
+        InputError: the batch is empty.
+    """
+
+    task: Task
+    batch: int = 16
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+
+    def __post_init__(self) -> None:
+        """Check that there is something to draw."""
+        refuse_below(1, batch=self.batch)
 
     def __call__(self, step: int) -> TaskEpisode:
         """Return the episodes of one step, step >= 0."""
-        ...
+        return self.task.draw(self.batch, generator_of(self.seed, step, self.device))
 
 
 def refuse_below(least: int, **sizes: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from data import InputError
-from episodes import AssociativeRecall
+from episodes import AssociativeRecall, TaskEpisodes
 
 Vectors = list[list[float]]
 
@@ -37,18 +37,17 @@ def decoded(sequence: Vectors, bits: int, vectors: int) -> tuple[list[Vectors], 
 @given(st.data())
 def test_the_answer_is_the_item_after_the_one_asked_for(data: st.DataObject) -> None:
     bits, vectors, fewest = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3)), data.draw(st.integers(2, 5))
-    source = AssociativeRecall(
+    task = AssociativeRecall(
         bits,
         vectors,
         fewest,
         most=fewest + data.draw(st.integers(0, 3)),
-        batch=data.draw(st.integers(1, 3)),
-        seed=data.draw(st.integers(0, 10**20)),
     )
-    inputs, targets, mask = source(data.draw(st.integers(0, 10**6)))
-    for sequence in range(source.batch):
+    batch, seed = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 10**20))
+    inputs, targets, mask = TaskEpisodes(task, batch, seed)(data.draw(st.integers(0, 10**6)))
+    for sequence in range(batch):
         items, query = decoded(inputs[:, sequence].tolist(), bits, vectors)
-        assert source.fewest <= len(items) <= source.most
+        assert task.fewest <= len(items) <= task.most
         before = len(inputs) - vectors
         # So few bits may make two items equal: the answer comes after one of them.
         answers = [after for item, after in zip(items, items[1:], strict=False) if item == query]
@@ -59,7 +58,7 @@ def test_the_answer_is_the_item_after_the_one_asked_for(data: st.DataObject) -> 
 
 def test_every_item_but_the_last_is_asked_for_about_equally_often_and_answered_by_the_next() -> None:
     # 40 bits: no two items are equal, so that the query names one.
-    inputs, targets, _ = AssociativeRecall(bits=20, vectors=2, fewest=5, most=5, batch=2000)(0)
+    inputs, targets, _ = TaskEpisodes(AssociativeRecall(bits=20, vectors=2, fewest=5, most=5), batch=2000)(0)
     asked: Counter[int] = Counter()
     for shown, answer in zip(inputs.transpose(0, 1).tolist(), targets[-2:].transpose(0, 1).tolist(), strict=True):
         items, query = decoded(shown, 20, 2)
@@ -71,7 +70,7 @@ def test_every_item_but_the_last_is_asked_for_about_equally_often_and_answered_b
 
 
 def test_every_number_of_items_is_about_equally_likely() -> None:
-    source = AssociativeRecall(batch=1)
+    source = TaskEpisodes(AssociativeRecall(), batch=1)
     counts = Counter(int(source(step).inputs[:, 0, 6].sum()) for step in range(2000))
     assert sorted(counts) == [2, 3, 4, 5, 6]
     assert chisquare(list(counts.values())).pvalue > 1e-3
@@ -79,7 +78,7 @@ def test_every_number_of_items_is_about_equally_likely() -> None:
 
 def test_every_content_is_about_equally_likely() -> None:
     # 2 items of 2 vectors of 1 bit: 16 contents, of which the first item is the query and the second the answer.
-    inputs, targets, _ = AssociativeRecall(bits=1, vectors=2, fewest=2, most=2, batch=8000)(0)
+    inputs, targets, _ = TaskEpisodes(AssociativeRecall(bits=1, vectors=2, fewest=2, most=2), batch=8000)(0)
     contents: Counter[tuple[float, ...]] = Counter()
     for shown, answer in zip(inputs.transpose(0, 1).tolist(), targets[-2:].transpose(0, 1).tolist(), strict=True):
         items, query = decoded(shown, 1, 2)
@@ -90,7 +89,7 @@ def test_every_content_is_about_equally_likely() -> None:
 
 
 def test_a_test_of_more_items_is_the_same_source_with_other_sizes() -> None:
-    inputs = AssociativeRecall(fewest=12, most=12)(0).inputs
+    inputs = TaskEpisodes(AssociativeRecall(fewest=12, most=12))(0).inputs
     assert (inputs[..., 6].sum(0) == 12).all()
     assert len(inputs) == 12 * 4 + 5 + 3
 

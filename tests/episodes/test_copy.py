@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from data import InputError
-from episodes import Copy
+from episodes import Copy, TaskEpisodes
 
 
 def delimiter_step(sequence: list[list[float]], channel: int) -> int:
@@ -25,7 +25,7 @@ def delimiter_step(sequence: list[list[float]], channel: int) -> int:
     st.integers(1, 5), st.integers(1, 6), st.integers(0, 4), st.integers(1, 3), st.integers(0, 10**20), st.integers(0)
 )
 def test_the_answer_is_what_was_shown(bits: int, shortest: int, more: int, batch: int, seed: int, step: int) -> None:
-    inputs, targets, mask = Copy(bits, shortest, shortest + more, batch, seed)(step % 10**6)
+    inputs, targets, mask = TaskEpisodes(Copy(bits, shortest, shortest + more), batch, seed)(step % 10**6)
     for sequence in range(batch):
         shown = inputs[:, sequence].tolist()
         length = delimiter_step(shown, channel=bits)
@@ -40,34 +40,34 @@ def test_the_answer_is_what_was_shown(bits: int, shortest: int, more: int, batch
 
 
 def test_every_length_is_about_equally_likely() -> None:
-    source = Copy(bits=1, shortest=3, longest=7, batch=1)
+    source = TaskEpisodes(Copy(bits=1, shortest=3, longest=7), batch=1)
     lengths = Counter(len(source(step).inputs) // 2 for step in range(2000))
     assert sorted(lengths) == [3, 4, 5, 6, 7]
     assert chisquare(list(lengths.values())).pvalue > 1e-3
 
 
 def test_the_papers_lengths_are_1_to_20() -> None:
-    assert {len(Copy(batch=1)(step).inputs) // 2 for step in range(300)} == set(range(1, 21))
+    assert {len(TaskEpisodes(Copy(), batch=1)(step).inputs) // 2 for step in range(300)} == set(range(1, 21))
 
 
 def test_every_content_is_about_equally_likely() -> None:
     # 2 vectors of 2 bits: 16 contents.
-    answer = Copy(bits=2, shortest=2, longest=2, batch=8000)(0).targets[-2:]
+    answer = TaskEpisodes(Copy(bits=2, shortest=2, longest=2), batch=8000)(0).targets[-2:]
     contents = Counter(map(tuple, answer.transpose(0, 1).flatten(1).tolist()))
     assert len(contents) == 16
     assert chisquare(list(contents.values())).pvalue > 1e-3
 
 
 def test_the_bits_do_not_tell_the_length() -> None:
-    source = Copy(bits=1, shortest=1, longest=2, batch=4)
+    source = TaskEpisodes(Copy(bits=1, shortest=1, longest=2), batch=4)
     pairs = Counter((len(inputs), *inputs[0, :, 0].tolist()) for inputs, _, _ in map(source, range(6000)))
     assert len(pairs) == 32
     assert chisquare(list(pairs.values())).pvalue > 1e-3
 
 
 def test_a_test_of_longer_sequences_is_the_same_source_with_other_sizes() -> None:
-    assert Copy(shortest=120, longest=120)(0).mask[:, 0].sum() == 120
-    assert torch.equal(Copy(shortest=20, longest=20)(0).mask[:, 0], torch.arange(41) > 20)
+    assert TaskEpisodes(Copy(shortest=120, longest=120))(0).mask[:, 0].sum() == 120
+    assert torch.equal(TaskEpisodes(Copy(shortest=20, longest=20))(0).mask[:, 0], torch.arange(41) > 20)
 
 
 def test_a_shortest_sequence_longer_than_the_longest_is_refused() -> None:

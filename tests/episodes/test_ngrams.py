@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, chisquare, kstest
 
 from data import InputError
-from episodes import NGrams, TaskEpisode, bayes_estimate, optimal_bits
+from episodes import NGrams, TaskEpisode, TaskEpisodes, bayes_estimate, optimal_bits
 from episodes.ngrams import beta_half, context_numbers, follow
 
 Bits = tuple[int, ...]
@@ -114,7 +114,7 @@ def test_probabilities_are_of_beta_one_half() -> None:
 
 @pytest.mark.parametrize(("context", "length"), [(1, 5), (2, 6), (3, 5)])
 def test_every_sequence_is_as_likely_as_the_integral_says(context: int, length: int) -> None:
-    episode = NGrams(context, length, batch=40_000)(0)
+    episode = TaskEpisodes(NGrams(context, length), batch=40_000)(0)
     # The first bit and all that count; the other first bits are no targets, but the inputs hold them.
     bits = torch.cat([episode.inputs, episode.targets[-1:]])[..., 0].T.long().tolist()
     drawn = Counter(map(tuple, bits))
@@ -128,7 +128,7 @@ def test_every_sequence_is_as_likely_as_the_integral_says(context: int, length: 
 def test_the_answer_is_the_next_bit_and_first_bits_do_not_count(
     context: int, more: int, batch: int, seed: int, step: int
 ) -> None:
-    inputs, targets, mask = NGrams(context, context + more, batch, seed)(step)
+    inputs, targets, mask = TaskEpisodes(NGrams(context, context + more), batch, seed)(step)
     assert len(inputs) == context + more - 1
     for sequence in range(batch):
         shown, answers = inputs[:, sequence, 0].tolist(), targets[:, sequence, 0].tolist()
@@ -141,7 +141,7 @@ def test_the_answer_is_the_next_bit_and_first_bits_do_not_count(
 def test_every_sequence_has_probabilities_of_its_own_and_keeps_them() -> None:
     # The share of ones after a context varies between sequences as Beta(1/2, 1/2) does: with variance 1/8. Were the
     # probabilities shared by the batch, or drawn anew at every step, nearly nothing of it would be left.
-    bits = NGrams(context=1, length=2000, batch=400)(0).inputs[..., 0]
+    bits = TaskEpisodes(NGrams(context=1, length=2000), batch=400)(0).inputs[..., 0]
     after_zero = bits[:-1] == 0
     often = after_zero.sum(0) > 200
     shares = ((bits[1:] * after_zero).sum(0) / after_zero.sum(0))[often]
@@ -160,14 +160,14 @@ def test_the_optimal_cost_is_the_entropy_of_the_bits_that_count(context: int, le
     assert (cost * torch.tensor(list(likely.values()))).sum().item() == pytest.approx(entropy, rel=1e-5)
     # And sequence by sequence: what it costs is how surprising it is.
     assert cost.tolist() == pytest.approx([-math.log2(p) - context for p in likely.values()], rel=1e-4, abs=1e-5)
-    drawn = optimal_bits(NGrams(context, length, batch=20_000)(0), context)
+    drawn = optimal_bits(TaskEpisodes(NGrams(context, length), batch=20_000)(0), context)
     assert abs(drawn.mean().item() - entropy) < 4 * drawn.std().item() / 20_000**0.5
 
 
 def test_the_papers_optimum_is_found() -> None:
     # About 132 bits of 199 answers, of which four are first bits and cost one bit each. The mean of so many sequences,
     # whose standard deviation is 36 bits, is known to 0.8.
-    cost = optimal_bits(NGrams(batch=2000)(0), context=5)
+    cost = optimal_bits(TaskEpisodes(NGrams(), batch=2000)(0), context=5)
     assert cost.mean().item() + 4 == pytest.approx(132, abs=2.5)
 
 

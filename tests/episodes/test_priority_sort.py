@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest, uniform
 
 from data import InputError
-from episodes import PrioritySort
+from episodes import PrioritySort, TaskEpisodes
 from episodes.priority_sort import by_priority
 
 
@@ -18,7 +18,7 @@ from episodes.priority_sort import by_priority
 def test_the_answer_is_the_vectors_of_highest_priority_in_order(data: st.DataObject) -> None:
     bits, items, batch = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 9)), data.draw(st.integers(1, 3))
     answers = data.draw(st.integers(1, items))
-    source = PrioritySort(bits, items, answers, batch, data.draw(st.integers(0, 10**20)))
+    source = TaskEpisodes(PrioritySort(bits, items, answers), batch, data.draw(st.integers(0, 10**20)))
     inputs, targets, mask = source(data.draw(st.integers(0, 10**6)))
     for sequence in range(batch):
         shown = inputs[:, sequence].tolist()
@@ -44,13 +44,13 @@ def test_every_sequence_is_sorted_by_its_own_priorities() -> None:
 
 
 def test_priorities_are_uniform_from_minus_one_to_one() -> None:
-    priorities = PrioritySort(batch=1000)(0).inputs[:20, :, 8].flatten().numpy()
+    priorities = TaskEpisodes(PrioritySort(), batch=1000)(0).inputs[:20, :, 8].flatten().numpy()
     assert kstest(priorities, uniform(-1, 2).cdf).pvalue > 1e-3
 
 
 def test_every_content_in_every_order_is_about_equally_likely() -> None:
     # 2 vectors of 2 bits, and which of them goes first: 32 cases.
-    inputs = PrioritySort(bits=2, items=2, answers=1, batch=8000)(0).inputs
+    inputs = TaskEpisodes(PrioritySort(bits=2, items=2, answers=1), batch=8000)(0).inputs
     contents = inputs[:2, :, :2].transpose(0, 1).flatten(1).tolist()
     first = (inputs[0, :, 2] > inputs[1, :, 2]).tolist()
     cases = Counter(zip(map(tuple, contents), first, strict=True))
@@ -59,7 +59,7 @@ def test_every_content_in_every_order_is_about_equally_likely() -> None:
 
 
 def test_the_paper_shows_20_and_asks_for_16() -> None:
-    inputs, _, mask = PrioritySort()(0)
+    inputs, _, mask = TaskEpisodes(PrioritySort())(0)
     assert mask[:, 0].tolist() == [False] * 21 + [True] * 16
     assert len(torch.unique(inputs[:20, 0, 8])) == 20
 
