@@ -9,9 +9,12 @@ unrolling:    running a step through time, plainly or fast
 baselines:    networks without memory
 
 config:       every setting, its default and the presets
+building:     from settings to a network
 classifier:   from episodes to answers
-training:     the training loop
+training:     the training loop, and classification in it
+tasks:        the algorithmic tasks: training and evaluation
 evaluation:   accuracy by instance on held-out classes
+benchmark:    comparing schemes of addressing
 runs:         the folder of a run
 statistics:   intervals
 published:    the papers' figures

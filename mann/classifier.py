@@ -1,6 +1,5 @@
 """From label-offset episodes to answers: an encoder, a network, and what the answers mean."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -8,11 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from episodes import LABELS, Episode, Labels
-from mann.baselines import BASELINES
+from mann.building import build_network
 from mann.config import Config
-from mann.controllers import controller_kind
-from mann.network import MemoryNetwork
-from mann.start import Start
 
 
 class Classifier(nn.Module):
@@ -58,24 +54,7 @@ def build_classifier(config: Config) -> Classifier:
     """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone."""
     labels = episode_labels(config)
     label_width = labels.characters * labels.symbols
-    sizes = (config.size**2 + label_width, label_width)
-    with torch.random.fork_rng(devices=[]):
-        # Weights are drawn on the CPU; torch.manual_seed would seed GPUs too.
-        torch.default_generator.manual_seed(config.seed)
-        if config.addressing == "none":
-            network = BASELINES[config.controller](*sizes, config.hidden_size, config.layers)
-        else:
-            network = MemoryNetwork(
-                *sizes,
-                scheme=config.scheme,
-                controller=controller_kind(config.controller, config.layers),
-                hidden_size=config.hidden_size,
-                slots=config.slots,
-                word_size=config.word_size,
-                start=partial(Start, memory=config.initial_memory, heads=config.initial_heads),
-                read_first=config.read_first,
-                clip=config.clip_emitted,
-            )
+    network = build_network(config, config.size**2 + label_width, label_width)
     return Classifier(network, labels.symbols, config.image_scale, config.label_scale)
 
 

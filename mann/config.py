@@ -1,4 +1,4 @@
-"""Everything that a classification run depends on, with its defaults; this is the command line too.
+"""Everything that a run depends on, with its defaults; this is the command line too.
 
 `PRESETS` names whole settings. The default is what learned best on the validation classes (docs/log.md says what was
 tried); "paper" is Santoro et al. 2016 as far as the paper says.
@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import tyro
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo, WrapValidator
 
 from data import DATASETS, InputError
-from episodes import LABELS
-from mann.addressing import LRUA, SCHEMES
+from episodes import LABELS, TASKS
+from mann.addressing import LRUA, SCHEMES, Scheme
 from mann.controllers import CONTROLLERS
 from mann.start import StartingMemory
 
@@ -38,13 +38,73 @@ Options = Annotated[Any, WrapValidator(_options_of_scheme)]
 """An instance of one of `SCHEMES`, or None."""
 
 
+def default_scheme(name: str) -> Scheme:
+    """Return a scheme with the options that learn best; for most, those that its file has."""
+    if name == "lrua":
+        return LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start="paired")
+    return SCHEMES[name]()
+
+
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What runs of all kinds have in common: the network and its training."""
+
+    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
+
+    controller: str = "lstm"
+    """What drives the memory: lstm, gru or feedforward."""
+    layers: AtLeastOne = 1
+    """Layers of the controller."""
+    hidden_size: AtLeastOne = 200
+    """Width of a layer of the controller."""
+    addressing: str = "lrua"
+    """How memory is addressed: one of the schemes, or none for a network without memory (the baselines)."""
+    slots: AtLeastOne = 64
+    """Memory locations (N; the paper: 128)."""
+    word_size: AtLeastOne = 40
+    """Numbers in a location (W)."""
+    initial_memory: StartingMemory = "constant"
+    """What memory holds at first: a small constant, numbers drawn once, or learned numbers."""
+    initial_heads: Literal["plain", "learned"] = "plain"
+    """What heads have read and where they are at first: nothing and as the scheme says, or learned."""
+    read_first: bool = False
+    """Read before the write of the same step, instead of after it."""
+    clip_emitted: Positive | None = None
+    """Largest magnitude of what the controller emits and of the outputs (none: any)."""
+    scheme: Options = field(default_factory=lambda: default_scheme("lrua"))
+    """Options of the scheme of addressing."""
+
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam, or RMSProp with decay 0.95 and momentum 0.9 (the paper)."""
+    learning_rate: Positive = 3e-3
+    """Learning rate after the warm-up."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on after the warm-up: down to 0 along a half cosine, or not at all."""
+    warm_up: Annotated[int, Ge(0)] = 200
+    """Steps over which the learning rate rises from 0."""
+    clip: Positive = 10.0
+    """Largest norm of the gradient; a larger one is scaled down."""
+    batch: AtLeastOne = 16
+    """Episodes in a training step."""
+    episodes: AtLeastOne = 300_000
+    """Episodes to train on; rounded up to whole steps."""
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 0
+    """Seed of the weights and the episodes (weights are drawn with a generator of 32-bit seeds)."""
+
+    @property
+    def steps(self) -> int:
+        """Training steps."""
+        return math.ceil(self.episodes / self.batch)
+
+
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """Settings of a classification run; `checked` refuses what is out of range."""
 
-    __pydantic_config__ = ConfigDict(  # pyright: ignore[reportGeneralTypeIssues]
-        extra="forbid", strict=True, allow_inf_nan=False
-    )
+    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
 
     dataset: Annotated[str, tyro.conf.Suppress]
     """What to learn from: omniglot, strokes or folder."""
@@ -75,59 +135,53 @@ class Config:
     """The network sees pixels times this (the paper: 1)."""
     label_scale: Positive = 4.0
     """The network sees the label's ones as this (the paper: 1)."""
-    controller: str = "lstm"
-    """What drives the memory: lstm, gru or feedforward."""
-    layers: AtLeastOne = 1
-    """Layers of the controller."""
-    hidden_size: AtLeastOne = 200
+
+
+def _sizes_of_task(value: Any, _: Any, info: ValidationInfo) -> Any:
+    """Read the sizes of the task that `task` names."""
+    task = TASKS.get(info.data.get("task", ""))
+    return None if task is None else TypeAdapter(task).validate_json(json.dumps(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig(Settings):
+    """Settings of a run of one of the algorithmic tasks; `checked` refuses what is out of range."""
+
+    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
+
+    task: Annotated[str, tyro.conf.Suppress]
+    """What to learn."""
+    sizes: Annotated[Any, WrapValidator(_sizes_of_task)]
+    """The sizes of the task's episodes: an instance of one of `TASKS`."""
+
+    hidden_size: AtLeastOne = 100
     """Width of a layer of the controller."""
-    addressing: str = "lrua"
+    addressing: str = "ntm"
     """How memory is addressed: one of the schemes, or none for a network without memory (the baselines)."""
-    slots: AtLeastOne = 64
-    """Memory locations (N; the paper: 128)."""
-    word_size: AtLeastOne = 40
+    slots: AtLeastOne = 128
+    """Memory locations (N)."""
+    word_size: AtLeastOne = 20
     """Numbers in a location (W)."""
-    initial_memory: StartingMemory = "constant"
-    """What memory holds at first: a small constant, numbers drawn once, or learned numbers."""
-    initial_heads: Literal["plain", "learned"] = "plain"
-    """What heads have read and where they are at first: nothing and as the scheme says, or learned."""
-    read_first: bool = False
-    """Read before the write of the same step, instead of after it."""
-    clip_emitted: Positive | None = None
+    clip_emitted: Positive | None = 20.0
     """Largest magnitude of what the controller emits and of the outputs (none: any)."""
-    scheme: Options = field(
-        default_factory=lambda: LRUA(
-            read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start="paired"
-        )
-    )
+    scheme: Options = field(default_factory=lambda: default_scheme("ntm"))
     """Options of the scheme of addressing."""
-
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Adam, or RMSProp with decay 0.95 and momentum 0.9 (the paper)."""
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 1e-3
     """Learning rate after the warm-up."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on after the warm-up: down to 0 along a half cosine, or not at all."""
-    warm_up: Annotated[int, Ge(0)] = 200
-    """Steps over which the learning rate rises from 0."""
-    clip: Positive = 10.0
-    """Largest norm of the gradient; a larger one is scaled down."""
-    batch: AtLeastOne = 16
-    """Episodes in a training step."""
-    episodes: AtLeastOne = 300_000
-    """Episodes to train on; rounded up to whole steps."""
-    seed: Annotated[int, Ge(0), Lt(2**32)] = 0
-    """Seed of the weights and the episodes (weights are drawn with a generator of 32-bit seeds)."""
-
-    @property
-    def steps(self) -> int:
-        """Training steps."""
-        return math.ceil(self.episodes / self.batch)
+    batch: AtLeastOne = 32
+    """Sequences in a training step."""
+    episodes: AtLeastOne = 320_000
+    """Sequences to train on; rounded up to whole steps."""
 
 
-_ADAPTER = TypeAdapter(Config)
+AnyConfig = Config | TaskConfig
+"""The settings of a run."""
+
+_CLASSIFICATION: TypeAdapter[Config] = TypeAdapter(Config)
+_TASK: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "task": tuple(TASKS),
         "dataset": tuple(DATASETS),
         "labels": tuple(LABELS),
         "controller": tuple(CONTROLLERS),
@@ -135,17 +189,19 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+Kind = TypeVar("Kind", bound=Settings)
 
-def checked(config: Config) -> Config:
+
+def checked(config: Kind) -> Kind:
     """Return `config` if every value is of its type and in its range.
 
     Raises:
         InputError: names the first value that is not, what was found and what is expected.
     """
-    return config_from_json(config_json(config), "the settings")
+    return cast("Kind", config_from_json(config_json(config), "the settings"))
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path) -> AnyConfig:
     """Read the `config.json` of a run.
 
     Raises:
@@ -157,47 +213,59 @@ def read_config(path: Path) -> Config:
         raise InputError(f"{path} cannot be read ({error.strerror}): is {path.parent} the folder of a run?") from error
 
 
-def config_json(config: Config) -> str:
+def config_json(config: Settings) -> str:
     """Return the text of `config.json`."""
     return json.dumps(asdict(config), indent=2, default=str) + "\n"
 
 
-def differing(one: Config, other: Config) -> list[str]:
+def differing(one: Settings, other: Settings) -> list[str]:
     """Return which settings differ and how; where the data lie is not a setting."""
     others = dict(_flat(other))
     return [
         f"{name} is {value}, not {others[name]}"
         for name, value in _flat(one)
-        # Options of different schemes cannot be compared; that the schemes differ is said already.
+        # Options of different schemes or tasks cannot be compared; that those differ is said already.
         if name != "root" and name in others and value != others[name]
     ]
 
 
 def _flat(options: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name and value of every option, those of the scheme as "scheme.read_heads"."""
+    """Yield name and value of every option, those of the scheme as "scheme.read_heads"; what is learned comes first."""
+    if not prefix:
+        yield "task", what_is_learned(options)
     for entry in fields(options):
         value = getattr(options, entry.name)
         if is_dataclass(value):
             yield from _flat(value, f"{prefix}{entry.name}.")
-        else:
+        elif prefix + entry.name not in ("task", "dataset"):
             yield prefix + entry.name, value
 
 
-def config_from_json(text: str | bytes, source: str) -> Config:
+def what_is_learned(config: Settings) -> str:
+    """Return the name of the task or the data set, as the command line has it."""
+    return config.task if isinstance(config, TaskConfig) else cast("Config", config).dataset
+
+
+def config_from_json(text: str | bytes, source: str) -> AnyConfig:
     """Read what `config_json` returned; `source` says in errors where it was.
 
     Raises:
         InputError: names the first value that is wrong, what was found and what is expected.
     """
     try:
-        config = _ADAPTER.validate_json(text)
+        content = json.loads(text)
+        kind = _TASK if isinstance(content, dict) and "task" in content else _CLASSIFICATION
+        config = kind.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
         raise InputError(f"{source}: {where}: {first['msg']}, found {str(first.get('input'))[:60]}") from error
+    except ValueError as error:
+        raise InputError(f"{source}: content: {error}") from error
     for name, choices in _CHOICES.items():
-        if getattr(config, name) not in choices:
-            raise InputError(f"{source}: no {name} is named {getattr(config, name)!r}: use one of {', '.join(choices)}")
+        value = getattr(config, name, choices[0])
+        if value not in choices:
+            raise InputError(f"{source}: no {name} is named {value!r}: use one of {', '.join(choices)}")
     return config
 
 
@@ -226,20 +294,24 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "pap
 """Whole settings by name, as changes to the defaults."""
 
 
-def preset(dataset: str, name: str, addressing: str | None = None) -> Config:
-    """Return the settings of a preset for a data set, with another way of addressing if one is named.
+def preset(name: str, setting: str = "default", addressing: str | None = None) -> AnyConfig:
+    """Return the settings of a preset for a data set or a task, with another way of addressing if one is named.
 
     Raises:
-        InputError: there is no such data set, preset or scheme.
+        InputError: there is no such task, preset or scheme.
     """
-    if dataset not in DATASETS:
-        raise InputError(f"no task is named {dataset!r}: use one of {', '.join(DATASETS)}")
-    if name not in PRESETS:
-        raise InputError(f"no preset is named {name!r}: use one of {', '.join(PRESETS)}")
-    return addressed(replace(Config(dataset), **PRESETS[name]), addressing)
+    if name in TASKS:
+        if setting != "default":
+            raise InputError(f"no preset for {name} is named {setting!r}: use default")
+        return addressed(TaskConfig(task=name, sizes=TASKS[name]()), addressing)
+    if name not in DATASETS:
+        raise InputError(f"no task is named {name!r}: use one of {', '.join((*DATASETS, *TASKS))}")
+    if setting not in PRESETS:
+        raise InputError(f"no preset is named {setting!r}: use one of {', '.join(PRESETS)}")
+    return addressed(replace(Config(name), **PRESETS[setting]), addressing)
 
 
-def addressed(config: Config, addressing: str | None) -> Config:
+def addressed(config: Kind, addressing: str | None) -> Kind:
     """Return the settings with memory addressed by another scheme, or none, with the scheme's own defaults.
 
     Raises:
@@ -253,4 +325,4 @@ def addressed(config: Config, addressing: str | None) -> Config:
         raise InputError(f"no addressing is named {addressing!r}: use one of {', '.join(SCHEMES)}, none")
     # By content alone, slots that start alike stay alike.
     memory = "learned" if addressing == "content" else config.initial_memory
-    return replace(config, addressing=addressing, scheme=SCHEMES[addressing](), initial_memory=memory)
+    return replace(config, addressing=addressing, scheme=default_scheme(addressing), initial_memory=memory)

@@ -91,13 +91,21 @@ def accuracy_by_instance(model: Classifier, fixed: FixedEpisodes) -> dict[str, f
     return {str(k + 1): float(right[k] / shown[k]) for k in range(len(shown)) if shown[k]}
 
 
+def _classification_settings(run: Run) -> Config:
+    """Return the settings of a run, which has to be a classification."""
+    config = run.config()
+    if not isinstance(config, Config):
+        raise InputError(f"{run.folder} holds a run of another kind: its network is no classifier")
+    return config
+
+
 def load_classifier(run: Run, device: torch.device) -> Classifier:
     """Return the classifier of a run's last checkpoint.
 
     Raises:
         InputError: there is no checkpoint, or it is damaged.
     """
-    model = build_classifier(run.config())
+    model = build_classifier(_classification_settings(run))
     if run.restore(model) is None:
         raise InputError(f"{run.folder} holds no checkpoint yet: train it first")
     return model.to(device)
@@ -126,7 +134,7 @@ def evaluate(
     """
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
-    config = run.config()
+    config = _classification_settings(run)
     held_out = {"test": TEST, "validation": VALIDATION}[part]
     fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out._replace(episodes=episodes))
     model = load_classifier(run, classes.images.device)

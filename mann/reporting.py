@@ -70,6 +70,29 @@ def instance_table(evaluation: Mapping[str, Any]) -> Table:
     return table
 
 
+def task_table(evaluation: Mapping[str, Any]) -> Table:
+    """Return what the sequences of a task cost, at each of the sizes that were measured."""
+    table = Table(
+        title=f"{evaluation['task']}, {evaluation['sequences']} sequences a row",
+        caption="cost: cross-entropy; wrong: bits on the wrong side of 1/2",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+    )
+    table.add_column("sizes", no_wrap=True)
+    for name in ("cost,\nbits a sequence", "wrong\nbits a sequence", "bit error\nrate", "sequences\nall right"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in evaluation["results"]:
+        sizes = ", ".join(f"{name} {size}" for name, size in result["setting"].items())
+        table.add_row(
+            sizes or "as in training",
+            f"{result['bits_per_sequence']:.4g}",
+            f"{result['wrong_bits_per_sequence']:.4g}",
+            f"{result['bit_error_rate']:.2%}",
+            f"{result['exact_sequences']:.1%}",
+        )
+    return table
+
+
 def plot_instances(evaluation: Mapping[str, Any], path: Path) -> None:
     """Write a PNG: accuracy by instance with 95% intervals, chance, and the paper's figures."""
     figure, axes = _percent_axes()

@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data import InputError, Split
-from mann.config import Config, config_from_json, config_json, differing, read_config
+from mann.config import AnyConfig, config_from_json, config_json, differing, read_config
 
 KEPT_CHECKPOINTS = 2
 
@@ -60,7 +60,7 @@ class Checkpoint:
     """
 
     step: int
-    config: Config
+    config: AnyConfig
     weights: Mapping[str, Tensor]
     training: Mapping[str, Any]
 
@@ -90,7 +90,7 @@ class Run:
         """Tell whether a run was started here."""
         return (self.folder / "config.json").exists()
 
-    def config(self) -> Config:
+    def config(self) -> AnyConfig:
         """Return the settings of the run.
 
         Raises:
@@ -98,8 +98,8 @@ class Run:
         """
         return read_config(self.folder / "config.json")
 
-    def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
-        """Make the folder and write what the run is.
+    def start(self, config: AnyConfig, split: Split | None, environment: Mapping[str, Any]) -> None:
+        """Make the folder and write what the run is; tasks have no split.
 
         Raises:
             InputError: the folder cannot be made or written to, or holds checkpoints of a run.
@@ -109,7 +109,8 @@ class Run:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
-            write_atomically(self.split_path, json.dumps(split._asdict()) + "\n")
+            if split is not None:
+                write_atomically(self.split_path, json.dumps(split._asdict()) + "\n")
             # Last, because it is what makes the folder a run.
             write_atomically(self.folder / "config.json", config_json(config))
         except OSError as error:
@@ -117,7 +118,7 @@ class Run:
                 f"run folder {self.folder} cannot be made ({error.strerror}): choose another --run"
             ) from error
 
-    def refuse_other(self, config: Config) -> None:
+    def refuse_other(self, config: AnyConfig) -> None:
         """Check that the run here has these settings.
 
         Raises:

@@ -1,18 +1,19 @@
-"""Training a classifier on episodes: one loop, its state explicit, so that it can stop and go on anywhere."""
+"""Training on episodes: one loop, its state explicit, so that it can stop and go on anywhere."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from data import ImageClasses, Split
-from episodes import ClassificationEpisodes, Jitter
+from data import ImageClasses, InputError, Split
+from episodes import ClassificationEpisodes, Episode, Jitter
+from mann.building import run_fast
 from mann.classifier import (
     Classifier,
     answer_loss,
@@ -21,14 +22,44 @@ from mann.classifier import (
     episode_labels,
     is_right,
 )
-from mann.config import Config
+from mann.config import Config, Settings
 from mann.evaluation import VALIDATION, accuracy_by_instance, held_out_episodes
-from mann.network import MemoryNetwork
 from mann.runs import Checkpoint, Run
-from mann.unrolling import fast
 
-WORTH_COMPILING = 1500
-"""Training steps from which on compiling them (about half a minute, once) is repaid."""
+
+class Counts(NamedTuple):
+    """What is counted in each sequence, and out of how many: both [batch, counts]."""
+
+    counted: Tensor
+    of: Tensor
+
+
+class Problem(Protocol):
+    """What is learned, as `fit` asks for it.
+
+    Attributes:
+        model: What is trained, on the device.
+        counts: How many things are counted.
+    """
+
+    model: nn.Module
+    counts: int
+
+    def episode(self, step: int) -> Any:
+        """Return the training episodes of a step."""
+        ...
+
+    def loss(self, episode: Any) -> tuple[Tensor, Counts]:
+        """Return the loss, [], and what is counted."""
+        ...
+
+    def summary(self, means: list[float | None]) -> dict[str, Any]:
+        """Return means of what was counted, None where there was nothing to count, for a line of metrics."""
+        ...
+
+    def validate(self) -> dict[str, Any]:
+        """Return how well the model does where it was not trained, for a line of metrics."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,32 +84,31 @@ class Sums:
     Attributes:
         loss: [], over steps.
         steps: How many.
-        right, shown: [instances], answers that were right and all answers.
+        counted, of: [counts].
     """
 
     loss: Tensor
     steps: int
-    right: Tensor
-    shown: Tensor
+    counted: Tensor
+    of: Tensor
 
     @classmethod
-    def zero(cls, instances: int, device: torch.device) -> "Sums":
+    def zero(cls, counts: int, device: torch.device) -> "Sums":
         """Return empty sums."""
-        zeros = torch.zeros(instances, dtype=torch.float64, device=device)
+        zeros = torch.zeros(counts, dtype=torch.float64, device=device)
         return cls(torch.zeros((), dtype=torch.float64, device=device), 0, zeros, zeros.clone())
 
-    def add(self, loss: Tensor, right: Tensor, shown: Tensor) -> None:
-        """Count one step; right, shown: [batch, instances]."""
+    def add(self, loss: Tensor, counts: Counts) -> None:
+        """Count one step."""
         self.loss += loss.detach()
         self.steps += 1
-        self.right += right.sum(0)
-        self.shown += shown.sum(0)
+        self.counted += counts.counted.sum(0)
+        self.of += counts.of.sum(0)
 
-    def means(self) -> dict[str, Any]:
-        """Return the loss and the accuracy by instance, for a line of metrics."""
-        pairs = zip(self.right.tolist(), self.shown.tolist(), strict=True)
-        accuracy = {str(k): right / shown for k, (right, shown) in enumerate(pairs, 1) if shown}
-        return {"loss": self.loss.item() / self.steps, "accuracy": accuracy}
+    def means(self) -> list[float | None]:
+        """Return the mean of each count, None where there was nothing to count."""
+        pairs = zip(self.counted.tolist(), self.of.tolist(), strict=True)
+        return [counted / of if of else None for counted, of in pairs]
 
 
 Report = Callable[[dict[str, Any]], None]
@@ -109,19 +139,63 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
     )
 
 
-def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of the config."""
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(model.parameters(), config.learning_rate, alpha=0.95, momentum=0.9)
     return torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
 
 
-def learning_rate(config: Config, step: int) -> float:
+def learning_rate(config: Settings, step: int) -> float:
     """Return the learning rate of a step (from 0): a linear warm-up, then a half cosine or a constant."""
     share = min(1.0, (step + 1) / (config.warm_up + 1))
     if config.schedule == "cosine":
         share *= 0.5 + 0.5 * math.cos(math.pi * step / config.steps)
     return config.learning_rate * share
+
+
+class Classification:
+    """Label-offset classification as `fit` asks for it.
+
+    Args:
+        config: The settings.
+        classes: All classes, on the device to train on.
+        split: Which of them are for training and for validation.
+
+    Raises:
+        InputError: the classes do not fill an episode.
+    """
+
+    def __init__(self, config: Config, classes: ImageClasses, split: Split):
+        try:
+            self._source = training_episodes(config, classes, split)
+        except InputError as error:
+            raise InputError(f"train classes: {error}") from error
+        try:
+            self._validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
+        except InputError as error:
+            raise InputError(f"validation classes: {error}") from error
+        self.counts = config.presentations
+        self.model: Classifier = build_classifier(config).to(classes.images.device)
+        run_fast(self.model.network, config)
+
+    def episode(self, step: int) -> Episode:
+        """Return the training episodes of a step."""
+        return self._source(step)
+
+    def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
+        """Return the loss, and right answers and all answers by instance."""
+        logits, _ = self.model(episode.images, episode.previous)
+        right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
+        return answer_loss(logits, episode), Counts(*right)
+
+    def summary(self, means: list[float | None]) -> dict[str, Any]:
+        """Return the accuracy by instance."""
+        return {"accuracy": {str(k): mean for k, mean in enumerate(means, 1) if mean is not None}}
+
+    def validate(self) -> dict[str, Any]:
+        """Return the accuracy by instance on validation classes."""
+        return {"validation": accuracy_by_instance(self.model, self._validation)}
 
 
 def train(
@@ -133,35 +207,41 @@ def train(
     report: Report | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> Classifier:
+    """Train a classifier; see `Classification` for the first three arguments and `fit` for the others."""
+    problem = Classification(config, classes, split)
+    fit(problem, config, run, pace, report, stopping)
+    return problem.model
+
+
+def fit(
+    problem: Problem,
+    config: Settings,
+    run: Run,
+    pace: Pace | None = None,
+    report: Report | None = None,
+    stopping: Callable[[], bool] | None = None,
+) -> None:
     """Train until the config's number of steps is done, going on from the run's last checkpoint.
 
     Where it starts and how often it stops makes no difference to the weights nor, but for the seconds, to the metrics.
 
     Args:
+        problem: What is learned.
         config: The settings, those of the run.
-        classes: All classes, on the device to train on.
-        split: Which of them are for training and for validation.
         run: A started run; the metrics, a TensorBoard log and checkpoints are written there.
         pace: How often to report and save.
         report: Called with every line of metrics.
         stopping: Asked after every step; when it returns true a checkpoint is written and training ends.
 
-    Returns:
-        The classifier.
-
     Raises:
-        InputError: the classes do not fill an episode, or the run's checkpoint or metrics are damaged.
+        InputError: the run's checkpoint or metrics are damaged.
         NotFiniteError: the loss or a gradient is not finite.
     """
     pace = pace or Pace()
-    device = classes.images.device
-    source = training_episodes(config, classes, split)
-    validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
-    model = build_classifier(config).to(device)
-    if isinstance(model.network, MemoryNetwork) and config.steps >= WORTH_COMPILING:
-        model.network.unroll = fast()
+    model = problem.model
+    device = next(model.parameters()).device
     optimizer = build_optimizer(config, model)
-    sums = Sums.zero(config.presentations, device)
+    sums = Sums.zero(problem.counts, device)
     start, seconds = _restore(run, model, optimizer, sums)
     run.keep_metrics_until(start)
     began = saved = time.monotonic()
@@ -178,7 +258,7 @@ def train(
         for step in range(start, config.steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            _train_step(model, optimizer, source, step, config.clip, sums)
+            _train_step(problem, optimizer, config, step, sums)
             done = step + 1
             if done % pace.log == 0 or done == config.steps:
                 line = {
@@ -186,11 +266,12 @@ def train(
                     "episodes": done * config.batch,
                     "seconds": round(seconds + time.monotonic() - began, 3),
                     "learning_rate": learning_rate(config, step),
-                    **sums.means(),
+                    "loss": sums.loss.item() / sums.steps,
+                    **problem.summary(sums.means()),
                 }
                 if done % pace.validate == 0 or done == config.steps:
-                    line["validation"] = accuracy_by_instance(model, validation)
-                sums = Sums.zero(config.presentations, device)
+                    line.update(problem.validate())
+                sums = Sums.zero(problem.counts, device)
                 run.log(line)
                 _log_to_tensorboard(board, line)
                 if report is not None:
@@ -201,35 +282,25 @@ def train(
                 saved = time.monotonic()
             if stop:
                 break
-    return model
 
 
-def _train_step(
-    model: Classifier,
-    optimizer: torch.optim.Optimizer,
-    source: ClassificationEpisodes,
-    step: int,
-    clip: float,
-    sums: Sums,
-) -> None:
+def _train_step(problem: Problem, optimizer: torch.optim.Optimizer, config: Settings, step: int, sums: Sums) -> None:
     """One update; what is counted is what the weights before it answered."""
-    episode = source(step)
-    logits, _ = model(episode.images, episode.previous)
-    loss = answer_loss(logits, episode)
+    loss, counts = problem.loss(problem.episode(step))
     optimizer.zero_grad()
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+    norm = nn.utils.clip_grad_norm_(problem.model.parameters(), config.clip)
     # The norm is finite only if every gradient is.
     if not torch.isfinite(norm + loss.detach()):
         raise NotFiniteError(
-            f"step {step} of seed {source.seed}: the loss is {loss.item()}, the gradient's norm {norm.item()}: "
+            f"step {step} of seed {config.seed}: the loss is {loss.item()}, the gradient's norm {norm.item()}: "
             "start again in another --run with a lower --learning-rate or --clip"
         )
     optimizer.step()
-    sums.add(loss, *count_by_instance(is_right(logits, episode), episode.presentation, len(sums.right)))
+    sums.add(loss, counts)
 
 
-def _restore(run: Run, model: Classifier, optimizer: torch.optim.Optimizer, sums: Sums) -> tuple[int, float]:
+def _restore(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, sums: Sums) -> tuple[int, float]:
     """Put the last checkpoint back into place; returns the steps and the seconds done."""
     checkpoint = run.restore(model)
     if checkpoint is None:
@@ -237,7 +308,7 @@ def _restore(run: Run, model: Classifier, optimizer: torch.optim.Optimizer, sums
     try:
         optimizer.load_state_dict(checkpoint.training["optimizer"])
         for name, value in checkpoint.training["sums"].items():
-            setattr(sums, name, value.to(sums.right.device) if isinstance(value, Tensor) else value)
+            setattr(sums, name, value.to(sums.loss.device) if isinstance(value, Tensor) else value)
         return checkpoint.step, checkpoint.training["seconds"]
     except (RuntimeError, KeyError, ValueError) as error:
         raise run.unfit(error) from error
@@ -251,10 +322,11 @@ def _tensorboard(run: Run, start: int) -> Iterator[SummaryWriter]:
 
 
 def _log_to_tensorboard(board: SummaryWriter, line: dict[str, Any]) -> None:
-    """Write the scalars of a line of metrics."""
-    step = line["step"]
-    board.add_scalar("loss", line["loss"], step)
-    board.add_scalar("learning rate", line["learning_rate"], step)
-    for part in ("accuracy", "validation"):
-        for instance, value in line.get(part, {}).items():
-            board.add_scalar(f"{part}/instance {int(instance):02d}", value, step)
+    """Write the numbers of a line of metrics, those within another under the name of both."""
+    for name, value in line.items():
+        if isinstance(value, dict):
+            for inner, number in value.items():
+                label = f"instance {int(inner):02d}" if inner.isdigit() else inner
+                board.add_scalar(f"{name}/{label}", number, line["step"])
+        elif name not in ("step", "episodes", "seconds") and value is not None:
+            board.add_scalar(name.replace("_", " "), value, line["step"])

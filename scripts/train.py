@@ -1,11 +1,13 @@
-"""Train a one-shot classifier: python scripts/train.py TASK [options].
+"""Train a memory-augmented network: python scripts/train.py TASK [options].
 
-TASK is what to learn from: omniglot, strokes (built-in characters, no download) or folder.
+TASK is a data set to learn one-shot classification from (omniglot, strokes, folder) or an algorithmic task (copy, ...).
 """
 
 import argparse
+import math
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,20 +16,23 @@ import tyro
 from commands import caught_signals, one_line_errors, parse, pick_device, progress_bar
 
 from data import DATASETS, ImageClasses, InputError, Split, load
+from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.config import PRESETS, Config, addressed, checked, preset
+from mann.config import PRESETS, Config, Settings, TaskConfig, addressed, checked, preset, what_is_learned
 from mann.evaluation import VALIDATION, held_out_episodes
 from mann.runs import Run, describe_environment
-from mann.training import NotFiniteError, train, training_episodes
+from mann.tasks import TaskProblem
+from mann.training import Classification, NotFiniteError, Problem, fit
 
 DESCRIPTION = f"""Train a memory-augmented network that learns new classes within a sequence.
 
-TASK is one of {", ".join(DATASETS)}.
+TASK is one of {", ".join((*DATASETS, *TASKS))}.
 
   train.py strokes                     the built-in characters; no download
   train.py omniglot                    downloads Omniglot once
   train.py omniglot --root DIR         the two archives, or the folders extracted from them
   train.py folder --root DIR           your own images, DIR/CLASS/IMAGE
+  train.py copy --sizes.longest 20     an algorithmic task, with sizes of its own
 
 How memory is addressed is --addressing {", ".join(SCHEMES)} (none: no memory);
 the options of the one chosen are --scheme.NAME below.
@@ -41,7 +46,8 @@ the very weights that it would have had without the stop. Then: python scripts/e
 class Options:
     """The options of the command."""
 
-    config: Annotated[Config, tyro.conf.arg(name="")]
+    # Of the type of the default that it is parsed with: the settings of a classification or of a task.
+    config: Annotated[Any, tyro.conf.arg(name="")]
     run: Path
     """Folder for the run."""
     resume: bool = False
@@ -65,7 +71,8 @@ def starting_point(task: str, arguments: list[str]) -> Options:
     config = preset(task, known.preset or "default", known.addressing)
     if known.resume and run.exists():
         # What the preset says stays said, so that another one than the run's is refused.
-        config = addressed(replace(run.config(), **PRESETS[known.preset or "default"]), known.addressing)
+        said = {} if isinstance(config, TaskConfig) else PRESETS[known.preset or "default"]
+        config = addressed(replace(run.config(), **said), known.addressing)
     return Options(config, run.folder, known.resume, known.preset or "default")
 
 
@@ -76,12 +83,11 @@ def main(arguments: list[str]) -> int:
     elif set(arguments) & {"-h", "--help"}:
         task = "strokes"
     else:
-        raise InputError(f"no task is named: python scripts/train.py TASK, with TASK one of {', '.join(DATASETS)}")
-    if task not in DATASETS:
-        raise InputError(f"no task is named {task!r}: use one of {', '.join(DATASETS)}")
+        names = ", ".join((*DATASETS, *TASKS))
+        raise InputError(f"no task is named: python scripts/train.py TASK, with TASK one of {names}")
     start = starting_point(task, arguments)
     options = parse(Options, arguments, default=start, prog="train.py TASK", description=DESCRIPTION)
-    config = checked(replace(options.config, dataset=task))
+    config = checked(options.config)
     run = Run(options.run)
     if run.exists():
         if not options.resume:
@@ -91,62 +97,78 @@ def main(arguments: list[str]) -> int:
             print(f"{run.folder} is trained already; next: python scripts/evaluate.py {shlex.quote(str(run.folder))}")
             return 0
     device = pick_device(options.device)
-    chosen = str(run.split_path) if run.exists() else config.split
-    classes, split = load(config.dataset, config.root, config.size, chosen)
-    classes = classes.to(device)
-    _refuse_too_few(config, classes, split)
+    if isinstance(config, TaskConfig):
+        problem, split = TaskProblem(config, device), None
+        what = f"{config.task}: {config.sizes}"
+    else:
+        chosen = str(run.split_path) if run.exists() else config.split
+        classes, split = load(config.dataset, config.root, config.size, chosen)
+        problem = _classification(config, classes.to(device), split)
+        rotated = " x 4 rotations" if config.rotations else ""
+        what = (
+            f"{config.dataset}: {len(split.train)} training classes{rotated}, "
+            f"{len(split.validation)} validation classes"
+        )
     if not run.exists():
         run.start(config, split, describe_environment(device))
-    return _train(config, classes, split, run)
+    print(f"{what}; {config.episodes} episodes into {run.folder}")
+    return _train(config, problem, run)
 
 
-def _refuse_too_few(config: Config, classes: ImageClasses, split: Split) -> None:
-    """Refuse what cannot fill an episode before anything is written.
+def _classification(config: Config, classes: ImageClasses, split: Split) -> Classification:
+    """Return what is to be learned; refuse what cannot fill an episode before anything is written.
 
     Raises:
         InputError: names the part of the split and what it lacks.
     """
-    for part, names in split._asdict().items():
-        try:
-            if part == "train":
-                training_episodes(config, classes, split)
-            else:
-                held_out_episodes(config, classes.select(names), VALIDATION)
-        except InputError as error:
-            raise InputError(f"{part} classes: {error}") from error
+    problem = Classification(config, classes, split)
+    try:
+        held_out_episodes(config, classes.select(split.test), VALIDATION)
+    except InputError as error:
+        raise InputError(f"test classes: {error}") from error
+    return problem
 
 
-def _train(config: Config, classes: ImageClasses, split: Split, run: Run) -> int:
-    print(
-        f"{config.dataset}: {len(split.train)} training classes{' x 4 rotations' if config.rotations else ''}, "
-        f"{len(split.validation)} validation classes; {config.episodes} episodes into {run.folder}"
-    )
+def _headline(line: Mapping[str, Any]) -> str:
+    """Return the figure of a line of metrics that says most, of classes or sequences trained on."""
+    if "accuracy" in line:
+        return f"2nd instance {line['accuracy'].get('2', math.nan):.1%}"
+    return f"{line['wrong_bits_per_sequence']:.2f} wrong bits a sequence"
+
+
+def _held_out(validation: Mapping[str, float]) -> str:
+    """Return how well the model does where it was not trained."""
+    if "bits_per_sequence" in validation:
+        wrong, exact = validation["wrong_bits_per_sequence"], validation["exact_sequences"]
+        return f"validation {wrong:.3f} wrong bits a sequence, {exact:.1%} exact"
+    shown = "  ".join(f"{name}: {validation[name]:.1%}" for name in ("2", "5", "10") if name in validation)
+    return f"validation by instance {shown}"
+
+
+def _train(config: Settings, problem: Problem, run: Run) -> int:
     with caught_signals() as caught, progress_bar() as bar:
         task = bar.add_task("starting", total=config.steps * config.batch)
 
         def report(line: dict[str, Any]) -> None:
-            second = line["accuracy"].get("2", float("nan"))
             speed = line["episodes"] / line["seconds"]
-            text = f"loss {line['loss']:.3f}  2nd instance {second:.1%}  {speed:.0f} episodes/s"
+            text = f"loss {line['loss']:.3f}  {_headline(line)}  {speed:.0f} episodes/s"
             bar.update(task, completed=line["episodes"], description=text)
             if "validation" in line:
-                shown = "  ".join(
-                    f"{name}: {line['validation'][name]:.1%}" for name in ("2", "5", "10") if name in line["validation"]
-                )
                 bar.console.print(
-                    f"{line['episodes']} episodes, {line['seconds']:.0f} s: {text}; validation by instance {shown}",
+                    f"{line['episodes']} episodes, {line['seconds']:.0f} s: {text}; {_held_out(line['validation'])}",
                     highlight=False,
                     soft_wrap=True,
                 )
 
         try:
-            train(config, classes, split, run, report=report, stopping=lambda: caught() != 0)
+            fit(problem, config, run, report=report, stopping=lambda: caught() != 0)
         except NotFiniteError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
     folder = shlex.quote(str(run.folder))
     if run.steps_done() < config.steps:
-        print(f"stopped; go on with: python scripts/train.py {config.dataset} --run {folder} --resume", file=sys.stderr)
+        again = f"python scripts/train.py {what_is_learned(config)} --run {folder} --resume"
+        print(f"stopped; go on with: {again}", file=sys.stderr)
         return 128 + caught()
     print(f"trained; next: python scripts/evaluate.py {folder}")
     return 0

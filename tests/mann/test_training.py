@@ -18,14 +18,23 @@ from torch import nn
 
 from data import ImageClasses, InputError, Split
 from episodes import Jitter
-from mann import training
+from mann import building, training
 from mann.addressing import LRUA
 from mann.classifier import build_classifier
 from mann.config import Config
 from mann.evaluation import accuracy_by_instance, held_out_episodes
 from mann.network import MemoryNetwork
 from mann.runs import Checkpoint, Run
-from mann.training import NotFiniteError, Pace, Sums, build_optimizer, learning_rate, train, training_episodes
+from mann.training import (
+    Classification,
+    NotFiniteError,
+    Pace,
+    Sums,
+    build_optimizer,
+    learning_rate,
+    train,
+    training_episodes,
+)
 from mann.unrolling import fast, plain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -343,9 +352,9 @@ def test_every_step_uses_its_learning_rate(
     used = []
     step = training._train_step
 
-    def spy(model: Any, optimizer: torch.optim.Optimizer, source: Any, number: int, *rest: Any) -> None:
+    def spy(problem: Any, optimizer: torch.optim.Optimizer, config: Config, number: int, sums: Sums) -> None:
         used.extend((number, group["lr"]) for group in optimizer.param_groups)
-        step(model, optimizer, source, number, *rest)
+        step(problem, optimizer, config, number, sums)
 
     monkeypatch.setattr(training, "_train_step", spy)
     run = start("run", tiny_config)
@@ -369,12 +378,12 @@ def test_optimizers_are_those_of_the_config(tiny_config: Config) -> None:
 def test_gradient_is_clipped_by_its_norm(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, clip: float
 ) -> None:
-    model = build_classifier(tiny_config)
-    source = training_episodes(tiny_config, tiny_classes, tiny_split)
+    config = replace(tiny_config, clip=clip)
+    problem = Classification(config, tiny_classes, tiny_split)
+    model = problem.model
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    training._train_step(
-        model, torch.optim.SGD(model.parameters(), lr=1.0), source, 0, clip, Sums.zero(2, torch.device("cpu"))
-    )
+    sums = Sums.zero(2, torch.device("cpu"))
+    training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 0, sums)
     moved = torch.cat([(old - new).flatten() for old, new in zip(before, model.parameters(), strict=True)])
     gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
     assert torch.allclose(moved, gradient, atol=1e-6)
@@ -398,11 +407,12 @@ class Constant(nn.Module):
 def test_step_that_is_not_finite_changes_nothing(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, logits: list[float]
 ) -> None:
-    model = Constant(logits)
-    source = training_episodes(replace(tiny_config, seed=5), tiny_classes, tiny_split)
+    config = replace(tiny_config, seed=5)
+    problem = Classification(config, tiny_classes, tiny_split)
+    model = problem.model = Constant(logits)  # pyright: ignore[reportAttributeAccessIssue]
     sums = Sums.zero(2, torch.device("cpu"))
     with pytest.raises(NotFiniteError, match=r"step 3 of seed 5: the loss is (nan|inf)"):
-        training._train_step(model, torch.optim.SGD(model.parameters(), lr=1.0), source, 3, 10.0, sums)  # pyright: ignore[reportArgumentType]
+        training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 3, sums)
     assert model.weight.item() == 1
     assert sums.steps == 0
 
@@ -445,8 +455,8 @@ def test_long_trainings_are_compiled(
         asked.append(True)
         return lambda *arguments: plain(*arguments)
 
-    monkeypatch.setattr(training, "fast", spy)
-    monkeypatch.setattr(training, "WORTH_COMPILING", 12)
+    monkeypatch.setattr(building, "fast", spy)
+    monkeypatch.setattr(building, "WORTH_COMPILING", 12)
     config = replace(tiny_config, episodes=episodes)
     model = train(config, tiny_classes, tiny_split, start("run", config), OFTEN)
     assert isinstance(model.network, MemoryNetwork)

@@ -1,0 +1,241 @@
+"""Schemes of addressing, compared on the same episodes: `scripts/benchmark.py addressing`.
+
+All cells of a task and a seed see the same episodes and the same validation, and have the same controller, memory and
+training; only the scheme differs, with as many heads for each.
+"""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from data import DATASETS, InputError
+from episodes import TASKS
+from mann.addressing import SCHEMES
+from mann.addressing.interface import Scheme
+from mann.benchmark.cells import Cell, Goal
+from mann.config import checked, preset
+from mann.runs import write_atomically
+
+WRONG_BITS = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits a sequence")
+"""Converged as Collier and Beel (2018) have it."""
+SECOND_INSTANCE = Goal("2", 0.8, True, "accuracy at the 2nd instance")
+
+HEADS = 2
+"""Read heads of each scheme, and write heads where they are counted apart."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a comparison is.
+
+    Attributes:
+        changes: By task, the settings that differ from the task's defaults.
+        validate: Steps between two looks at the validation.
+    """
+
+    changes: Mapping[str, Mapping[str, Any]]
+    validate: int
+
+
+FULL = Size(
+    MappingProxyType(
+        {name: {"episodes": 160_000} for name in TASKS} | {name: {"episodes": 64_000} for name in DATASETS}
+    ),
+    validate=250,
+)
+QUICK = Size(
+    MappingProxyType(
+        {name: {"episodes": 3_200, "batch": 16, "hidden_size": 50, "slots": 32} for name in TASKS}
+        | {name: {"episodes": 800, "batch": 8, "hidden_size": 50, "presentations": 4} for name in DATASETS}
+    ),
+    validate=50,
+)
+"""Too short to learn much: it shows that everything runs, how fast, and what comes out."""
+
+
+def goal_of(task: str) -> Goal:
+    """Return when a task counts as learned."""
+    return WRONG_BITS if task in TASKS else SECOND_INSTANCE
+
+
+def with_heads(scheme: Scheme, heads: int) -> Scheme:
+    """Return a scheme with so many read heads, and write heads where it counts them apart."""
+    counted = [
+        entry.name
+        for entry in fields(scheme)  # pyright: ignore[reportArgumentType]
+        if entry.name in ("read_heads", "write_heads") and isinstance(getattr(scheme, entry.name), int)
+    ]
+    return replace(scheme, **dict.fromkeys(counted, heads))  # pyright: ignore[reportArgumentType]
+
+
+def cells(
+    folder: Path, schemes: Sequence[str], tasks: Sequence[str], seeds: int, size: Size, root: Path | None = None
+) -> list[Cell]:
+    """Return the cells of a comparison: every scheme on every task, with the seeds 0, 1, ...
+
+    Args:
+        folder: Where their runs go.
+        schemes: Their names.
+        tasks: Their names.
+        seeds: How many.
+        size: How large each is.
+        root: Where the images lie.
+
+    Raises:
+        InputError: no such scheme or task, or no seed.
+    """
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: at least 1 is needed")
+    for name in schemes:
+        if name not in SCHEMES:
+            raise InputError(f"no scheme is named {name!r}: use all, or some of {', '.join(SCHEMES)}")
+    found = []
+    for task in tasks:
+        for scheme in schemes:
+            config = preset(task, "default", scheme)
+            config = replace(config, scheme=with_heads(config.scheme, HEADS), **size.changes[task])
+            if task in DATASETS:
+                config = replace(config, root=root)
+            for seed in range(seeds):
+                place = folder / f"{task}-{scheme}-{seed}"
+                found.append(Cell(place, checked(replace(config, seed=seed)), goal_of(task), size.validate))
+    return found
+
+
+def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each task and scheme: medians over seeds, with the smallest and the largest value.
+
+    episodes_to_goal is the median over the seeds that reached it; `reached` says how many did.
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for result in results:
+        settings = result["settings"]
+        groups.setdefault((settings.get("task") or settings["dataset"], settings["addressing"]), []).append(result)
+    return [
+        {
+            "task": task,
+            "scheme": scheme,
+            "seeds": len(group),
+            "reached": sum(result["episodes_to_goal"] is not None for result in group),
+            "success_rate": sum(result["success"] for result in group) / len(group),
+            **{
+                name: _spread([result[name] for result in group])
+                for name in ("episodes_to_goal", "score", "milliseconds_a_step", "parameters", "peak_memory_mib")
+            },
+        }
+        for (task, scheme), group in groups.items()
+    ]
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    """Return median, smallest and largest of what is not None; None where nothing is."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return {"median": statistics.median(known), "low": min(known), "high": max(known)}
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as a table, a part for each task."""
+    lines = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        goal = goal_of(task)
+        side = "at least" if goal.higher else "at most"
+        lines += [
+            f"### {task}",
+            "",
+            f"Goal: {goal.name} {side} {goal.bound:g} on validation episodes. Medians over seeds (lowest-highest); "
+            "MiB: peak memory.",
+            "",
+            f"| scheme | seeds at goal | episodes to goal | {goal.name} at the end | ms a step | parameters | MiB |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for row in (row for row in rows if row["task"] == task):
+            cells = (
+                f"{round(row['success_rate'] * row['seeds'])} of {row['seeds']}",
+                _shown(row["episodes_to_goal"], "{:,.0f}"),
+                _shown(row["score"], "{:.3g}"),
+                _shown(row["milliseconds_a_step"], "{:.1f}"),
+                f"{row['parameters']['median']:,.0f}",
+                _shown(row["peak_memory_mib"], "{:,.0f}"),
+            )
+            lines.append(f"| {row['scheme']} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _shown(spread: Mapping[str, float] | None, form: str) -> str:
+    """Return a median and its range; a dash where there is none."""
+    if spread is None:
+        return "-"
+    low, median, high = (form.format(spread[name]) for name in ("low", "median", "high"))
+    return median if low == high else f"{median} ({low}-{high})"
+
+
+def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write a PNG: episodes to the goal, the last score and the time of a step, a row of pictures for each task."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    figure = Figure(figsize=(13, 1.2 + 2.6 * len(tasks)), layout="constrained")
+    grid = figure.subplots(len(tasks), 3, squeeze=False)
+    for line, task in zip(grid, tasks, strict=True):
+        own = [row for row in rows if row["task"] == task]
+        names = [f"{row['scheme']} ({row['reached']}/{row['seeds']})" for row in own]
+        goal = goal_of(task)
+        figures = (
+            ("episodes_to_goal", "episodes to the goal"),
+            ("score", goal.name),
+            ("milliseconds_a_step", "ms a step"),
+        )
+        for axes, (name, label) in zip(line, figures, strict=True):
+            for place, row in enumerate(own):
+                spread = row[name]
+                if spread is None:
+                    axes.text(
+                        0.02, place, "not reached", transform=axes.get_yaxis_transform(), va="center", color="#666666"
+                    )
+                    continue
+                axes.plot([spread["low"], spread["high"]], [place, place], color="#0072B2", linewidth=2)
+                axes.plot(spread["median"], place, "o", color="#0072B2")
+            axes.set_yticks(range(len(own)), names if axes is line[0] else [""] * len(own))
+            axes.set_ylim(len(own) - 0.5, -0.5)
+            axes.set_xlabel(label)
+            axes.set_xlim(left=0)
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
+        line[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        line[1].axvline(goal.bound, color="#666666", linestyle="--", linewidth=1)
+        line[0].set_title(f"{task}; in brackets: seeds that reached the goal", fontsize=10, loc="left")
+    figure.savefig(path, format="png", dpi=130)
+
+
+def write_comparison(folder: Path, results: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Write addressing.json, .csv, .md and .png into a folder; returns their paths."""
+    rows = summarise(results)
+    paths = [folder / f"addressing.{kind}" for kind in ("json", "csv", "md", "png")]
+    write_atomically(paths[0], json.dumps({"rows": rows, "cells": list(results)}, indent=2) + "\n")
+    write_atomically(paths[1], _csv(results))
+    write_atomically(paths[2], markdown(rows))
+    plot(rows, paths[3])
+    return paths
+
+
+def _csv(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line for each cell."""
+    names = ("episodes_to_goal", "success", "score", "milliseconds_a_step", "seconds", "parameters", "peak_memory_mib")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("task", "scheme", "seed", *names))
+    for result in results:
+        settings = result["settings"]
+        task = settings.get("task") or settings["dataset"]
+        writer.writerow((task, settings["addressing"], settings["seed"], *(result[name] for name in names)))
+    return text.getvalue()

@@ -1,0 +1,43 @@
+"""From settings to a network."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from mann.baselines import BASELINES
+from mann.config import Settings
+from mann.controllers import controller_kind
+from mann.network import MemoryNetwork
+from mann.start import Start
+from mann.unrolling import fast
+
+WORTH_COMPILING = 1500
+"""Training steps from which on compiling them (about half a minute, once) is repaid."""
+
+
+def build_network(config: Settings, input_size: int, output_size: int) -> nn.Module:
+    """Return a new network, its weights drawn with the config's seed; the global random state is left alone."""
+    sizes = (input_size, output_size)
+    with torch.random.fork_rng(devices=[]):
+        # Weights are drawn on the CPU; torch.manual_seed would seed GPUs too.
+        torch.default_generator.manual_seed(config.seed)
+        if config.addressing == "none":
+            return BASELINES[config.controller](*sizes, config.hidden_size, config.layers)
+        return MemoryNetwork(
+            *sizes,
+            scheme=config.scheme,
+            controller=controller_kind(config.controller, config.layers),
+            hidden_size=config.hidden_size,
+            slots=config.slots,
+            word_size=config.word_size,
+            start=partial(Start, memory=config.initial_memory, heads=config.initial_heads),
+            read_first=config.read_first,
+            clip=config.clip_emitted,
+        )
+
+
+def run_fast(network: nn.Module, config: Settings) -> None:
+    """Compile the steps of a network in place, where the training is long enough to repay that."""
+    if isinstance(network, MemoryNetwork) and config.steps >= WORTH_COMPILING:
+        network.unroll = fast()

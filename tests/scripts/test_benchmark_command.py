@@ -1,0 +1,146 @@
+"""The command that compares: what it runs, skips, refuses and writes; and workers that are killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mann.benchmark import addressing
+from mann.benchmark.addressing import QUICK, Size, cells
+from mann.benchmark.cells import run_cells
+from mann.runs import Run
+
+Command = Callable[..., Any]
+
+TINY = Size({**QUICK.changes, "copy": {**QUICK.changes["copy"], "episodes": 64, "hidden_size": 6}}, validate=2)
+
+
+@pytest.fixture
+def benchmark(command: Command, script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Return what runs the command on tiny trainings, in this process."""
+    monkeypatch.setattr(script("benchmark"), "QUICK", TINY)
+
+    def run(*arguments: object) -> Any:
+        return command("benchmark", "addressing", "--quick", "--jobs", 1, "--out", tmp_path / "out", *arguments)
+
+    return run
+
+
+def test_the_comparison_is_printed_and_written_and_not_run_again(
+    benchmark: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--schemes", "ntm,lrua", "--tasks", "copy", "--seeds", 1)
+    status, output, errors = benchmark(*options)
+    assert (status, errors) == (0, "")
+    assert "ntm" in output and "lrua" in output and "wrong bits a sequence" in output
+    for kind in ("json", "csv", "md", "png"):
+        assert str(tmp_path / "out" / f"addressing.{kind}") in output.replace("\n", "")
+    content = json.loads((tmp_path / "out" / "addressing.json").read_text())
+    assert [row["scheme"] for row in content["rows"]] == ["ntm", "lrua"]
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/cell.json")}
+    assert len(written) == 2
+    assert benchmark(*options, "--seeds", 2).status == 0
+    assert len(list((tmp_path / "out").glob("*/cell.json"))) == 4
+    assert all(path.stat().st_mtime_ns == before for path, before in written.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "no benchmark is named: python scripts/benchmark.py addressing"),
+        ("speeed", "no benchmark is named 'speeed': use addressing"),
+        ("addressing --schemes ntm,tape", "no scheme is named 'tape': use all, or some of ntm, content"),
+        ("addressing --tasks sort", "no task is named 'sort': use all, or some of copy"),
+        ("addressing --seeds 0", "--seeds 0: at least 1 is needed"),
+        ("addressing --jobs 0", "--jobs 0: at least 1 is needed"),
+        ("addressing --seeds three", "Error parsing --seeds"),
+        ("addressing --nope", "Unrecognized options: --nope"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(refused: Callable[..., str], arguments: str, message: str) -> None:
+    assert message in refused("benchmark", *arguments.split())
+
+
+def test_help_teaches(command: Command) -> None:
+    status, output, _ = command("benchmark", "--help")
+    assert status == 0 and "--dask" in output and "--schemes" in output
+
+
+def test_no_scheduler_at_an_address_is_said_in_a_line(refused: Callable[..., str], tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    line = refused(
+        *("benchmark", "addressing", "--quick", "--schemes", "ntm", "--tasks", "copy", "--out", tmp_path / "out"),
+        *("--dask", "tcp://127.0.0.1:9"),
+    )
+    assert "--dask tcp://127.0.0.1:9: no scheduler answers there" in line
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Start a dask scheduler and two workers of a thread each, as docs/benchmarks.md says."""
+    pytest.importorskip("distributed")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
+    quiet: dict[str, Any] = {
+        "cwd": tmp_path,
+        "env": environment,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
+    dask = [sys.executable, "-m", "dask"]
+    scheduler = subprocess.Popen(
+        [*dask, "scheduler", "--host", "127.0.0.1", "--port", address.rsplit(":", 1)[1], "--no-dashboard"], **quiet
+    )
+    worker = [*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    workers = [subprocess.Popen(worker, **quiet) for _ in range(2)]
+    yield address, workers
+    for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+def test_every_cell_is_run_once_though_a_worker_is_killed(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+) -> None:
+    address, workers = cluster
+    slow = {**QUICK.changes["copy"], "episodes": 1600}
+    todo = cells(tmp_path / "out", ["ntm", "lrua", "content"], ["copy"], 2, Size({"copy": slow}, validate=10))
+    started = time.monotonic()
+
+    def kill_a_worker(done: int) -> None:
+        if done == 1:
+            workers[0].send_signal(signal.SIGKILL)
+
+    results = run_cells(todo, jobs=1, dask=address, report=kill_a_worker)
+    assert workers[0].wait() == -signal.SIGKILL
+    assert time.monotonic() - started < 300
+    assert len(results) == len(todo) == 6
+    assert [result["folder"] for result in results] == [cell.folder.name for cell in todo]
+    for cell in todo:
+        lines = Run(cell.folder).metrics()
+        # Each step once: nothing was left out, nothing done twice.
+        assert [line["step"] for line in lines] == list(range(10, 101, 10))
+        assert len(list(cell.folder.glob("cell.json"))) == 1
+
+
+def test_quick_is_a_smaller_comparison_of_the_same_tasks() -> None:
+    assert set(QUICK.changes) == set(addressing.FULL.changes)
+    for task, changes in QUICK.changes.items():
+        assert changes["episodes"] < addressing.FULL.changes[task]["episodes"]
+    assert replace(QUICK, validate=1).validate == 1
