@@ -220,24 +220,24 @@ def config_json(config: Settings) -> str:
 
 def differing(one: Settings, other: Settings) -> list[str]:
     """Return which settings differ and how; where the data lie is not a setting."""
+    if what_is_learned(one) != what_is_learned(other):
+        return [f"task is {what_is_learned(one)}, not {what_is_learned(other)}"]
     others = dict(_flat(other))
     return [
         f"{name} is {value}, not {others[name]}"
         for name, value in _flat(one)
-        # Options of different schemes or tasks cannot be compared; that those differ is said already.
+        # Options of different schemes cannot be compared; that the schemes differ is said already.
         if name != "root" and name in others and value != others[name]
     ]
 
 
 def _flat(options: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name and value of every option, those of the scheme as "scheme.read_heads"; what is learned comes first."""
-    if not prefix:
-        yield "task", what_is_learned(options)
+    """Yield name and value of every option, those of the scheme as "scheme.read_heads"."""
     for entry in fields(options):
         value = getattr(options, entry.name)
         if is_dataclass(value):
             yield from _flat(value, f"{prefix}{entry.name}.")
-        elif prefix + entry.name not in ("task", "dataset"):
+        else:
             yield prefix + entry.name, value
 
 
@@ -261,7 +261,7 @@ def config_from_json(text: str | bytes, source: str) -> AnyConfig:
         where = ".".join(str(part) for part in first["loc"]) or "content"
         raise InputError(f"{source}: {where}: {first['msg']}, found {str(first.get('input'))[:60]}") from error
     except ValueError as error:
-        raise InputError(f"{source}: content: {error}") from error
+        raise InputError(f"{source}: content: Invalid JSON: {error}") from error
     for name, choices in _CHOICES.items():
         value = getattr(config, name, choices[0])
         if value not in choices:

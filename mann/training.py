@@ -22,7 +22,7 @@ from mann.classifier import (
     episode_labels,
     is_right,
 )
-from mann.config import Config, Settings
+from mann.config import AnyConfig, Config, Settings
 from mann.evaluation import VALIDATION, accuracy_by_instance, held_out_episodes
 from mann.runs import Checkpoint, Run
 
@@ -35,15 +35,17 @@ class Counts(NamedTuple):
 
 
 class Problem(Protocol):
-    """What is learned, as `fit` asks for it.
+    """What is learned, as `fit` asks for it."""
 
-    Attributes:
-        model: What is trained, on the device.
-        counts: How many things are counted.
-    """
+    @property
+    def model(self) -> nn.Module:
+        """What is trained, on the device."""
+        ...
 
-    model: nn.Module
-    counts: int
+    @property
+    def counts(self) -> int:
+        """How many things are counted."""
+        ...
 
     def episode(self, step: int) -> Any:
         """Return the training episodes of a step."""
@@ -215,7 +217,7 @@ def train(
 
 def fit(
     problem: Problem,
-    config: Settings,
+    config: AnyConfig,
     run: Run,
     pace: Pace | None = None,
     report: Report | None = None,

@@ -18,7 +18,7 @@ from commands import caught_signals, one_line_errors, parse, pick_device, progre
 from data import DATASETS, ImageClasses, InputError, Split, load
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.config import PRESETS, Config, Settings, TaskConfig, addressed, checked, preset, what_is_learned
+from mann.config import PRESETS, AnyConfig, Config, TaskConfig, addressed, checked, preset, what_is_learned
 from mann.evaluation import VALIDATION, held_out_episodes
 from mann.runs import Run, describe_environment
 from mann.tasks import TaskProblem
@@ -69,7 +69,7 @@ def starting_point(task: str, arguments: list[str]) -> Options:
     known, _ = early.parse_known_args(arguments)
     run = Run(known.run or Path())
     config = preset(task, known.preset or "default", known.addressing)
-    if known.resume and run.exists():
+    if known.resume and run.exists() and what_is_learned(run.config()) == task:
         # What the preset says stays said, so that another one than the run's is refused.
         said = {} if isinstance(config, TaskConfig) else PRESETS[known.preset or "default"]
         config = addressed(replace(run.config(), **said), known.addressing)
@@ -145,7 +145,7 @@ def _held_out(validation: Mapping[str, float]) -> str:
     return f"validation by instance {shown}"
 
 
-def _train(config: Settings, problem: Problem, run: Run) -> int:
+def _train(config: AnyConfig, problem: Problem, run: Run) -> int:
     with caught_signals() as caught, progress_bar() as bar:
         task = bar.add_task("starting", total=config.steps * config.batch)
 

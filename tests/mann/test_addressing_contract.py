@@ -20,7 +20,7 @@ VARIANTS: dict[str, Callable[[], Scheme]] = {
     "lrua, own and all": lambda: LRUA(read_heads=2, least_used="own", zeroed="all", usage_decay=0.5),
     "ntm, several heads": lambda: NTM(read_heads=3, write_heads=2, shift_range=2, similarity="euclidean"),
     "dnc, one head": lambda: DNC(read_heads=1, similarity="dot"),
-    "sparse, one slot": lambda: Sparse(read_heads=3, nearest=1),
+    "sparse, two slots": lambda: Sparse(read_heads=3, nearest=2),
 }
 WORD_SIZE = 3
 BATCH = 3
@@ -150,7 +150,8 @@ def test_exactly_the_declared_controls_are_used(scheme: Scheme) -> None:
     """Each control matters in some step, and no other is asked for."""
     for name in scheme.controls(WORD_SIZE):
         assert any(
-            _differs(step, access(scheme, {**step.controls, name: step.controls[name] * 0.5}, *step[1:3], False))
+            # That of another sequence: in its range, and no mere multiple.
+            _differs(step, access(scheme, {**step.controls, name: step.controls[name].roll(1, 0)}, *step[1:3], False))
             for step in steps(scheme, 4)
         ), name
     for step in steps(scheme, 4):

@@ -20,7 +20,7 @@ from mann.config import PRESETS, Config, checked, config_from_json, config_json,
 def test_presets_are_within_their_own_ranges(dataset: str, name: str) -> None:
     config = preset(dataset, name)
     assert checked(config) == config
-    assert config.dataset == dataset
+    assert isinstance(config, Config) and config.dataset == dataset
     for setting, value in PRESETS[name].items():
         assert getattr(config, setting) == value
 

@@ -58,9 +58,11 @@ def watched() -> Iterator[list[Seen]]:
 
 
 @pytest.fixture
-def trained(tiny_run: Run, tiny_classes: ImageClasses, tiny_split: Split, short_validation: None) -> Run:
+def trained(
+    tiny_run: Run, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, short_validation: None
+) -> Run:
     """Return a run of 12 steps."""
-    train(tiny_run.config(), tiny_classes, tiny_split, tiny_run)
+    train(tiny_config, tiny_classes, tiny_split, tiny_run)
     return tiny_run
 
 
@@ -280,7 +282,7 @@ def test_accuracy_by_instance_is_right_over_shown(tiny_config: Config, tiny_clas
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_evaluation_holds_what_the_contract_says(
-    trained: Run, tiny_classes: ImageClasses, tiny_split: Split, part: str
+    trained: Run, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, part: str
 ) -> None:
     content = evaluate(trained, tiny_classes, tiny_split, part, episodes=60)
     instances = content.pop("instances")
@@ -293,9 +295,7 @@ def test_evaluation_holds_what_the_contract_says(
         "labels": "one-hot",
     }
     held_out = {"validation": VALIDATION, "test": TEST}[part]
-    fixed = held_out_episodes(
-        trained.config(), tiny_classes.select(getattr(tiny_split, part)), HeldOut(held_out.seed, 60)
-    )
+    fixed = held_out_episodes(tiny_config, tiny_classes.select(getattr(tiny_split, part)), HeldOut(held_out.seed, 60))
     expected = by_instance(*answer_counts(load_classifier(trained, CPU), fixed))
     assert instances == [instance._asdict() for instance in expected]
     assert [instance["instance"] for instance in instances] == [1, 2]

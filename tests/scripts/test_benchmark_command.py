@@ -92,7 +92,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[Any]]]]:
     """Start a dask scheduler and two workers of a thread each, as docs/benchmarks.md says."""
     pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
@@ -116,7 +116,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
 
 
 def test_every_cell_is_run_once_though_a_worker_is_killed(
-    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+    cluster: tuple[str, list[subprocess.Popen[Any]]], tmp_path: Path
 ) -> None:
     address, workers = cluster
     slow = {**QUICK.changes["copy"], "episodes": 1600}

@@ -210,9 +210,9 @@ def test_folder_of_a_run_is_taken_again_only_to_resume(
         ("folder --hidden-size 9", r"\(hidden_size is 8, not 9\)"),
         ("folder --scheme.usage-decay 0.5 --seed 3", r"\(scheme\.usage_decay is 0\.99, not 0\.5; seed is 0, not 3\)"),
         ("folder --episodes 18", r"\(episodes is 16, not 18\)"),
-        ("folder --preset demo", rf"\(.*episodes is 16, not {PRESETS['demo']['episodes']}\)"),
+        ("folder --preset demo", rf"\(.*episodes is 16, not {PRESETS['demo']['episodes']}"),
         ("folder --preset fast", "no preset is named 'fast'"),
-        ("strokes", r"\(dataset is folder, not strokes\)"),
+        ("strokes", r"\(task is folder, not strokes\)"),
         ("folder --nope", "Unrecognized options: --nope"),
     ],
 )
