@@ -34,8 +34,8 @@ class Options:
     """Schemes, with commas between them, or all."""
     tasks: str = "copy,associative-recall,omniglot"
     """Tasks and data sets, with commas between them."""
-    seeds: int = 3
-    """Seeds: 0, 1, ..."""
+    seeds: int | None = None
+    """How many seeds: 0, 1, ... (none: 3, or 1 with --quick)."""
     quick: bool = False
     """Small networks, short trainings: too short to learn much, enough to see that everything runs."""
     root: Path | None = None
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
         options.out,
         chosen(options.schemes, list(SCHEMES), "scheme"),
         chosen(options.tasks, [*TASKS, *DATASETS], "task"),
-        options.seeds,
+        options.seeds if options.seeds is not None else 1 if options.quick else 3,
         QUICK if options.quick else FULL,
         options.root,
     )

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from data import DATASETS, InputError
-from episodes import TASKS
+from episodes import TASKS, AssociativeRecall, Copy
 from mann.addressing import SCHEMES
 from mann.addressing.interface import Scheme
 from mann.benchmark.cells import Cell, Goal
@@ -46,6 +46,8 @@ class Size:
     validate: int
 
 
+_SMALL: Mapping[str, Any] = MappingProxyType({"batch": 16, "hidden_size": 64, "slots": 32})
+
 FULL = Size(
     MappingProxyType(
         {name: {"episodes": 160_000} for name in TASKS} | {name: {"episodes": 64_000} for name in DATASETS}
@@ -54,12 +56,16 @@ FULL = Size(
 )
 QUICK = Size(
     MappingProxyType(
-        {name: {"episodes": 3_200, "batch": 16, "hidden_size": 50, "slots": 32} for name in TASKS}
-        | {name: {"episodes": 800, "batch": 8, "hidden_size": 50, "presentations": 4} for name in DATASETS}
+        {name: {"episodes": 12_800, **_SMALL} for name in TASKS}
+        | {
+            "copy": {"episodes": 12_800, "sizes": Copy(bits=4, longest=5), **_SMALL},
+            "associative-recall": {"episodes": 12_800, "sizes": AssociativeRecall(bits=4, most=3), **_SMALL},
+        }
+        | {name: {"episodes": 3_200, "presentations": 5, **_SMALL} for name in DATASETS}
     ),
     validate=50,
 )
-"""Too short to learn much: it shows that everything runs, how fast, and what comes out."""
+"""Small enough for a few minutes: it shows that everything runs, how fast, and what comes out; not who is better."""
 
 
 def goal_of(task: str) -> Goal:

@@ -53,7 +53,7 @@ class Cell:
         folder: Of its run.
         config: Its settings.
         goal: When it counts as successful.
-        validate: Steps between two looks at the validation.
+        validate: Steps between two looks at the validation, a multiple of 5 (or less than 5).
     """
 
     folder: Path
@@ -86,7 +86,8 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
     _forget_peak_memory()
     run = Run(cell.folder)
     problem = _problem(cell.config, run)
-    pace = Pace(log=min(100, cell.validate), validate=cell.validate)
+    # Lines between the validations tell the time of a step.
+    pace = Pace(log=max(1, cell.validate // 5), validate=cell.validate)
     fit(problem, cell.config, run, pace)
     result = {
         "folder": cell.folder.name,

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from mann import memory as memories
-from mann.addressing import DNC, LRUA, NTM, SCHEMES, Controls, Scheme, Sparse, Write
+from mann.addressing import DNC, LRUA, NTM, SCHEMES, Content, Controls, Scheme, Sparse, Write
 from mann.config import Config
 
 VARIANTS: dict[str, Callable[[], Scheme]] = {
@@ -65,7 +65,9 @@ def access(scheme: Scheme, controls: Controls, memory: Tensor, state: Any, read_
 def steps(scheme: Scheme, slots: int, dtype: torch.dtype = torch.float64, read_first: bool = False) -> Iterator[Step]:
     """Run 6 steps from the initial state."""
     generator = torch.Generator().manual_seed(slots)
-    memory = torch.full((BATCH, slots, WORD_SIZE), 1e-6, dtype=dtype)
+    # By content alone, slots that start alike stay alike.
+    memory = torch.randn(BATCH, slots, WORD_SIZE, generator=generator, dtype=torch.float64).to(dtype)
+    memory = memory if isinstance(scheme, Content) else torch.full_like(memory, 1e-6)
     state = scheme.initial_state(BATCH, slots, memory)
     for _ in range(6):
         step = access(scheme, emit(scheme, generator, dtype), memory, state, read_first)
