@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from data import DATASETS, InputError
 from episodes import TASKS, AssociativeRecall, Copy
@@ -217,6 +217,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.set_xlim(left=0)
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
+        line[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         line[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         line[1].axvline(goal.bound, color="#666666", linestyle="--", linewidth=1)
         line[0].set_title(f"{task}; in brackets: seeds that reached the goal", fontsize=10, loc="left")
