@@ -22,6 +22,7 @@ from mann.addressing.dnc import (
 )
 from mann.addressing.interface import Write
 from mann.addressing.similarity import EPSILON, content_weights
+from tests.mann.stepping import one_step, random_controls
 
 Arrays = dict[str, numpy.ndarray]
 SIMILARITIES = ["cosine", "dot", "euclidean"]
@@ -120,24 +121,6 @@ def slow_step(similarity: str, controls: Arrays, memory: numpy.ndarray, state: A
         "links": links,
         "precedence": slow_precedence(state["precedence"], weights),
     }
-
-
-def random_controls(scheme: DNC, batch: int, word_size: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Return float64 controls in their ranges, from normal numbers."""
-    return {
-        name: control.range(torch.randn(batch, control.heads, control.size, generator=generator, dtype=torch.float64))
-        for name, control in scheme.controls(word_size).items()
-    }
-
-
-def one_step(
-    scheme: DNC, controls: dict[str, torch.Tensor], memory: torch.Tensor, state: State
-) -> tuple[Write, torch.Tensor, torch.Tensor, State]:
-    """Write, then read the written memory."""
-    write, state = scheme.write(controls, memory, state)
-    written = memories.write(memory, *write)
-    read, state = scheme.read(controls, written, state, write)
-    return write, written, read, state
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])

@@ -15,6 +15,7 @@ from mann.addressing import LRUSoft
 from mann.addressing.lru_soft import soft_least_used
 from mann.addressing.lrua import least_used_slots
 from mann.addressing.similarity import EPSILON, Similarity
+from tests.mann.stepping import one_step, random_controls
 
 KINDS: list[Similarity] = ["cosine", "dot", "euclidean"]
 VARIANTS = [
@@ -66,24 +67,6 @@ def slow_step(
         for slot in range(slots)
     ]
     return {"weights": written_weights, "memory": written, "read": read, "usage": numpy.array(usage)}
-
-
-def random_controls(scheme: LRUSoft, batch: int, word_size: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Return float64 controls in their ranges, from normal numbers."""
-    return {
-        name: control.range(torch.randn(batch, control.heads, control.size, generator=generator, dtype=torch.float64))
-        for name, control in scheme.controls(word_size).items()
-    }
-
-
-def one_step(
-    scheme: LRUSoft, controls: dict[str, Tensor], memory: Tensor, state: Any
-) -> tuple[Any, Tensor, Tensor, Any]:
-    """Write, and read the written memory; returns the write, the memory, the read weights and the state."""
-    write, state = scheme.write(controls, memory, state)
-    written = memories.write(memory, *write)
-    read, state = scheme.read(controls, written, state, write)
-    return write, written, read, state
 
 
 @pytest.mark.parametrize(("slots", "start"), [(1, "constant"), (2, "random"), (5, "constant"), (5, "random")])

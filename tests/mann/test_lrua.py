@@ -14,6 +14,7 @@ from mann import memory as memories
 from mann.addressing import LRUA
 from mann.addressing.lrua import State, least_used_slots, next_usage, write_weights
 from mann.addressing.similarity import EPSILON
+from tests.mann.stepping import one_step, random_controls
 
 OPTIONS = [
     LRUA(
@@ -79,24 +80,6 @@ def slow_step(
         ]
     )
     return {"weights": written_weights, "memory": written, "read": read, "usage": usage}
-
-
-def random_controls(scheme: LRUA, batch: int, word_size: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Return float64 controls in their ranges, from normal numbers."""
-    return {
-        name: control.range(torch.randn(batch, control.heads, control.size, generator=generator, dtype=torch.float64))
-        for name, control in scheme.controls(word_size).items()
-    }
-
-
-def one_step(
-    scheme: LRUA, controls: dict[str, torch.Tensor], memory: torch.Tensor, state: State
-) -> tuple[Any, torch.Tensor, torch.Tensor, State]:
-    """Write, and read the written memory."""
-    write, between = scheme.write(controls, memory, state)
-    written = memories.write(memory, *write)
-    read, after = scheme.read(controls, written, between, write)
-    return write, written, read, after
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])

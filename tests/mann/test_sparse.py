@@ -13,6 +13,7 @@ from mann import memory as memories
 from mann.addressing.interface import Write
 from mann.addressing.similarity import EPSILON, SIMILARITIES, content_weights
 from mann.addressing.sparse import Sparse, State, nearest_slots, next_age, sparse_weights
+from tests.mann.stepping import one_step, random_controls
 
 Arrays = dict[str, numpy.ndarray]
 Tensors = dict[str, torch.Tensor]
@@ -82,24 +83,6 @@ def slow_step(
     )
     ages = numpy.array(slow_age(age, reads, weights, scheme.threshold))
     return {"weights": weights, "memory": written, "read": reads, "age": ages}
-
-
-def random_controls(scheme: Sparse, batch: int, word_size: int, generator: torch.Generator) -> Tensors:
-    """Return float64 controls in their ranges, from normal numbers."""
-    return {
-        name: control.range(torch.randn(batch, control.heads, control.size, generator=generator, dtype=torch.float64))
-        for name, control in scheme.controls(word_size).items()
-    }
-
-
-def one_step(
-    scheme: Sparse, controls: Tensors, memory: torch.Tensor, state: State
-) -> tuple[Write, torch.Tensor, torch.Tensor, State]:
-    """Write, then read the written memory."""
-    write, state = scheme.write(controls, memory, state)
-    written = memories.write(memory, *write)
-    read, state = scheme.read(controls, written, state, write)
-    return write, written, read, state
 
 
 @pytest.mark.parametrize("slots", [1, 2, 7])
