@@ -74,12 +74,12 @@ def task_table(evaluation: Mapping[str, Any]) -> Table:
     """Return what the sequences of a task cost, at each of the sizes that were measured."""
     table = Table(
         title=f"{evaluation['task']}, {evaluation['sequences']} sequences a row",
-        caption="cost: cross-entropy; wrong: bits on the wrong side of 1/2",
+        caption="cost and wrong bits: of a sequence, on average",
         box=box.SIMPLE_HEAD,
         show_edge=False,
     )
     table.add_column("sizes", no_wrap=True)
-    for name in ("cost,\nbits a sequence", "wrong\nbits a sequence", "bit error\nrate", "sequences\nall right"):
+    for name in ("cost\n(bits)", "wrong\nbits", "bit error\nrate", "all\nright"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in evaluation["results"]:
         sizes = ", ".join(f"{name} {size}" for name, size in result["setting"].items())

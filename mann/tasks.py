@@ -106,24 +106,25 @@ def measure(
     }
 
 
-def _fixed(low: str, high: str, *sizes: int) -> list[dict[str, int]]:
-    """Return settings in which a size that is drawn from a range is each of `sizes`."""
-    return [{low: size, high: size} for size in sizes]
-
-
 TESTS: Mapping[str, list[dict[str, int]]] = MappingProxyType(
     {
-        "copy": _fixed("shortest", "longest", 10, 20, 30, 50, 120),
+        "copy": [{"length": length} for length in (10, 20, 30, 50, 120)],
         "repeat-copy": [
-            {"shortest": length, "longest": length, "fewest": repeats, "most": repeats}
-            for length, repeats in ((5, 5), (10, 10), (20, 10), (10, 20))
+            {"length": length, "repeats": repeats} for length, repeats in ((5, 5), (10, 10), (20, 10), (10, 20))
         ],
-        "associative-recall": _fixed("fewest", "most", 6, 8, 12),
-        "ngrams": [{}],
-        "priority-sort": [{}],
+        "associative-recall": [{"items": items} for items in (6, 8, 12)],
+        "ngrams": [],
+        "priority-sort": [],
     }
 )
-"""By task, the sizes to evaluate at besides those of the training: to the paper's, and beyond them."""
+"""By task, what to evaluate at besides the sizes of the training: the paper's largest, and beyond them."""
+
+_RANGES = {"length": ("shortest", "longest"), "repeats": ("fewest", "most"), "items": ("fewest", "most")}
+
+
+def sizes_at(sizes: Any, setting: Mapping[str, int]) -> Any:
+    """Return the sizes of a task with some of them fixed, where training draws them from a range."""
+    return replace(sizes, **{end: size for name, size in setting.items() for end in _RANGES[name]})
 
 
 def evaluate_task(
@@ -153,8 +154,8 @@ def evaluate_task(
     model.to(device)
     batch = min(sequences, config.batch)
     results = []
-    for done, setting in enumerate(settings := [{}, *(test for test in TESTS[config.task] if test)], 1):
-        source = TaskEpisodes(replace(config.sizes, **setting), batch, TEST_SEED, device)
+    for done, setting in enumerate(settings := [{}, *TESTS[config.task]], 1):
+        source = TaskEpisodes(sizes_at(config.sizes, setting), batch, TEST_SEED, device)
         results.append({"setting": setting, **measure(model, source, math.ceil(sequences / batch))})
         if report is not None:
             report(done * sequences // len(settings))

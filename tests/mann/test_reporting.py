@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from mann import reporting
-from mann.reporting import instance_table, plot_instances, plot_training, write_report
+from mann.reporting import instance_table, plot_instances, plot_training, task_table, write_report
 
 FILES = ["instances.csv", "curves.csv", "instances.png", "training.png"]
 
@@ -208,3 +208,20 @@ def test_nothing_half_written_is_left_when_plotting_fails(tmp_path: Path, monkey
     with pytest.raises(OSError, match="no space left"):
         write_report(tmp_path, evaluation(), METRICS)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_table_of_a_task_says_what_was_measured_at_which_sizes() -> None:
+    measured = {"wrong_bits_per_sequence": 1.5, "bit_error_rate": 0.125, "exact_sequences": 0.5}
+    evaluation = {
+        "task": "copy",
+        "sequences": 64,
+        "results": [
+            {"setting": {}, "bits_per_sequence": 0.00123, **measured},
+            {"setting": {"length": 20, "repeats": 3}, "bits_per_sequence": 93.55, **measured},
+        ],
+    }
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(task_table(evaluation))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["as", "in", "training", "0.00123", "1.5", "12.50%", "50.0%"] in lines
+    assert ["length", "20,", "repeats", "3", "93.55", "1.5", "12.50%", "50.0%"] in lines
