@@ -19,10 +19,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo, W
 from data import DATASETS, InputError
 from episodes import LABELS, TASKS
 from mann.addressing import LRUA, SCHEMES, Scheme
+from mann.addressing.interface import AtLeastOne
 from mann.controllers import CONTROLLERS
 from mann.start import StartingMemory
 
-AtLeastOne = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 
 

@@ -3,6 +3,8 @@
 memory: [batch, slots, word_size]; weights: [batch, heads, slots] in [0, 1].
 """
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -17,10 +19,8 @@ def kept(weights: Tensor, erase: Tensor) -> Tensor:
 
     erase: [batch, heads, word_size] in [0, 1]. Returns [batch, slots, word_size] in [0, 1].
     """
-    first, *others = (1 - weights[:, head, :, None] * erase[:, head, None, :] for head in range(weights.shape[1]))
-    for other in others:  # one after the other: the gradient of torch.prod is slow
-        first = first * other
-    return first
+    factors = (1 - weights[:, head, :, None] * erase[:, head, None, :] for head in range(weights.shape[1]))
+    return reduce(torch.mul, factors)  # one after the other: the gradient of torch.prod is slow
 
 
 def write(memory: Tensor, weights: Tensor, keep: Tensor, add: Tensor) -> Tensor:

@@ -18,11 +18,10 @@ from data import InputError
 from episodes import TaskEpisode, TaskEpisodes
 from mann.building import build_network, run_fast
 from mann.config import TaskConfig, what_is_learned
+from mann.evaluation import TEST, VALIDATION
 from mann.runs import Run
 from mann.training import Counts
 
-TEST_SEED = 2 * 10**9
-VALIDATION_SEED = 10**9
 VALIDATION_STEPS = 20
 """Batches of the validation: the same for every model, of the sizes of the training, drawn apart from it."""
 
@@ -62,7 +61,7 @@ class TaskProblem:
         self.model: nn.Module = build_network(config, config.sizes.input_size, config.sizes.output_size).to(device)
         run_fast(self.model, config)
         self._source = TaskEpisodes(config.sizes, config.batch, config.seed, device)
-        self._validation = TaskEpisodes(config.sizes, config.batch, VALIDATION_SEED, device)
+        self._validation = TaskEpisodes(config.sizes, config.batch, VALIDATION.seed, device)
 
     def episode(self, step: int) -> TaskEpisode:
         """Return the training episodes of a step."""
@@ -155,7 +154,7 @@ def evaluate_task(
     batch = min(sequences, config.batch)
     results = []
     for done, setting in enumerate(settings := [{}, *TESTS[config.task]], 1):
-        source = TaskEpisodes(sizes_at(config.sizes, setting), batch, TEST_SEED, device)
+        source = TaskEpisodes(sizes_at(config.sizes, setting), batch, TEST.seed, device)
         results.append({"setting": setting, **measure(model, source, math.ceil(sequences / batch))})
         if report is not None:
             report(done * sequences // len(settings))

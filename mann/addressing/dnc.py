@@ -14,6 +14,7 @@ slot of lower index. Keys and add vectors are kept in (-1, 1), which the paper l
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -45,10 +46,7 @@ class State(NamedTuple):
 
 def retention(free_gates: Tensor, read_weights: Tensor) -> Tensor:
     """psi(i) = prod_r (1 - f_r w^r(i)); free_gates: [batch, heads, 1]; returns [batch, slots]."""
-    first, *others = (1 - free_gates * read_weights).unbind(1)
-    for other in others:
-        first = first * other
-    return first
+    return reduce(torch.mul, (1 - free_gates * read_weights).unbind(1))
 
 
 def next_usage(usage: Tensor, write_weights: Tensor, retained: Tensor) -> Tensor:

@@ -101,9 +101,10 @@ def cells(
     """
     if seeds < 1:
         raise InputError(f"--seeds {seeds}: at least 1 is needed")
-    for name in schemes:
-        if name not in SCHEMES:
-            raise InputError(f"no scheme is named {name!r}: use all, or some of {', '.join(SCHEMES)}")
+    for kind, names, known in (("scheme", schemes, SCHEMES), ("task", tasks, (*TASKS, *DATASETS))):
+        for name in names:
+            if name not in known:
+                raise InputError(f"no {kind} is named {name!r}: use all, or some of {', '.join(known)}")
     found = []
     for task in tasks:
         for scheme in schemes:
@@ -124,8 +125,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for result in results:
-        settings = result["settings"]
-        groups.setdefault((settings.get("task") or settings["dataset"], settings["addressing"]), []).append(result)
+        groups.setdefault((_task_of(result), result["settings"]["addressing"]), []).append(result)
     return [
         {
             "task": task,
@@ -140,6 +140,11 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for (task, scheme), group in groups.items()
     ]
+
+
+def _task_of(result: Mapping[str, Any]) -> str:
+    """Return the task or data set of a cell's result."""
+    return result["settings"].get("task") or result["settings"]["dataset"]
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
@@ -243,6 +248,5 @@ def _csv(results: Sequence[Mapping[str, Any]]) -> str:
     writer.writerow(("task", "scheme", "seed", *names))
     for result in results:
         settings = result["settings"]
-        task = settings.get("task") or settings["dataset"]
-        writer.writerow((task, settings["addressing"], settings["seed"], *(result[name] for name in names)))
+        writer.writerow((_task_of(result), settings["addressing"], settings["seed"], *(result[name] for name in names)))
     return text.getvalue()

@@ -144,7 +144,7 @@ def run_cells(
     done = len(cells) - len(waiting)
     if report is not None:
         report(done)
-    with _backend(jobs, dask) as parallel:
+    with _backend(jobs, threads, dask) as parallel:
         calls = (joblib.delayed(run_cell)(cell, threads) for cell in waiting)
         for count, _ in enumerate(parallel(calls) if waiting else (), done + 1):
             if report is not None:
@@ -153,10 +153,10 @@ def run_cells(
 
 
 @contextmanager
-def _backend(jobs: int, dask: str | None) -> Iterator[joblib.Parallel]:
+def _backend(jobs: int, threads: int, dask: str | None) -> Iterator[joblib.Parallel]:
     """Give what runs calls in parallel, here or on the workers of a dask scheduler, and yields results as they come."""
     if dask is None:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=max(1, (os.cpu_count() or 1) // jobs)):
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
             yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
         return
     try:
