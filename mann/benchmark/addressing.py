@@ -10,6 +10,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -50,7 +51,7 @@ _SMALL: Mapping[str, Any] = MappingProxyType({"batch": 16, "hidden_size": 64, "s
 
 FULL = Size(
     MappingProxyType(
-        {name: {"episodes": 160_000} for name in TASKS} | {name: {"episodes": 64_000} for name in DATASETS}
+        {name: {"episodes": 96_000, "slots": 64} for name in TASKS} | {name: {"episodes": 48_000} for name in DATASETS}
     ),
     validate=250,
 )
@@ -86,7 +87,9 @@ def with_heads(scheme: Scheme, heads: int) -> Scheme:
 def cells(
     folder: Path, schemes: Sequence[str], tasks: Sequence[str], seeds: int, size: Size, root: Path | None = None
 ) -> list[Cell]:
-    """Return the cells of a comparison: every scheme on every task, with the seeds 0, 1, ...
+    """Return the cells of a comparison: every scheme on every task with seed 0, then with seed 1, ...
+
+    Networks that differ only in their seed are compiled once, if they are not compiled at the same time.
 
     Args:
         folder: Where their runs go.
@@ -106,15 +109,12 @@ def cells(
             if name not in known:
                 raise InputError(f"no {kind} is named {name!r}: use all, or some of {', '.join(known)}")
     found = []
-    for task in tasks:
-        for scheme in schemes:
-            config = preset(task, "default", scheme)
-            config = replace(config, scheme=with_heads(config.scheme, HEADS), **size.changes[task])
-            if task in DATASETS:
-                config = replace(config, root=root)
-            for seed in range(seeds):
-                place = folder / f"{task}-{scheme}-{seed}"
-                found.append(Cell(place, checked(replace(config, seed=seed)), goal_of(task), size.validate))
+    for seed, task, scheme in product(range(seeds), tasks, schemes):
+        config = preset(task, "default", scheme)
+        config = replace(config, scheme=with_heads(config.scheme, HEADS), seed=seed, **size.changes[task])
+        if task in DATASETS:
+            config = replace(config, root=root)
+        found.append(Cell(folder / f"{task}-{scheme}-{seed}", checked(config), goal_of(task), size.validate))
     return found
 
 
