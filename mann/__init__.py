@@ -11,9 +11,11 @@ baselines:    networks without memory
 config:       every setting, its default and the presets
 building:     from settings to a network
 classifier:   from episodes to answers
-training:     the training loop, and classification in it
-tasks:        the algorithmic tasks: training and evaluation
+training:     the training loop
+classification: label-offset classification, as it is trained
 evaluation:   accuracy by instance on held-out classes
+tasks:        the algorithmic tasks: training and evaluation
+problems:     from settings to what is learned
 benchmark:    comparing schemes of addressing
 runs:         the folder of a run
 statistics:   intervals

@@ -106,8 +106,7 @@ def load_classifier(run: Run, device: torch.device) -> Classifier:
         InputError: there is no checkpoint, or it is damaged.
     """
     model = build_classifier(_classification_settings(run))
-    if run.restore(model) is None:
-        raise InputError(f"{run.folder} holds no checkpoint yet: train it first")
+    run.load(model)
     return model.to(device)
 
 

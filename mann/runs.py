@@ -19,13 +19,15 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -243,6 +245,30 @@ class Run:
             except RuntimeError as error:
                 raise self.unfit(error) from error
         return checkpoint
+
+    def load(self, model: nn.Module) -> None:
+        """Put the newest checkpoint's weights into `model`.
+
+        Raises:
+            InputError: there is none, it is damaged, or is not of such a model.
+        """
+        if self.restore(model) is None:
+            raise InputError(f"{self.folder} holds no checkpoint yet: train it first")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training this run; the lock goes with the process, however that ends.
+
+        Raises:
+            InputError: another process trains it.
+        """
+        try:
+            with FileLock(self.folder / ".lock", blocking=False):
+                yield
+        except Timeout as error:
+            raise InputError(
+                f"{self.folder} is being trained by another process: wait for it, or choose another --run"
+            ) from error
 
     def unfit(self, error: Exception) -> InputError:
         """Return the refusal of a checkpoint that is whole, but not of the run that config.json describes."""

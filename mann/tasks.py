@@ -60,6 +60,7 @@ class TaskProblem:
     def __init__(self, config: TaskConfig, device: torch.device):
         self.model: nn.Module = build_network(config, config.sizes.input_size, config.sizes.output_size).to(device)
         run_fast(self.model, config)
+        self.description = f"{config.task}: {config.sizes}"
         self._source = TaskEpisodes(config.sizes, config.batch, config.seed, device)
         self._validation = TaskEpisodes(config.sizes, config.batch, VALIDATION.seed, device)
 
@@ -148,8 +149,7 @@ def evaluate_task(
     config = run.config()
     assert isinstance(config, TaskConfig)
     model = build_network(config, config.sizes.input_size, config.sizes.output_size)
-    if run.restore(model) is None:
-        raise InputError(f"{run.folder} holds no checkpoint yet: train it first")
+    run.load(model)
     model.to(device)
     batch = min(sequences, config.batch)
     results = []

@@ -11,19 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from data import ImageClasses, InputError, Split
-from episodes import ClassificationEpisodes, Episode, Jitter
-from mann.building import run_fast
-from mann.classifier import (
-    Classifier,
-    answer_loss,
-    build_classifier,
-    count_by_instance,
-    episode_labels,
-    is_right,
-)
-from mann.config import AnyConfig, Config, Settings
-from mann.evaluation import VALIDATION, accuracy_by_instance, held_out_episodes
+from mann.config import AnyConfig, Settings
 from mann.runs import Checkpoint, Run
 
 
@@ -40,6 +28,11 @@ class Problem(Protocol):
     @property
     def model(self) -> nn.Module:
         """What is trained, on the device."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is, in a line."""
         ...
 
     @property
@@ -121,26 +114,6 @@ class NotFiniteError(ArithmeticError):
     """The loss or the gradient is not finite; the weights are still those of the step before."""
 
 
-def training_episodes(config: Config, classes: ImageClasses, split: Split) -> ClassificationEpisodes:
-    """Return the training episodes, of training classes alone.
-
-    Raises:
-        InputError: the training classes cannot fill an episode.
-    """
-    images = classes.select(split.train)
-    jitter = Jitter(math.radians(config.jitter_rotation), config.jitter_translation)
-    return ClassificationEpisodes(
-        images.with_rotations() if config.rotations else images,
-        episode_labels(config),
-        classes=config.classes,
-        presentations=config.presentations,
-        counting=config.counting,
-        batch=config.batch,
-        seed=config.seed,
-        jitter=jitter if jitter != Jitter(0.0, 0.0) else None,
-    )
-
-
 def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of the config."""
     if config.optimizer == "rmsprop":
@@ -154,65 +127,6 @@ def learning_rate(config: Settings, step: int) -> float:
     if config.schedule == "cosine":
         share *= 0.5 + 0.5 * math.cos(math.pi * step / config.steps)
     return config.learning_rate * share
-
-
-class Classification:
-    """Label-offset classification as `fit` asks for it.
-
-    Args:
-        config: The settings.
-        classes: All classes, on the device to train on.
-        split: Which of them are for training and for validation.
-
-    Raises:
-        InputError: the classes do not fill an episode.
-    """
-
-    def __init__(self, config: Config, classes: ImageClasses, split: Split):
-        try:
-            self._source = training_episodes(config, classes, split)
-        except InputError as error:
-            raise InputError(f"train classes: {error}") from error
-        try:
-            self._validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
-        except InputError as error:
-            raise InputError(f"validation classes: {error}") from error
-        self.counts = config.presentations
-        self.model: Classifier = build_classifier(config).to(classes.images.device)
-        run_fast(self.model.network, config)
-
-    def episode(self, step: int) -> Episode:
-        """Return the training episodes of a step."""
-        return self._source(step)
-
-    def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
-        """Return the loss, and right answers and all answers by instance."""
-        logits, _ = self.model(episode.images, episode.previous)
-        right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
-        return answer_loss(logits, episode), Counts(*right)
-
-    def summary(self, means: list[float | None]) -> dict[str, Any]:
-        """Return the accuracy by instance."""
-        return {"accuracy": {str(k): mean for k, mean in enumerate(means, 1) if mean is not None}}
-
-    def validate(self) -> dict[str, Any]:
-        """Return the accuracy by instance on validation classes."""
-        return {"validation": accuracy_by_instance(self.model, self._validation)}
-
-
-def train(
-    config: Config,
-    classes: ImageClasses,
-    split: Split,
-    run: Run,
-    pace: Pace | None = None,
-    report: Report | None = None,
-    stopping: Callable[[], bool] | None = None,
-) -> Classifier:
-    """Train a classifier; see `Classification` for the first three arguments and `fit` for the others."""
-    problem = Classification(config, classes, split)
-    fit(problem, config, run, pace, report, stopping)
-    return problem.model
 
 
 def fit(
@@ -236,7 +150,7 @@ def fit(
         stopping: Asked after every step; when it returns true a checkpoint is written and training ends.
 
     Raises:
-        InputError: the run's checkpoint or metrics are damaged.
+        InputError: the run's checkpoint or metrics are damaged, or another process trains it.
         NotFiniteError: the loss or a gradient is not finite.
     """
     pace = pace or Pace()
@@ -244,46 +158,47 @@ def fit(
     device = next(model.parameters()).device
     optimizer = build_optimizer(config, model)
     sums = Sums.zero(problem.counts, device)
-    start, seconds = _restore(run, model, optimizer, sums)
-    run.keep_metrics_until(start)
-    began = saved = time.monotonic()
+    with run.locked():
+        start, seconds = _restore(run, model, optimizer, sums)
+        run.keep_metrics_until(start)
+        began = saved = time.monotonic()
 
-    def save(step: int) -> None:
-        state = {
-            "optimizer": optimizer.state_dict(),
-            "sums": vars(sums),
-            "seconds": seconds + time.monotonic() - began,
-        }
-        run.save(Checkpoint(step, config, model.state_dict(), state))
+        def save(step: int) -> None:
+            state = {
+                "optimizer": optimizer.state_dict(),
+                "sums": vars(sums),
+                "seconds": seconds + time.monotonic() - began,
+            }
+            run.save(Checkpoint(step, config, model.state_dict(), state))
 
-    with _tensorboard(run, start) as board:
-        for step in range(start, config.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            _train_step(problem, optimizer, config, step, sums)
-            done = step + 1
-            if done % pace.log == 0 or done == config.steps:
-                line = {
-                    "step": done,
-                    "episodes": done * config.batch,
-                    "seconds": round(seconds + time.monotonic() - began, 3),
-                    "learning_rate": learning_rate(config, step),
-                    "loss": sums.loss.item() / sums.steps,
-                    **problem.summary(sums.means()),
-                }
-                if done % pace.validate == 0 or done == config.steps:
-                    line.update(problem.validate())
-                sums = Sums.zero(problem.counts, device)
-                run.log(line)
-                _log_to_tensorboard(board, line)
-                if report is not None:
-                    report(line)
-            stop = stopping is not None and stopping()
-            if stop or done == config.steps or time.monotonic() - saved > pace.save_seconds:
-                save(done)
-                saved = time.monotonic()
-            if stop:
-                break
+        with _tensorboard(run, start) as board:
+            for step in range(start, config.steps):
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(config, step)
+                _train_step(problem, optimizer, config, step, sums)
+                done = step + 1
+                if done % pace.log == 0 or done == config.steps:
+                    line = {
+                        "step": done,
+                        "episodes": done * config.batch,
+                        "seconds": round(seconds + time.monotonic() - began, 3),
+                        "learning_rate": learning_rate(config, step),
+                        "loss": sums.loss.item() / sums.steps,
+                        **problem.summary(sums.means()),
+                    }
+                    if done % pace.validate == 0 or done == config.steps:
+                        line.update(problem.validate())
+                    sums = Sums.zero(problem.counts, device)
+                    run.log(line)
+                    _log_to_tensorboard(board, line)
+                    if report is not None:
+                        report(line)
+                stop = stopping is not None and stopping()
+                if stop or done == config.steps or time.monotonic() - saved > pace.save_seconds:
+                    save(done)
+                    saved = time.monotonic()
+                if stop:
+                    break
 
 
 def _train_step(problem: Problem, optimizer: torch.optim.Optimizer, config: Settings, step: int, sums: Sums) -> None:

@@ -51,15 +51,25 @@ def _core(message: str) -> str:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the user did wrong, or a disk that is full, into one line on standard error and exit status 2."""
+    """End a command as commands end, without a traceback.
+
+    What the user did wrong, or a disk that is full: one line on standard error and exit status 2. Ctrl-C and SIGTERM:
+    what runs is ended properly, workers too, and the exit status is 128 and the signal's number.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except (InputError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(128 + (interruption.args or (signal.SIGINT,))[0])
+
+
+def _interrupt(number: int, _frame: Any) -> None:
+    """Unwind as on Ctrl-C."""
+    raise KeyboardInterrupt(number)
 
 
 def pick_device(name: str) -> torch.device:

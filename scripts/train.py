@@ -15,14 +15,13 @@ from typing import Annotated, Any
 import tyro
 from commands import caught_signals, one_line_errors, parse, pick_device, progress_bar
 
-from data import DATASETS, ImageClasses, InputError, Split, load
+from data import DATASETS, InputError
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.config import PRESETS, AnyConfig, Config, TaskConfig, addressed, checked, preset, what_is_learned
-from mann.evaluation import VALIDATION, held_out_episodes
-from mann.runs import Run, describe_environment
-from mann.tasks import TaskProblem
-from mann.training import Classification, NotFiniteError, Problem, fit
+from mann.config import PRESETS, AnyConfig, TaskConfig, addressed, checked, preset, what_is_learned
+from mann.problems import open_problem
+from mann.runs import Run
+from mann.training import NotFiniteError, Problem, fit
 
 DESCRIPTION = f"""Train a memory-augmented network that learns new classes within a sequence.
 
@@ -96,37 +95,9 @@ def main(arguments: list[str]) -> int:
         if run.steps_done() == config.steps:
             print(f"{run.folder} is trained already; next: python scripts/evaluate.py {shlex.quote(str(run.folder))}")
             return 0
-    device = pick_device(options.device)
-    if isinstance(config, TaskConfig):
-        problem, split = TaskProblem(config, device), None
-        what = f"{config.task}: {config.sizes}"
-    else:
-        chosen = str(run.split_path) if run.exists() else config.split
-        classes, split = load(config.dataset, config.root, config.size, chosen)
-        problem = _classification(config, classes.to(device), split)
-        rotated = " x 4 rotations" if config.rotations else ""
-        what = (
-            f"{config.dataset}: {len(split.train)} training classes{rotated}, "
-            f"{len(split.validation)} validation classes"
-        )
-    if not run.exists():
-        run.start(config, split, describe_environment(device))
-    print(f"{what}; {config.episodes} episodes into {run.folder}")
+    problem = open_problem(config, run, pick_device(options.device))
+    print(f"{problem.description}; {config.episodes} episodes into {run.folder}")
     return _train(config, problem, run)
-
-
-def _classification(config: Config, classes: ImageClasses, split: Split) -> Classification:
-    """Return what is to be learned; refuse what cannot fill an episode before anything is written.
-
-    Raises:
-        InputError: names the part of the split and what it lacks.
-    """
-    problem = Classification(config, classes, split)
-    try:
-        held_out_episodes(config, classes.select(split.test), VALIDATION)
-    except InputError as error:
-        raise InputError(f"test classes: {error}") from error
-    return problem
 
 
 def _headline(line: Mapping[str, Any]) -> str:

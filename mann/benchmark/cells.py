@@ -17,11 +17,13 @@ from typing import Any
 import joblib
 import torch
 
-from data import InputError, load
-from mann.config import AnyConfig, TaskConfig, config_json
+from data import InputError
+from mann.config import AnyConfig, config_json
+from mann.problems import open_problem
 from mann.runs import Run, describe_environment, write_atomically
-from mann.tasks import TaskProblem
-from mann.training import Classification, Pace, Problem, fit
+from mann.training import Pace, fit
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     _forget_peak_memory()
     run = Run(cell.folder)
-    problem = _problem(cell.config, run)
+    problem = open_problem(cell.config, run, _CPU)
     # Lines between the validations tell the time of a step.
     pace = Pace(log=max(1, cell.validate // 5), validate=cell.validate)
     fit(problem, cell.config, run, pace)
@@ -95,7 +97,7 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in problem.model.parameters()),
         "peak_memory_mib": _peak_memory_mib(),
         **summary(run.metrics(), cell.goal),
-        "environment": describe_environment(torch.device("cpu")),
+        "environment": describe_environment(_CPU),
     }
     write_atomically(cell.result, json.dumps(result, indent=2) + "\n")
     return result
@@ -169,20 +171,6 @@ def _backend(jobs: int, threads: int, dask: str | None) -> Iterator[joblib.Paral
         raise InputError(f"--dask {dask}: no scheduler answers there: start one with `dask scheduler`") from error
     with client, joblib.parallel_config(backend="dask", client=client):
         yield joblib.Parallel(return_as="generator_unordered")
-
-
-def _problem(config: AnyConfig, run: Run) -> Problem:
-    """Return what is to be learned, and start its run if it has not been started."""
-    device = torch.device("cpu")
-    if isinstance(config, TaskConfig):
-        problem, split = TaskProblem(config, device), None
-    else:
-        chosen = str(run.split_path) if run.exists() else config.split
-        classes, split = load(config.dataset, config.root, config.size, chosen)
-        problem = Classification(config, classes, split)
-    if not run.exists():
-        run.start(config, split, describe_environment(device))
-    return problem
 
 
 def _forget_peak_memory() -> None:

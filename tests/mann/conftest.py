@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data import ImageClasses, Split
-from mann import training
+from mann import classification
 from mann.config import Config
 from mann.evaluation import HeldOut
 from mann.runs import Run
@@ -63,4 +63,4 @@ def tiny_run(tmp_path: Path, tiny_config: Config, tiny_split: Split) -> Run:
 @pytest.fixture
 def short_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validate on few episodes, for speed."""
-    monkeypatch.setattr(training, "VALIDATION", HeldOut(seed=10**9, episodes=20))
+    monkeypatch.setattr(classification, "VALIDATION", HeldOut(seed=10**9, episodes=20))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from data import ImageClasses, InputError, Split, read_split, split_names
 from mann import evaluation
+from mann.classification import train, training_episodes
 from mann.classifier import Classifier, build_classifier
 from mann.config import Config, config_json
 from mann.evaluation import (
@@ -28,7 +29,7 @@ from mann.evaluation import (
 )
 from mann.runs import Checkpoint, Run
 from mann.statistics import by_instance
-from mann.training import Pace, train, training_episodes
+from mann.training import Pace
 
 CPU = torch.device("cpu")
 

@@ -289,3 +289,12 @@ def test_environment_tells_what_is_needed_to_repeat_a_run(monkeypatch: pytest.Mo
 def test_environment_without_git_has_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert describe_environment(torch.device("cpu"))["commit"] is None
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    message = "is being trained by another process: wait for it, or choose another --run"
+    with run.locked(), pytest.raises(InputError, match=message), Run(tmp_path).locked():
+        raise AssertionError
+    with run.locked():
+        pass

@@ -18,23 +18,15 @@ from torch import nn
 
 from data import ImageClasses, InputError, Split
 from episodes import Jitter
-from mann import building, training
+from mann import building, classification, training
 from mann.addressing import LRUA
+from mann.classification import Classification, train, training_episodes
 from mann.classifier import build_classifier
 from mann.config import Config
 from mann.evaluation import accuracy_by_instance, held_out_episodes
 from mann.network import MemoryNetwork
 from mann.runs import Checkpoint, Run
-from mann.training import (
-    Classification,
-    NotFiniteError,
-    Pace,
-    Sums,
-    build_optimizer,
-    learning_rate,
-    train,
-    training_episodes,
-)
+from mann.training import NotFiniteError, Pace, Sums, build_optimizer, learning_rate
 from mann.unrolling import fast, plain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -155,19 +147,19 @@ from pathlib import Path
 
 import torch._dynamo  # the optimisers would import it in every child
 from data import ImageClasses, read_split
-from mann import training
+from mann import classification, training
 from mann.evaluation import HeldOut
 from mann.runs import Run
 
 torch.set_num_threads(1)
-training.VALIDATION = HeldOut(seed=10**9, episodes=20)
+classification.VALIDATION = HeldOut(seed=10**9, episodes=20)
 classes = ImageClasses(**torch.load(sys.argv[1]), names=tuple(f"class{index:02d}" for index in range(20)))
 pace = training.Pace(log=3, validate=30, save_seconds=0)
 
 def train_in_a_process_of_its_own(run):
     child = os.fork()
     if child == 0:
-        training.train(run.config(), classes, read_split(run.split_path), run, pace)
+        classification.train(run.config(), classes, read_split(run.split_path), run, pace)
         os._exit(0)
     return child
 
@@ -260,7 +252,7 @@ def test_metrics_are_the_means_since_the_line_before(
             )
         assert line["learning_rate"] == learning_rate(config, steps[-1])
     assert 0 < reported[0]["seconds"] <= reported[1]["seconds"] <= reported[2]["seconds"]
-    held_out = held_out_episodes(config, tiny_classes.select(tiny_split.validation), training.VALIDATION)
+    held_out = held_out_episodes(config, tiny_classes.select(tiny_split.validation), classification.VALIDATION)
     assert reported[-1]["validation"] == accuracy_by_instance(model, held_out)
 
 
@@ -296,6 +288,15 @@ def test_finished_training_is_left_as_it_is(
     again = train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
     assert bits(dict(again.state_dict())) == bits(dict(model.state_dict()))
     assert_same(run, copy)
+
+
+def test_a_run_that_another_process_trains_is_refused(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    run = start("run", tiny_config)
+    with run.locked(), pytest.raises(InputError, match="is being trained by another process"):
+        train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
+    assert run.metrics() == [] and run.steps_done() == 0
 
 
 def test_tensorboard_holds_every_line(
@@ -423,7 +424,7 @@ def test_last_checkpoint_survives_a_loss_that_is_not_finite(
     run = start("run", tiny_config)
     train(tiny_config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(4))
     before = bits(position(run).weights)
-    monkeypatch.setattr(training, "answer_loss", lambda logits, episode: logits.sum() * math.nan)
+    monkeypatch.setattr(classification, "answer_loss", lambda logits, episode: logits.sum() * math.nan)
     with pytest.raises(NotFiniteError, match="step 4 of seed 0"):
         train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
     assert position(run).step == 4

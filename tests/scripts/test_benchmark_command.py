@@ -139,6 +139,24 @@ def test_every_cell_is_run_once_though_a_worker_is_killed(
         assert len(list(cell.folder.glob("cell.json"))) == 1
 
 
+def test_workers_end_with_the_command(tmp_path: Path) -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
+    arguments = ("addressing", "--quick", "--tasks", "copy", "--jobs", "2", "--out", str(tmp_path))
+    command = subprocess.Popen(
+        [sys.executable, str(script), *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 120
+    while len(trained := [path.parent for path in tmp_path.glob("*/metrics.jsonl") if path.stat().st_size]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    command.terminate()
+    assert command.communicate(timeout=60)[1] == b"interrupted\n"
+    assert command.returncode == 128 + signal.SIGTERM
+    for folder in trained:
+        with Run(folder).locked():  # refused as long as a worker lives
+            pass
+
+
 def test_quick_is_a_smaller_comparison_of_the_same_tasks() -> None:
     assert set(QUICK.changes) == set(addressing.FULL.changes)
     for task, changes in QUICK.changes.items():

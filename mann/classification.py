@@ -1,0 +1,113 @@
+"""Label-offset classification of images, as it is trained."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from data import ImageClasses, InputError, Split
+from episodes import ClassificationEpisodes, Episode, Jitter
+from mann.building import run_fast
+from mann.classifier import (
+    Classifier,
+    answer_loss,
+    build_classifier,
+    count_by_instance,
+    episode_labels,
+    is_right,
+)
+from mann.config import Config
+from mann.evaluation import TEST, VALIDATION, accuracy_by_instance, held_out_episodes
+from mann.runs import Run
+from mann.training import Counts, Pace, Report, fit
+
+
+def training_episodes(config: Config, classes: ImageClasses, split: Split) -> ClassificationEpisodes:
+    """Return the training episodes, of training classes alone.
+
+    Raises:
+        InputError: the training classes cannot fill an episode.
+    """
+    images = classes.select(split.train)
+    jitter = Jitter(math.radians(config.jitter_rotation), config.jitter_translation)
+    return ClassificationEpisodes(
+        images.with_rotations() if config.rotations else images,
+        episode_labels(config),
+        classes=config.classes,
+        presentations=config.presentations,
+        counting=config.counting,
+        batch=config.batch,
+        seed=config.seed,
+        jitter=jitter if jitter != Jitter(0.0, 0.0) else None,
+    )
+
+
+class Classification:
+    """Label-offset classification as `fit` asks for it.
+
+    Args:
+        config: The settings.
+        classes: All classes, on the device to train on.
+        split: Which of them are for training, validation and test. Test classes are only counted.
+
+    Raises:
+        InputError: the classes do not fill an episode.
+    """
+
+    def __init__(self, config: Config, classes: ImageClasses, split: Split):
+        with _naming("train"):
+            self._source = training_episodes(config, classes, split)
+        with _naming("validation"):
+            self._validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
+        with _naming("test"):  # refused now rather than after the training
+            held_out_episodes(config, classes.select(split.test), TEST)
+        rotated = " x 4 rotations" if config.rotations else ""
+        trained, held_out = len(split.train), len(split.validation)
+        self.description = f"{config.dataset}: {trained} training classes{rotated}, {held_out} validation classes"
+        self.counts = config.presentations
+        self.model: Classifier = build_classifier(config).to(classes.images.device)
+        run_fast(self.model.network, config)
+
+    def episode(self, step: int) -> Episode:
+        """Return the training episodes of a step."""
+        return self._source(step)
+
+    def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
+        """Return the loss, and right answers and all answers by instance."""
+        logits, _ = self.model(episode.images, episode.previous)
+        right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
+        return answer_loss(logits, episode), Counts(*right)
+
+    def summary(self, means: list[float | None]) -> dict[str, Any]:
+        """Return the accuracy by instance."""
+        return {"accuracy": {str(k): mean for k, mean in enumerate(means, 1) if mean is not None}}
+
+    def validate(self) -> dict[str, Any]:
+        """Return the accuracy by instance on validation classes."""
+        return {"validation": accuracy_by_instance(self.model, self._validation)}
+
+
+@contextmanager
+def _naming(part: str) -> Iterator[None]:
+    """Say in a refusal which classes it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{part} classes: {error}") from error
+
+
+def train(
+    config: Config,
+    classes: ImageClasses,
+    split: Split,
+    run: Run,
+    pace: Pace | None = None,
+    report: Report | None = None,
+    stopping: Callable[[], bool] | None = None,
+) -> Classifier:
+    """Train a classifier; see `Classification` for the first three arguments and `fit` for the others."""
+    problem = Classification(config, classes, split)
+    fit(problem, config, run, pace, report, stopping)
+    return problem.model

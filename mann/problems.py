@@ -1,0 +1,32 @@
+"""From settings to what is learned."""
+
+import torch
+
+from data import load
+from mann.classification import Classification
+from mann.config import AnyConfig, TaskConfig
+from mann.runs import Run, describe_environment
+from mann.tasks import TaskProblem
+from mann.training import Problem
+
+
+def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
+    """Return what is to be learned, and start its run if it has not been started.
+
+    Args:
+        config: The settings, those of the run if there is one.
+        run: Where it goes; a run that was started keeps its split.
+        device: Where to learn.
+
+    Raises:
+        InputError: there are no such data, they cannot fill an episode, or the run's folder cannot be made.
+    """
+    if isinstance(config, TaskConfig):
+        problem, split = TaskProblem(config, device), None
+    else:
+        chosen = str(run.split_path) if run.exists() else config.split
+        classes, split = load(config.dataset, config.root, config.size, chosen)
+        problem = Classification(config, classes.to(device), split)
+    if not run.exists():
+        run.start(config, split, describe_environment(device))
+    return problem
