@@ -6,6 +6,7 @@
     metrics.jsonl       a line per logged step
     tensorboard/        the same for TensorBoard
     checkpoints/        STEP/weights.safetensors and STEP/training.pt, the last few
+    .lock               held while a process trains the run
     evaluation.json     and *.csv, *.png, after an evaluation
 
 Files are written to a temporary name and renamed, so that what has its final name is whole.

@@ -58,6 +58,7 @@ def test_training_writes_the_run_folder(command: Command, tiny: list[object], le
         "metrics.jsonl",
         "tensorboard",
         "checkpoints",
+        ".lock",
     }
     config = json.loads((run / "config.json").read_text())
     assert set(config) == {entry.name for entry in fields(Config)}
