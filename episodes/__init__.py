@@ -5,7 +5,7 @@ labels:         how classes are named in an episode: one-hot, or strings of char
 jitter:         random rotation and translation of drawings
 randomness:     the random numbers of a step
 
-The algorithmic tasks of the Neural Turing Machine:
+The algorithmic tasks of the Neural Turing Machine, and regression:
 
 tasks:              what they have in common
 copy:               repeat a sequence
@@ -13,6 +13,7 @@ repeat_copy:        repeat it as often as a number says
 associative_recall: name the item that came after the one shown
 ngrams:             learn within a sequence how likely each next bit is
 priority_sort:      name the vectors of highest priority, in order
+regression:         learn a function from a few of its points (Gaussian processes)
 """
 
 from collections.abc import Mapping
@@ -23,8 +24,9 @@ from episodes.classification import ClassificationEpisodes, Episode
 from episodes.copy import Copy
 from episodes.jitter import Jitter
 from episodes.labels import LABELS, Labels, OneHot, Strings
-from episodes.ngrams import NGrams, bayes_estimate, optimal_bits
+from episodes.ngrams import NGrams, bayes_estimate, counting_bits
 from episodes.priority_sort import PrioritySort
+from episodes.regression import Regression, exact_posterior
 from episodes.repeat_copy import RepeatCopy
 from episodes.tasks import Task, TaskEpisode, TaskEpisodes
 
@@ -35,6 +37,7 @@ TASKS: Mapping[str, type[Task]] = MappingProxyType(
         "associative-recall": AssociativeRecall,
         "ngrams": NGrams,
         "priority-sort": PrioritySort,
+        "regression": Regression,
     }
 )
 """The algorithmic tasks by name: classes whose fields are their sizes."""
@@ -51,11 +54,13 @@ __all__ = [
     "NGrams",
     "OneHot",
     "PrioritySort",
+    "Regression",
     "RepeatCopy",
     "Strings",
     "Task",
     "TaskEpisode",
     "TaskEpisodes",
     "bayes_estimate",
-    "optimal_bits",
+    "counting_bits",
+    "exact_posterior",
 ]

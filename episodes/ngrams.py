@@ -58,6 +58,11 @@ class NGrams(Task):
         """The next bit."""
         return 1
 
+    def references(self, episode: TaskEpisode) -> dict[str, Tensor]:
+        """Return the bits that the Bayes estimate costs, and counting after shorter contexts than there are."""
+        shorter = {f"counting, context {bits}": counting_bits(episode, bits) for bits in range(1, self.context)}
+        return {"Bayes estimate": counting_bits(episode, self.context), **shorter}
+
     def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:
         """Return `batch` sequences, drawn on the generator's device."""
         first = draw_bits(self.context, batch, generator=generator).long()
@@ -125,10 +130,11 @@ def bayes_estimate(inputs: Tensor, context: int) -> Tensor:
     return functional.pad(estimate, (0, 0, 0, 0, context - 1, 0), value=0.5)
 
 
-def optimal_bits(episode: TaskEpisode, context: int) -> Tensor:
-    """Return what the answers of each sequence cost the Bayes estimate, in bits: float32 [batch].
+def counting_bits(episode: TaskEpisode, context: int) -> Tensor:
+    """Return what the answers of each sequence cost who counts after contexts of so many bits: float32 [batch].
 
-    No network's cost is lower on average over many sequences; on a single one it can be, by luck.
+    With the context of the task this is the Bayes estimate. No network's cost is lower on average over many sequences;
+    on a single one it can be, by luck.
     """
     cost = functional.binary_cross_entropy(
         bayes_estimate(episode.inputs, context), episode.targets, reduction="none"

@@ -65,6 +65,11 @@ class RepeatCopy(Task):
         refuse_empty_range(trained_fewest=self.trained_fewest, trained_most=self.trained_most)
 
     @property
+    def parts(self) -> dict[str, slice]:
+        """The vectors and the end marker."""
+        return {"vectors": slice(self.bits), "end marker": slice(self.bits, None)}
+
+    @property
     def input_size(self) -> int:
         """The bits, the delimiter and the number of repeats."""
         return self.bits + 2

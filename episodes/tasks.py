@@ -6,6 +6,7 @@ batch needs no padding. A test on longer sequences is the same source with other
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -25,7 +26,7 @@ class TaskEpisode(NamedTuple):
 
     Attributes:
         inputs: float32 [time, batch, input_size].
-        targets: float32 [time, batch, output_size], 0 or 1; 0 where nothing is asked.
+        targets: float32 [time, batch, answer], 0 where nothing is asked: a bit, 0 or 1, for each output; or numbers.
         mask: bool [time, batch], true where the answer counts.
     """
 
@@ -48,7 +49,16 @@ class Task(ABC):
     @property
     @abstractmethod
     def output_size(self) -> int:
-        """Bits that it is asked for at a step."""
+        """Numbers that it answers with at a step."""
+
+    @property
+    def parts(self) -> Mapping[str, slice]:
+        """The channels of the answers that mean something of their own, by name; empty where all mean the same."""
+        return {}
+
+    def references(self, episode: TaskEpisode) -> dict[str, Tensor]:
+        """Return what the answers of known estimators cost for the same sequences, by name: [batch]."""
+        return {}
 
     @abstractmethod
     def draw(self, batch: int, generator: torch.Generator) -> TaskEpisode:

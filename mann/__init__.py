@@ -14,7 +14,9 @@ classifier:   from episodes to answers
 training:     the training loop
 classification: label-offset classification, as it is trained
 evaluation:   accuracy by instance on held-out classes
-tasks:        the algorithmic tasks: training and evaluation
+tasks:        the algorithmic tasks, as they are trained
+answers:      what their answers mean and cost
+task_evaluation: what answers cost at the sizes of the training and beyond them
 problems:     from settings to what is learned
 benchmark:    comparing schemes of addressing
 runs:         the folder of a run

@@ -9,6 +9,7 @@ from torch.nn import functional
 from episodes import LABELS, Episode, Labels
 from mann.building import build_network
 from mann.config import Config
+from mann.network import Access, MemoryNetwork
 
 
 class Classifier(nn.Module):
@@ -40,9 +41,18 @@ class Classifier(nn.Module):
         Returns:
             Logits [time, batch, characters, symbols], and the network's state.
         """
-        inputs = torch.cat([images.flatten(2) * self.image_scale, previous * self.label_scale], -1)
-        outputs, state = self.network(inputs, state)
+        outputs, state = self.network(self._inputs(images, previous), state)
         return outputs.unflatten(-1, (-1, self.symbols)), state
+
+    def trace(self, images: Tensor, previous: Tensor, state: Any = None) -> tuple[Tensor, Any, Access]:
+        """Answer, and keep what happened to the memory; the network has to be a `MemoryNetwork`."""
+        assert isinstance(self.network, MemoryNetwork)
+        outputs, state, access = self.network.trace(self._inputs(images, previous), state)
+        return outputs.unflatten(-1, (-1, self.symbols)), state, access
+
+    def _inputs(self, images: Tensor, previous: Tensor) -> Tensor:
+        """Return what the network sees, [time, batch, pixels + characters * symbols]."""
+        return torch.cat([images.flatten(2) * self.image_scale, previous * self.label_scale], -1)
 
 
 def episode_labels(config: Config) -> Labels:

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo, W
 
 from data import DATASETS, InputError
 from episodes import LABELS, TASKS
-from mann.addressing import LRUA, SCHEMES, Scheme
+from mann.addressing import LRUA, NTM, SCHEMES, Scheme
 from mann.addressing.interface import AtLeastOne
 from mann.controllers import CONTROLLERS
 from mann.start import StartingMemory
@@ -291,7 +291,72 @@ DEMO: Mapping[str, Any] = MappingProxyType({"episodes": 32_000, "jitter_rotation
 """A short training, for a first look: too short for jitter to be worth its price."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "paper": PAPER, "demo": DEMO})
-"""Whole settings by name, as changes to the defaults."""
+"""Whole settings of classification by name, as changes to the defaults."""
+
+_NTM_PAPER: Mapping[str, Any] = MappingProxyType(
+    {"optimizer": "rmsprop", "schedule": "constant", "warm_up": 0, "episodes": 1_000_000}
+)
+"""What Graves et al. 2014 have in common for all tasks, as far as they say."""
+
+
+def _paper_ntm(heads: int, units: int, learning_rate: float, layers: int = 1) -> Mapping[str, Any]:
+    """Return a row of tables 1 and 2 of Graves et al. 2014, for either controller."""
+    sizes = {"hidden_size": units, "layers": layers, "learning_rate": learning_rate}
+    return {**_NTM_PAPER, **sizes, "scheme": NTM(read_heads=heads, write_heads=heads)}
+
+
+def _paper_lstm(units: int, learning_rate: float) -> Mapping[str, Any]:
+    """Return a row of their table 3, the LSTM without memory."""
+    sizes = {"hidden_size": units, "layers": 3, "learning_rate": learning_rate}
+    return {**_NTM_PAPER, **sizes, "addressing": "none", "scheme": None}
+
+
+_FEEDFORWARD = {"controller": "feedforward"}
+
+TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "default": {},
+        "paper-feedforward-ntm": {
+            "copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},
+            "repeat-copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},
+            "associative-recall": {**_paper_ntm(4, 256, 1e-4), **_FEEDFORWARD},
+            "ngrams": {**_paper_ntm(1, 100, 3e-5), **_FEEDFORWARD},
+            "priority-sort": {**_paper_ntm(8, 512, 3e-5), **_FEEDFORWARD},
+        },
+        "paper-lstm-ntm": {
+            "copy": _paper_ntm(1, 100, 1e-4),
+            "repeat-copy": _paper_ntm(1, 100, 1e-4),
+            "associative-recall": _paper_ntm(1, 100, 1e-4),
+            "ngrams": _paper_ntm(1, 100, 3e-5),
+            "priority-sort": _paper_ntm(5, 100, 3e-5, layers=2),
+        },
+        "paper-lstm": {
+            "copy": _paper_lstm(256, 3e-5),
+            "repeat-copy": _paper_lstm(512, 3e-5),
+            "associative-recall": _paper_lstm(256, 1e-4),
+            "ngrams": _paper_lstm(128, 1e-4),
+            "priority-sort": _paper_lstm(128, 3e-5),
+        },
+    }
+)
+"""Whole settings of the tasks by name and task, as changes to the defaults; docs/tasks.md says what the papers leave
+open and where parameters are counted."""
+
+
+def preset_changes(name: str, setting: str = "default") -> Mapping[str, Any]:
+    """Return what a preset changes of the defaults of a data set or a task.
+
+    Raises:
+        InputError: there is no such preset for it.
+    """
+    if name in TASKS:
+        # The default is there for every task, changed or not.
+        known = {kind: of.get(name, {}) for kind, of in TASK_PRESETS.items() if kind == "default" or name in of}
+    else:
+        known = PRESETS
+    if setting not in known:
+        raise InputError(f"no preset for {name} is named {setting!r}: use one of {', '.join(known)}")
+    return known[setting]
 
 
 def preset(name: str, setting: str = "default", addressing: str | None = None) -> AnyConfig:
@@ -300,15 +365,10 @@ def preset(name: str, setting: str = "default", addressing: str | None = None) -
     Raises:
         InputError: there is no such task, preset or scheme.
     """
-    if name in TASKS:
-        if setting != "default":
-            raise InputError(f"no preset for {name} is named {setting!r}: use default")
-        return addressed(TaskConfig(task=name, sizes=TASKS[name]()), addressing)
-    if name not in DATASETS:
+    if name not in (*TASKS, *DATASETS):
         raise InputError(f"no task is named {name!r}: use one of {', '.join((*DATASETS, *TASKS))}")
-    if setting not in PRESETS:
-        raise InputError(f"no preset is named {setting!r}: use one of {', '.join(PRESETS)}")
-    return addressed(replace(Config(name), **PRESETS[setting]), addressing)
+    config: AnyConfig = TaskConfig(task=name, sizes=TASKS[name]()) if name in TASKS else Config(name)
+    return addressed(replace(config, **preset_changes(name, setting)), addressing)
 
 
 def addressed(config: Kind, addressing: str | None) -> Kind:

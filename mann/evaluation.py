@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
+from torch import Tensor
 
 from data import ImageClasses, InputError, Split
-from episodes import ClassificationEpisodes
+from episodes import ClassificationEpisodes, Episode
 from mann.classifier import Classifier, build_classifier, count_by_instance, episode_labels, is_right
 from mann.config import Config
+from mann.network import Access, MemoryNetwork, on_the_cpu
 from mann.runs import Run
 from mann.statistics import by_instance
 
@@ -28,6 +30,7 @@ class HeldOut(NamedTuple):
 
 VALIDATION = HeldOut(seed=10**9, episodes=500)
 TEST = HeldOut(seed=2 * 10**9, episodes=2000)
+_HELD_OUT = {"test": TEST, "validation": VALIDATION}
 BATCH = 50
 """Sequences at a time; a part of what the episodes are, since each batch is drawn in one go."""
 
@@ -134,8 +137,8 @@ def evaluate(
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
     config = _classification_settings(run)
-    held_out = {"test": TEST, "validation": VALIDATION}[part]
-    fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out._replace(episodes=episodes))
+    held_out = _HELD_OUT[part]._replace(episodes=episodes)
+    fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out)
     model = load_classifier(run, classes.images.device)
     instances = by_instance(*answer_counts(model, fixed, report))
     return {
@@ -147,3 +150,31 @@ def evaluate(
         "labels": config.labels,
         "instances": [instance._asdict() for instance in instances],
     }
+
+
+class Seen(NamedTuple):
+    """A sequence, what a classifier answered, and what it did with its memory.
+
+    Attributes:
+        episode: A batch of one.
+        logits: [time, 1, characters, symbols].
+        access: What happened to the memory; None where there is none.
+    """
+
+    episode: Episode
+    logits: Tensor
+    access: Access | None
+
+
+@torch.no_grad()
+def first_sequence(run: Run, classes: ImageClasses, split: Split, part: str = "test") -> Seen:
+    """Let a run's last checkpoint answer the first sequence of its evaluation; see `evaluate`. Returned on the CPU."""
+    config = _classification_settings(run)
+    fixed = held_out_episodes(config, classes.select(getattr(split, part)), _HELD_OUT[part])
+    model = load_classifier(run, classes.images.device)
+    episode = Episode(*(values[:, :1] for values in fixed.source(0)))
+    if isinstance(model.network, MemoryNetwork):
+        logits, _, access = model.trace(episode.images, episode.previous)
+    else:
+        (logits, _), access = model(episode.images, episode.previous), None
+    return on_the_cpu(Seen(episode, logits, access))

@@ -8,7 +8,7 @@
 Used like `torch.nn.LSTM`: `outputs, state = network(inputs, state)`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,14 @@ class Access(NamedTuple):
     memory: Tensor
     addressing: Any
     reads: Tensor
+
+
+Tree = TypeVar("Tree")
+
+
+def on_the_cpu(tree: Tree) -> Tree:
+    """Return tensors within tuples, dictionaries and the like as they are on the CPU."""
+    return pytree.tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, tree)
 
 
 class MemoryNetwork(nn.Module):

@@ -7,10 +7,12 @@ that of as many independent answers (Kish, "Survey Sampling", 1965; used with Wi
 Korn and Graubard, Survey Methodology 24, 1998).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy
 from scipy.stats import norm
+from scipy.stats import t as student
 
 CONFIDENCE = 0.95
 
@@ -54,10 +56,37 @@ def by_instance(correct: numpy.ndarray, shown: numpy.ndarray) -> list[Instance]:
     for column in numpy.flatnonzero(shown.sum(0)):
         observations = int(shown[:, column].sum())
         accuracy = int(correct[:, column].sum()) / observations
-        effective = observations / _design_effect(correct[:, column], shown[:, column])
-        low, high = _wilson(accuracy, effective)
+        low, high = share_interval(correct[:, column], shown[:, column])
         results.append(Instance(int(column) + 1, accuracy, low, high, observations))
     return results
+
+
+def share_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95% interval of sum(counted) / sum(of), a share.
+
+    counted, of: whole numbers [groups], 0 <= counted <= of, not all of them 0; answers within a group may depend on
+    each other.
+    """
+    observations = int(of.sum())
+    return _wilson(int(counted.sum()) / observations, observations / _design_effect(counted, of))
+
+
+def mean_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95% interval of sum(counted) / sum(of), a mean of any numbers.
+
+    Student's, of a ratio of two sums over groups (Cochran, "Sampling Techniques", 1977, section 2.11). A single group
+    tells nothing about how means vary: the interval is then everything.
+
+    counted, of: [groups], of > 0.
+    """
+    groups, total = len(of), of.sum()
+    mean = float(counted.sum() / total)
+    if groups == 1:
+        return -math.inf, math.inf
+    residuals = counted - mean * of
+    deviation = math.sqrt(groups / (groups - 1) * float(residuals @ residuals)) / float(total)
+    spread = float(student.ppf((1 + CONFIDENCE) / 2, groups - 1)) * deviation
+    return mean - spread, mean + spread
 
 
 def _design_effect(correct: numpy.ndarray, shown: numpy.ndarray) -> float:

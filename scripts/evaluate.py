@@ -1,30 +1,42 @@
-"""Evaluate a run: python scripts/evaluate.py RUN [options]. Accuracy by instance, or errors of a task's answers."""
+"""Evaluate runs: python scripts/evaluate.py RUN ... [options]. Accuracy by instance, or what answers to a task cost."""
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 import tyro
 from commands import one_line_errors, parse, pick_device, progress_bar
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
-from data import load
+from data import InputError, load
 from mann.config import TaskConfig
-from mann.evaluation import TEST, evaluate
-from mann.reporting import instance_table, task_table, write_report
+from mann.evaluation import TEST, evaluate, first_sequence
+from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
+from mann.reporting.instances import instance_table
+from mann.reporting.reports import write_classification_report, write_task_report
+from mann.reporting.tasks import task_table
 from mann.runs import Run, describe_environment, write_atomically
-from mann.tasks import evaluate_task
+from mann.task_evaluation import evaluate_task, examples_of, largest_trained
 
-DESCRIPTION = """Measure how often a trained network is right at the 1st, 2nd, ... time it sees a class.
+DESCRIPTION = """Measure what trained networks can do, on episodes that none of them was trained on.
 
-The classes are the split's test classes, none of which was trained on; memory is blank at the start of
-every episode, weights are fixed. Prints a table, with the paper's figures beside where there are any, and
-writes evaluation.json, instances.csv, instances.png, curves.csv and training.png into the run's folder.
+  evaluate.py runs/omniglot                a table, and pictures into the run's folder
+  evaluate.py runs/copy-0 runs/copy-1      the same for each, then all of them side by side (--out)
 
-Of an algorithmic task it measures what answers cost and how many bits are wrong, at the sizes of the training and
-beyond them, and writes evaluation.json.
+Of a classification: how often it is right at the 1st, 2nd, ... time it sees a class. The classes are the split's test
+classes; memory is blank at the start of every episode, weights are fixed. The paper's figures stand beside where there
+are any. In the run's folder: evaluation.json, instances.csv and instances.png, curves.csv and training.png, and
+binding.png: which slot of the memory was bound to which class.
+
+Of an algorithmic task: what answers cost and how many bits are wrong, at the sizes of the training and beyond them.
+In the run's folder: evaluation.json, sizes.csv and sizes.png, curves.csv and training.png, sequences.png with wrong
+bits marked, and memory.png: what was written and read where.
 """
 
 
@@ -32,8 +44,8 @@ beyond them, and writes evaluation.json.
 class Options:
     """The options of the command."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of the runs."""
     episodes: int = TEST.episodes
     """Test episodes (of a task: sequences for each of the sizes)."""
     part: Literal["test", "validation"] = "test"
@@ -42,37 +54,69 @@ class Options:
     """Where the data lie, if not where they were in training."""
     device: str = "auto"
     """Where to compute: auto, cpu or cuda."""
+    out: Path | None = None
+    """Folder for the comparison of several runs (none: `comparison` beside the first)."""
+
+
+def evaluated(run: Run, options: Options, device: torch.device, report: Callable[[int], None]) -> Compared:
+    """Evaluate a run, write everything into its folder, print its table; returns what was found."""
+    config = run.config()
+    console = Console()
+    if isinstance(config, TaskConfig):
+        content = evaluate_task(run, device, options.episodes, report)
+        trained = largest_trained(config.task, config.sizes)
+        written = write_task_report(run.folder, content, run.metrics(), trained, examples_of(run, device))
+        console.print(task_table(content))
+    else:
+        classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
+        classes, trained = classes.to(device), {}
+        content = evaluate(run, classes, split, options.part, options.episodes, report)
+        seen = first_sequence(run, classes, split, options.part)
+        written = write_classification_report(run.folder, content, run.metrics(), seen)
+        console.print(instance_table(content))
+    path = run.folder / "evaluation.json"
+    history = {"training": run.history(), "environment": describe_environment(device)}
+    write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
+    for file in (path, *written):
+        print(file)
+    return Compared(content, run.metrics(), trained)
+
+
+def print_whole(table: Table) -> None:
+    """Print a table at the width that it needs, wherever it goes."""
+    console = Console()
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    Console(width=max(console.width, needed)).print(table)
+
+
+def names_of(folders: tuple[Path, ...]) -> list[str]:
+    """Return short names of the folders that tell them apart."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     options = parse(Options, arguments, prog="evaluate.py", description=DESCRIPTION)
-    run = Run(options.run)
-    config = run.config()
+    folders = tuple(dict.fromkeys(options.runs))
+    if not folders:
+        raise InputError("no run is named: python scripts/evaluate.py RUN, with RUN the folder of a run")
+    for folder in folders:
+        Run(folder).config()  # whatever is no run is refused before the work begins
     device = pick_device(options.device)
+    found = {}
     with progress_bar() as bar:
-        task = bar.add_task("episodes", total=options.episodes)
-
-        def report(done: int) -> None:
-            bar.update(task, completed=done)
-
-        if isinstance(config, TaskConfig):
-            evaluation = evaluate_task(run, device, options.episodes, report)
-        else:
-            classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
-            evaluation = evaluate(run, classes.to(device), split, options.part, options.episodes, report)
-    write_atomically(
-        run.folder / "evaluation.json",
-        json.dumps({**evaluation, "training": run.history(), "environment": describe_environment(device)}, indent=2)
-        + "\n",
-    )
-    if isinstance(config, TaskConfig):
-        Console().print(task_table(evaluation))
-        print(run.folder / "evaluation.json")
-        return 0
-    Console().print(instance_table(evaluation))
-    for path in write_report(run.folder, evaluation, run.metrics()):
-        print(path)
+        for name, folder in zip(names_of(folders), folders, strict=True):
+            task = bar.add_task(name, total=options.episodes)
+            found[name] = evaluated(
+                Run(folder), options, device, lambda done, task=task: bar.update(task, completed=done)
+            )
+    if len(found) > 1:
+        out = options.out or folders[0].parent / "comparison"
+        out.mkdir(parents=True, exist_ok=True)
+        print_whole(comparison_table(found))
+        for path in write_run_comparison(out, found):
+            print(path)
     return 0
 
 

@@ -18,7 +18,7 @@ from commands import caught_signals, one_line_errors, parse, pick_device, progre
 from data import DATASETS, InputError
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.config import PRESETS, AnyConfig, TaskConfig, addressed, checked, preset, what_is_learned
+from mann.config import AnyConfig, addressed, checked, preset, preset_changes, what_is_learned
 from mann.problems import open_problem
 from mann.runs import Run
 from mann.training import NotFiniteError, Problem, fit
@@ -52,7 +52,8 @@ class Options:
     resume: bool = False
     """Go on with the run in the folder, or start it if there is none; its settings need not be repeated."""
     preset: str = "default"
-    """Settings to start from: default, paper (Santoro et al. 2016), or demo (short)."""
+    """Settings to start from: default, paper (Santoro et al. 2016), demo (short); of a task default, or from
+    Graves et al. 2014 paper-feedforward-ntm, paper-lstm-ntm, paper-lstm (without memory)."""
     device: str = "auto"
     """Where to train: auto, cpu or cuda."""
 
@@ -70,7 +71,7 @@ def starting_point(task: str, arguments: list[str]) -> Options:
     config = preset(task, known.preset or "default", known.addressing)
     if known.resume and run.exists() and what_is_learned(run.config()) == task:
         # What the preset says stays said, so that another one than the run's is refused.
-        said = {} if isinstance(config, TaskConfig) else PRESETS[known.preset or "default"]
+        said = {} if known.preset in (None, "default") else preset_changes(task, known.preset)
         config = addressed(replace(run.config(), **said), known.addressing)
     return Options(config, run.folder, known.resume, known.preset or "default")
 
@@ -104,16 +105,24 @@ def _headline(line: Mapping[str, Any]) -> str:
     """Return the figure of a line of metrics that says most, of classes or sequences trained on."""
     if "accuracy" in line:
         return f"2nd instance {line['accuracy'].get('2', math.nan):.1%}"
-    return f"{line['wrong_bits_per_sequence']:.2f} wrong bits a sequence"
+    return _of_a_task(line)
 
 
 def _held_out(validation: Mapping[str, float]) -> str:
     """Return how well the model does where it was not trained."""
     if "bits_per_sequence" in validation:
-        wrong, exact = validation["wrong_bits_per_sequence"], validation["exact_sequences"]
-        return f"validation {wrong:.3f} wrong bits a sequence, {exact:.1%} exact"
+        return f"validation {_of_a_task(validation)}, {validation['exact_sequences']:.1%} exact"
+    if "nats_per_sequence" in validation:
+        return f"validation {_of_a_task(validation)}"
     shown = "  ".join(f"{name}: {validation[name]:.1%}" for name in ("2", "5", "10") if name in validation)
     return f"validation by instance {shown}"
+
+
+def _of_a_task(figures: Mapping[str, float]) -> str:
+    """Return the figure of a task's answers that says most."""
+    if "nats_per_sequence" in figures:
+        return f"{figures['nats_per_sequence']:.3f} nats a sequence"
+    return f"{figures['wrong_bits_per_sequence']:.3f} wrong bits a sequence"
 
 
 def _train(config: AnyConfig, problem: Problem, run: Run) -> int:

@@ -4,8 +4,6 @@ All cells of a task and a seed see the same episodes and the same validation, an
 training; only the scheme differs, with as many heads for each.
 """
 
-import csv
-import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -24,6 +22,8 @@ from mann.addressing import SCHEMES
 from mann.addressing.interface import Scheme
 from mann.benchmark.cells import Cell, Goal
 from mann.config import checked, preset
+from mann.reporting.files import write_csv, write_picture
+from mann.reporting.style import BLUE, GREY, plain
 from mann.runs import write_atomically
 
 WRONG_BITS = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits a sequence")
@@ -192,8 +192,8 @@ def _shown(spread: Mapping[str, float] | None, form: str) -> str:
     return median if low == high else f"{median} ({low}-{high})"
 
 
-def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write a PNG: episodes to the goal, the last score and the time of a step, a row of pictures for each task."""
+def plot(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return a figure: episodes to the goal, the last score and the time of a step, a row of pictures for each task."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     figure = Figure(figsize=(13, 1.2 + 2.6 * len(tasks)), layout="constrained")
     grid = figure.subplots(len(tasks), 3, squeeze=False)
@@ -210,23 +210,20 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             for place, row in enumerate(own):
                 spread = row[name]
                 if spread is None:
-                    axes.text(
-                        0.02, place, "not reached", transform=axes.get_yaxis_transform(), va="center", color="#666666"
-                    )
+                    axes.text(0.02, place, "not reached", transform=axes.get_yaxis_transform(), va="center", color=GREY)
                     continue
-                axes.plot([spread["low"], spread["high"]], [place, place], color="#0072B2", linewidth=2)
-                axes.plot(spread["median"], place, "o", color="#0072B2")
+                axes.plot([spread["low"], spread["high"]], [place, place], color=BLUE, linewidth=2)
+                axes.plot(spread["median"], place, "o", color=BLUE)
             axes.set_yticks(range(len(own)), names if axes is line[0] else [""] * len(own))
             axes.set_ylim(len(own) - 0.5, -0.5)
             axes.set_xlabel(label)
             axes.set_xlim(left=0)
-            axes.grid(alpha=0.25)
-            axes.spines[["top", "right"]].set_visible(False)
+            plain(axes)
         line[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         line[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        line[1].axvline(goal.bound, color="#666666", linestyle="--", linewidth=1)
+        line[1].axvline(goal.bound, color=GREY, linestyle="--", linewidth=1)
         line[0].set_title(f"{task}; in brackets: seeds that reached the goal", fontsize=10, loc="left")
-    figure.savefig(path, format="png", dpi=130)
+    return figure
 
 
 def write_comparison(folder: Path, results: Sequence[Mapping[str, Any]]) -> list[Path]:
@@ -234,19 +231,17 @@ def write_comparison(folder: Path, results: Sequence[Mapping[str, Any]]) -> list
     rows = summarise(results)
     paths = [folder / f"addressing.{kind}" for kind in ("json", "csv", "md", "png")]
     write_atomically(paths[0], json.dumps({"rows": rows, "cells": list(results)}, indent=2) + "\n")
-    write_atomically(paths[1], _csv(results))
+    write_csv(paths[1], ("task", "scheme", "seed", *_FIGURES), [_line(result) for result in results])
     write_atomically(paths[2], markdown(rows))
-    plot(rows, paths[3])
+    write_picture(plot(rows), paths[3])
     return paths
 
 
-def _csv(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return a line for each cell."""
-    names = ("episodes_to_goal", "success", "score", "milliseconds_a_step", "seconds", "parameters", "peak_memory_mib")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("task", "scheme", "seed", *names))
-    for result in results:
-        settings = result["settings"]
-        writer.writerow((_task_of(result), settings["addressing"], settings["seed"], *(result[name] for name in names)))
-    return text.getvalue()
+_FIGURES = ("episodes_to_goal", "success", "score", "milliseconds_a_step", "seconds", "parameters", "peak_memory_mib")
+
+
+def _line(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the line of a cell in the CSV file."""
+    settings = result["settings"]
+    named = {"task": _task_of(result), "scheme": settings["addressing"], "seed": settings["seed"]}
+    return named | {name: result[name] for name in _FIGURES}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, chisquare, kstest
 
 from data import InputError
-from episodes import NGrams, TaskEpisode, TaskEpisodes, bayes_estimate, optimal_bits
+from episodes import NGrams, TaskEpisode, TaskEpisodes, bayes_estimate, counting_bits
 from episodes.ngrams import beta_half, context_numbers, follow
 
 Bits = tuple[int, ...]
@@ -156,18 +156,18 @@ def test_the_optimal_cost_is_the_entropy_of_the_bits_that_count(context: int, le
     entropy = -sum(p * math.log2(p) for p in likely.values()) - context
     bits = torch.tensor(list(likely), dtype=torch.float32).T[..., None]
     mask = (torch.arange(1, length) >= context)[:, None].repeat(1, len(likely))
-    cost = optimal_bits(TaskEpisode(bits[:-1], bits[1:] * mask[..., None], mask), context)
+    cost = counting_bits(TaskEpisode(bits[:-1], bits[1:] * mask[..., None], mask), context)
     assert (cost * torch.tensor(list(likely.values()))).sum().item() == pytest.approx(entropy, rel=1e-5)
     # And sequence by sequence: what it costs is how surprising it is.
     assert cost.tolist() == pytest.approx([-math.log2(p) - context for p in likely.values()], rel=1e-4, abs=1e-5)
-    drawn = optimal_bits(TaskEpisodes(NGrams(context, length), batch=20_000)(0), context)
+    drawn = counting_bits(TaskEpisodes(NGrams(context, length), batch=20_000)(0), context)
     assert abs(drawn.mean().item() - entropy) < 4 * drawn.std().item() / 20_000**0.5
 
 
 def test_the_papers_optimum_is_found() -> None:
     # About 132 bits of 199 answers, of which four are first bits and cost one bit each. The mean of so many sequences,
     # whose standard deviation is 36 bits, is known to 0.8.
-    cost = optimal_bits(TaskEpisodes(NGrams(), batch=2000)(0), context=5)
+    cost = counting_bits(TaskEpisodes(NGrams(), batch=2000)(0), context=5)
     assert cost.mean().item() + 4 == pytest.approx(132, abs=2.5)
 
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from data import InputError
-from episodes import TASKS, TaskEpisode, TaskEpisodes
+from episodes import TASKS, Regression, TaskEpisode, TaskEpisodes
 
 SMALLEST: Mapping[str, Mapping[str, int]] = {
     "copy": {"bits": 1, "shortest": 1, "longest": 1},
@@ -17,6 +17,7 @@ SMALLEST: Mapping[str, Mapping[str, int]] = {
     "associative-recall": {"bits": 1, "vectors": 1, "fewest": 2, "most": 2},
     "ngrams": {"context": 1, "length": 2},
     "priority-sort": {"bits": 1, "items": 1, "answers": 1},
+    "regression": {"points": 1},
 }
 
 
@@ -46,9 +47,10 @@ def check(source: TaskEpisodes, episode: TaskEpisode) -> None:
     assert [value.dtype for value in episode] == [torch.float32, torch.float32, torch.bool]
     assert episode.mask.shape[1] == source.batch
     assert episode.inputs.shape == (*episode.mask.shape, source.task.input_size)
-    assert episode.targets.shape == (*episode.mask.shape, source.task.output_size)
+    numbers = isinstance(source.task, Regression)
+    assert episode.targets.shape == (*episode.mask.shape, 1 if numbers else source.task.output_size)
     assert episode.inputs.isfinite().all()
-    assert ((episode.targets == 0) | (episode.targets == 1)).all()
+    assert numbers or ((episode.targets == 0) | (episode.targets == 1)).all()
     # What is asked and when is the same for all sequences of a batch, up to the end, and never from the start on.
     assert (episode.mask == episode.mask[:, :1]).all()
     answers = int(episode.mask[:, 0].sum())

@@ -26,6 +26,7 @@ from mann.benchmark.addressing import (
 )
 from mann.benchmark.cells import Cell, run_cell, run_cells, summary
 from mann.config import TaskConfig, default_scheme
+from mann.reporting.files import write_picture
 from mann.runs import Run
 
 TINY = Size(
@@ -207,7 +208,7 @@ def test_a_comparison_is_written_as_json_csv_markdown_and_picture(tmp_path: Path
 def test_the_picture_shows_each_scheme_at_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     monkeypatch.setattr("matplotlib.axes.Axes.plot", lambda self, x, y, *rest, **options: drawn.append((x, y)))
-    plot(summarise(RESULTS), tmp_path / "a.png")
+    write_picture(plot(summarise(RESULTS)), tmp_path / "a.png")
     assert ([100, 500], [0, 0]) in drawn and (300, 0) in drawn
     assert ([0.0, 4.0], [0, 0]) in drawn and (9.0, 1) in drawn
     # No figure, no point: dnc did not reach the goal.

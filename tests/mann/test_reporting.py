@@ -8,13 +8,44 @@ from typing import Any
 
 import numpy
 import pytest
+import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
-from mann import reporting
-from mann.reporting import instance_table, plot_instances, plot_training, task_table, write_report
+from episodes import Episode
+from mann.evaluation import Seen
+from mann.reporting import instances
+from mann.reporting.files import write_picture
+from mann.reporting.instances import draw_instances, draw_training, instance_table
+from mann.reporting.reports import write_classification_report
+from mann.reporting.style import BLUE, one_plot
+from mann.reporting.tasks import task_table
 
 FILES = ["instances.csv", "curves.csv", "instances.png", "training.png"]
+BLANK = torch.zeros(1, 1, 1)
+WITHOUT_MEMORY = Seen(Episode(BLANK, BLANK, BLANK.long(), BLANK.long(), BLANK.long()), BLANK, None)
+
+
+def write_report(folder: Path, evaluation: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Write what a run without memory is given."""
+    return write_classification_report(folder, evaluation, metrics, WITHOUT_MEMORY)
+
+
+def plot_instances(evaluation: Mapping[str, Any], path: Path) -> None:
+    """Write the picture of accuracy by instance alone."""
+    figure, axes = one_plot()
+    draw_instances(axes, {"this run": evaluation})
+    figure.legend(loc="outside right upper")
+    write_picture(figure, path)
+
+
+def plot_training(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write the picture of training alone."""
+    figure, axes = one_plot()
+    figure.legend(handles=draw_training(axes, metrics), loc="outside right upper")
+    write_picture(figure, path)
+
 
 INSTANCES = [
     {"instance": 1, "accuracy": 0.361, "low": 0.342, "high": 0.379, "observations": 4321},
@@ -144,9 +175,9 @@ def test_picture_of_instances_shows_the_run_and_the_paper(tmp_path: Path) -> Non
     plot_instances(evaluation(), tmp_path / "with.png")
     plot_instances(evaluation("strokes"), tmp_path / "without.png")
     with_paper, without = pixels(tmp_path / "with.png"), pixels(tmp_path / "without.png")
-    assert count_of(reporting._OURS, with_paper) > 500
-    assert count_of(reporting._OURS, without) > 500
-    for _, colour in reporting._PAPER_MODELS.values():
+    assert count_of(BLUE, with_paper) > 500
+    assert count_of(BLUE, without) > 500
+    for _, colour in instances._PAPER_MODELS.values():
         assert count_of(colour, with_paper) > 100
         assert count_of(colour, without) == 0
 
@@ -166,7 +197,7 @@ def test_picture_of_instances_puts_points_at_their_height(tmp_path: Path) -> Non
 def test_picture_of_training_shows_the_instances_that_were_measured(tmp_path: Path) -> None:
     plot_training(METRICS, tmp_path / "training.png")
     picture = pixels(tmp_path / "training.png")
-    first, second, fifth = (count_of(reporting._FOLLOWED[key], picture) for key in (1, 2, 5))
+    first, second, fifth = (count_of(instances._FOLLOWED[key], picture) for key in (1, 2, 5))
     assert first > 100
     assert second > 100
     assert fifth == 0
@@ -176,7 +207,7 @@ def test_picture_of_training_shows_validation(tmp_path: Path) -> None:
     training_only = [{key: line[key] for key in line if key != "validation"} for line in METRICS]
     plot_training(METRICS, tmp_path / "with.png")
     plot_training(training_only, tmp_path / "without.png")
-    colour = reporting._FOLLOWED[2]
+    colour = instances._FOLLOWED[2]
     marked, plain = (count_of(colour, pixels(tmp_path / name)) for name in ("with.png", "without.png"))
     assert marked > plain + 20
 
@@ -200,28 +231,39 @@ def test_nothing_half_written_is_left_when_plotting_fails(tmp_path: Path, monkey
     write_report(tmp_path, evaluation(), METRICS)
     before = {name: (tmp_path / name).read_bytes() for name in FILES}
 
-    def failing(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+    def failing(figure: Figure, path: Path, **settings: Any) -> None:
         path.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(reporting, "plot_training", failing)
+    monkeypatch.setattr(Figure, "savefig", failing)
     with pytest.raises(OSError, match="no space left"):
         write_report(tmp_path, evaluation(), METRICS)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_table_of_a_task_says_what_was_measured_at_which_sizes() -> None:
-    measured = {"wrong_bits_per_sequence": 1.5, "bit_error_rate": 0.125, "exact_sequences": 0.5}
+    measured = {"wrong_bits_per_sequence": 1.5, "exact_sequences": 0.5, "bit_error_rate": 0.125}
+    spread = {"intervals": dict.fromkeys(("bits_per_sequence", *measured), (0.25, 99.5))}
     evaluation = {
-        "task": "copy",
+        "task": "repeat-copy",
         "sequences": 64,
         "results": [
-            {"setting": {}, "bits_per_sequence": 0.00123, **measured},
-            {"setting": {"length": 20, "repeats": 3}, "bits_per_sequence": 93.55, **measured},
+            {"setting": {}, "bits_per_sequence": 0.00123, **measured, **spread},
+            {
+                "setting": {"length": 20, "repeats": 3},
+                "bits_per_sequence": 93.55,
+                **measured,
+                **spread,
+                "parts": {"end marker": {"bits_per_sequence": 7.5, **measured}},
+                "references": {"Bayes estimate": {"cost": 92.25, "above": 1.3, "interval": (1.2, 1.4)}},
+            },
         ],
     }
-    console = Console(width=80, record=True, file=StringIO())
+    console = Console(width=100, record=True, file=StringIO())
     console.print(task_table(evaluation))
-    lines = [line.split() for line in console.export_text().splitlines()]
-    assert ["as", "in", "training", "0.00123", "1.5", "12.50%", "50.0%"] in lines
-    assert ["length", "20,", "repeats", "3", "93.55", "1.5", "12.50%", "50.0%"] in lines
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "as in training 0.00123 0.25 to 99.5 1.5 50.00% 12.50%" in lines
+    assert "length 20, repeats 3 93.55 0.25 to 99.5 1.5 50.00% 12.50%" in lines
+    assert "end marker 7.5 1.5 50.00% 12.50%" in lines
+    assert "Bayes estimate 92.25" in lines
+    assert any("+1.3 (+1.2 to +1.4)" in line for line in lines)

@@ -1,5 +1,6 @@
 """Accuracy by instance and its interval: against scipy, other formulas, and simulation."""
 
+import math
 import statistics
 from collections.abc import Callable
 from statistics import NormalDist
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
-from mann.statistics import Instance, by_instance
+from mann.statistics import Instance, by_instance, mean_interval
 
 
 def column(*values: int) -> numpy.ndarray:
@@ -182,3 +184,24 @@ def test_interval_holds_the_accuracy_seen(
             method="wilson"
         )
         assert row.high - row.low >= independent.high - independent.low - 1e-12
+
+
+def test_interval_of_a_mean_is_students_over_groups() -> None:
+    """With groups of one each it is that of the mean of as many numbers."""
+    numbers = numpy.random.default_rng(0).normal(3, 2, 25)
+    expected = student.interval(0.95, 24, numbers.mean(), numbers.std(ddof=1) / 5)
+    assert mean_interval(numbers, numpy.ones(25)) == pytest.approx(expected)
+
+
+def test_interval_of_a_mean_holds_the_truth_as_often_as_it_says() -> None:
+    rng = numpy.random.default_rng(1)
+    holds = 0
+    for _ in range(2000):
+        of = rng.integers(1, 9, 30).astype(float)
+        low, high = mean_interval(of * (5 + rng.standard_normal(30)), of)
+        holds += low <= 5 <= high
+    assert 0.93 < holds / 2000 < 0.965
+
+
+def test_a_single_group_tells_nothing_of_a_mean() -> None:
+    assert mean_interval(numpy.array([3.0]), numpy.array([2.0])) == (-math.inf, math.inf)

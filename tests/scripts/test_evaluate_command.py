@@ -1,5 +1,6 @@
 """The command that evaluates: what it writes and prints, and what it refuses."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -47,7 +48,7 @@ def test_evaluation_writes_and_prints_the_accuracy_by_instance(command: Command,
     assert content["environment"]["command"] == f"evaluate.py {run} --episodes 60"
     assert content["environment"]["threads"] >= 1
     assert "1st" in output and "2nd" in output and "test classes" in output
-    for name in ("instances.csv", "curves.csv", "instances.png", "training.png"):
+    for name in ("instances.csv", "curves.csv", "instances.png", "training.png", "binding.png"):
         assert (run / name).stat().st_size > 0
         assert str(run / name) in output.splitlines()
     again = command("evaluate", run, "--episodes", 60, "--part", "validation")
@@ -108,7 +109,9 @@ def test_wrong_options_are_refused(refused: Refused, run: Path, options: list[ob
 
 
 def test_what_is_no_run_is_refused(refused: Refused, run: Path, tmp_path: Path) -> None:
-    assert "PATH" in refused("evaluate")
+    assert "no run is named: python scripts/evaluate.py RUN" in refused("evaluate")
+    assert f"is {tmp_path} the folder of a run?" in refused("evaluate", run, tmp_path)
+    assert not (run / "evaluation.json").exists()  # refused before the work begins
     assert f"is {tmp_path / 'absent'} the folder of a run?" in refused("evaluate", tmp_path / "absent")
     assert f"is {tmp_path} the folder of a run?" in refused("evaluate", tmp_path)
     assert "the folder of a run?" in refused("evaluate", run / "config.json")
@@ -157,7 +160,9 @@ def test_help_tells_a_newcomer_what_there_is(command: Command) -> None:
         "--device",
         "evaluation.json",
         "instances.png",
-        "Folder of the run",
+        "Folders of the runs",
+        "binding.png",
+        "sizes.png",
     ):
         assert words in output
 
@@ -173,3 +178,83 @@ def test_entry_point_works_from_another_folder(run: Path, tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     assert "../run/instances.png" in done.stdout.splitlines()
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file."""
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+TASK_FILES = ("sizes.csv", "curves.csv", "training.png", "sequences.png", "sizes.png", "memory.png")
+SMALL = ("--hidden-size", 8, "--slots", 6, "--word-size", 4, "--episodes", 64, "--batch", 8)
+
+
+@pytest.fixture
+def copies(command: Command, tmp_path: Path) -> list[Path]:
+    """Return the folders of two runs of copy, one of them without memory."""
+    folders = [tmp_path / "memory", tmp_path / "none"]
+    for folder in folders:
+        options = ("--addressing", "none") if folder.name == "none" else ()
+        assert command("train", "copy", *SMALL, *options, "--run", folder).status == 0
+    return folders
+
+
+def test_a_tasks_evaluation_names_its_files(command: Command, copies: list[Path]) -> None:
+    for folder in copies:
+        status, output, errors = command("evaluate", folder, "--episodes", 10)
+        assert (status, errors) == (0, "")
+        assert "as in training" in output and "length 120" in output
+        written = [name for name in TASK_FILES if name != "memory.png" or folder.name == "memory"]
+        assert [line for line in output.splitlines() if line.startswith(str(folder))] == [
+            str(folder / name) for name in ("evaluation.json", *written)
+        ]
+        assert all((folder / name).stat().st_size for name in written)
+        rows = rows_of(folder / "sizes.csv")
+        content = json.loads((folder / "evaluation.json").read_text())
+        assert [float(row["bits_per_sequence"]) for row in rows] == [
+            result["bits_per_sequence"] for result in content["results"]
+        ]
+
+
+@pytest.mark.parametrize("task", ["ngrams", "priority-sort", "regression"])
+def test_a_task_without_sizes_to_go_beyond_is_evaluated(command: Command, tmp_path: Path, task: str) -> None:
+    assert command("train", task, *SMALL, "--run", tmp_path / "run").status == 0
+    status, output, _ = command("evaluate", tmp_path / "run", "--episodes", 10)
+    assert status == 0 and not (tmp_path / "run" / "sizes.png").exists()
+    assert ("exact posterior" in output) == (task == "regression") and ("Bayes" in output) == (task == "ngrams")
+
+
+def test_runs_are_put_side_by_side(command: Command, copies: list[Path], run: Path, tmp_path: Path) -> None:
+    status, output, errors = command("evaluate", *copies, run, "--episodes", 10)
+    assert (status, errors) == (0, "")
+    table = output[output.index("Runs side by side") :]
+    for words in ("copy: cost", "folder, 2 classes, one-hot, test: accuracy, %", "memory", "none"):
+        assert words in table
+    assert output.splitlines()[-2:] == [str(tmp_path / "comparison" / f"comparison.{kind}") for kind in ("csv", "png")]
+    rows = rows_of(tmp_path / "comparison" / "comparison.csv")
+    evaluations = {folder.name: json.loads((folder / "evaluation.json").read_text()) for folder in (*copies, run)}
+    assert {row["run"] for row in rows} == set(evaluations)
+    for row in rows:
+        evaluation = evaluations[row["run"]]
+        if row["learned"] == "copy":
+            (result,) = [
+                entry
+                for entry in evaluation["results"]
+                if row["at"] == (f"length {entry['setting']['length']}" if entry["setting"] else "as in training")
+            ]
+            assert float(row["value"]) == result["bits_per_sequence"]
+            assert [float(row["low"]), float(row["high"])] == result["intervals"]["bits_per_sequence"]
+        else:
+            (instance,) = [entry for entry in evaluation["instances"] if row["at"].startswith(str(entry["instance"]))]
+            assert float(row["value"]) == instance["accuracy"]
+    assert command("evaluate", *copies, "--episodes", 10, "--out", tmp_path / "there").status == 0
+    assert (tmp_path / "there" / "comparison.png").stat().st_size
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(command: Command, copies: list[Path], tmp_path: Path) -> None:
+    other = tmp_path / "other" / "memory"
+    shutil.copytree(copies[0], other)
+    status, _, _ = command("evaluate", copies[0], other, "--episodes", 10)
+    assert status == 0
+    rows = rows_of(tmp_path / "comparison" / "comparison.csv")
+    assert {row["run"] for row in rows} == {str(copies[0]), str(other)}

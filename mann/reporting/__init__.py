@@ -1,0 +1,10 @@
+"""Tables and pictures.
+
+instances:  accuracy by instance, and how training went
+tasks:      what the answers to algorithmic tasks cost, at which sizes
+memory:     what memory did in an episode
+comparison: several runs side by side
+reports:    which files a run's folder is given
+files:      whole files or none
+style:      colours and axes
+"""

@@ -1,0 +1,163 @@
+"""Several runs side by side: one table, one picture, whatever they learned.
+
+Runs that learned the same stand beside each other: classifications of the same data, classes and labels, or the same
+task.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from mann.answers import answers_of
+from mann.reporting.files import write_csv, write_picture
+from mann.reporting.instances import draw_instances, draw_second_instance
+from mann.reporting.style import ordinal, plots_below
+from mann.reporting.tasks import draw_sizes, draw_task_training, said
+from mann.task_evaluation import SWEEPS
+
+_INSTANCES = (1, 2, 3, 4, 5, 10)
+
+
+class Compared(NamedTuple):
+    """A run that was evaluated.
+
+    Attributes:
+        evaluation: The content of evaluation.json.
+        metrics: The lines of metrics.jsonl.
+        trained: Of a task, the largest sizes of the training.
+    """
+
+    evaluation: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, Any]]
+    trained: Mapping[str, int]
+
+
+class Figures(NamedTuple):
+    """One figure of a run: where it was measured, its value and interval."""
+
+    at: str
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def learned(evaluation: Mapping[str, Any]) -> str:
+    """Return what was learned: runs of which this is the same are compared."""
+    if evaluation["task"] != "classification":
+        return evaluation["task"]
+    return f"{evaluation['dataset']}, {evaluation['classes']} classes, {evaluation['labels']}, {evaluation['split']}"
+
+
+def groups(runs: Mapping[str, Compared]) -> dict[str, dict[str, Compared]]:
+    """Return the runs by what they learned, then by their name."""
+    found: dict[str, dict[str, Compared]] = {}
+    for name, run in runs.items():
+        found.setdefault(learned(run.evaluation), {})[name] = run
+    return found
+
+
+def figures_of(evaluation: Mapping[str, Any]) -> list[Figures]:
+    """Return the figures that say most of a run: accuracies by instance, or costs by size."""
+    if evaluation["task"] == "classification":
+        return [
+            Figures(ordinal(result["instance"]), "accuracy", result["accuracy"], result["low"], result["high"])
+            for result in evaluation["instances"]
+            if result["instance"] in _INSTANCES
+        ]
+    cost = next(iter(answers_of(evaluation["task"]).figures))
+    return [
+        Figures(said(result["setting"]), cost, result[cost], *result["intervals"][cost])
+        for result in evaluation["results"]
+    ]
+
+
+def comparison_table(runs: Mapping[str, Compared]) -> Table:
+    """Return a table of all runs, a part for what each of them learned; intervals are 95%."""
+    table = Table(title="Runs side by side; below each figure its 95% interval", box=box.SIMPLE, show_header=False)
+    shown = {what: {name: _shown(run) for name, run in group.items()} for what, group in groups(runs).items()}
+    places = {
+        what: list(dict.fromkeys(figure.at for figures in group.values() for figure in figures))
+        for what, group in shown.items()
+    }
+    table.add_column(no_wrap=True)
+    for _ in range(max(map(len, places.values()))):
+        table.add_column(no_wrap=True, justify="right")
+    for what, group in shown.items():
+        unit = "accuracy, %" if next(iter(group.values()))[0].name == "accuracy" else "cost"
+        table.add_row(f"{what}:\n{unit}", *(_two_lines(place) for place in places[what]), style="bold")
+        for name, figures in group.items():
+            by_place = {figure.at: figure for figure in figures}
+            table.add_row(name, *(_cell(by_place[place]) if place in by_place else "" for place in places[what]))
+        table.add_section()
+    return table
+
+
+def _is_classification(run: Compared) -> bool:
+    """Tell classifications from tasks."""
+    return run.evaluation["task"] == "classification"
+
+
+def _shown(run: Compared) -> list[Figures]:
+    """Return the figures that a table has room for: of a task, as in training and from the largest sizes of it on."""
+    found = figures_of(run.evaluation)
+    if _is_classification(run):
+        return found
+    settings = [result["setting"] for result in run.evaluation["results"]]
+    beyond = [all(size >= run.trained[name] for name, size in setting.items()) for setting in settings]
+    return [figure for figure, kept in zip(found, beyond, strict=True) if kept]
+
+
+def _two_lines(column: str) -> str:
+    """Return the name of a column on two lines."""
+    head, _, tail = column.partition(", ") if ", " in column else column.rpartition(" ")
+    return f"{head}\n{tail}"
+
+
+def _cell(figure: Figures) -> str:
+    """Return a figure above its interval."""
+    if figure.name == "accuracy":
+        return f"{100 * figure.value:.1f}\n{100 * figure.low:.1f}-{100 * figure.high:.1f}"
+    return f"{figure.value:.3g}\n{figure.low:.3g}-{figure.high:.3g}"
+
+
+def plot_comparison(runs: Mapping[str, Compared]) -> Figure:
+    """Return a figure of a row for all that was learned: what runs can do, and how training went."""
+    found = groups(runs)
+    rows = [(what, sweep) for what in found for sweep in SWEEPS.get(what, (None,))]
+    figure, plots = plots_below(len(rows), 2)
+    for place, (what, sweep) in enumerate(rows):
+        left, right = plots[2 * place : 2 * place + 2]
+        group = found[what]
+        evaluations = {name: run.evaluation for name, run in group.items()}
+        metrics = {name: run.metrics for name, run in group.items()}
+        first = next(iter(group.values()))
+        if _is_classification(first):
+            draw_instances(left, evaluations)
+            draw_second_instance(right, metrics)
+        else:
+            if sweep is None:
+                left.set_visible(False)
+            else:
+                draw_sizes(left, sweep, evaluations, first.trained[sweep.size])
+            draw_task_training(right, what, metrics)
+        for axes in (left, right):
+            axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def write_run_comparison(folder: Path, runs: Mapping[str, Compared]) -> list[Path]:
+    """Write comparison.csv and comparison.png; returns their paths."""
+    paths = [folder / "comparison.csv", folder / "comparison.png"]
+    rows = [
+        {"learned": learned(run.evaluation), "run": name, **figure._asdict()}
+        for name, run in runs.items()
+        for figure in figures_of(run.evaluation)
+    ]
+    write_csv(paths[0], ("learned", "run", *Figures._fields), rows)
+    write_picture(plot_comparison(runs), paths[1])
+    return paths

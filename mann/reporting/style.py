@@ -1,0 +1,62 @@
+"""What tables and pictures have in common: colours, axes, how figures are written."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart.
+BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#000000", "#F0E442")
+GREY = "#666666"
+
+
+def colours(count: int) -> list[str]:
+    """Return so many colours; after eight they come again."""
+    return [COLOURS[number % len(COLOURS)] for number in range(count)]
+
+
+def one_plot() -> tuple[Figure, Axes]:
+    """Return a figure with room for a legend, and its axes."""
+    # Not pyplot: it keeps every figure in a global list and may look for a screen.
+    figure = Figure(figsize=(8.5, 4.8), layout="constrained")
+    return figure, plain(figure.add_subplot())
+
+
+def plots_below(rows: int, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many plots, and their axes row by row."""
+    figure = Figure(figsize=(8.5 if columns == 1 else 7 * columns, 0.4 + 4.2 * rows), layout="constrained")
+    return figure, [plain(axes) for axes in figure.subplots(rows, columns, squeeze=False).flat]
+
+
+def plain(axes: Axes) -> Axes:
+    """Take away what is not needed of axes; returns them."""
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def show_accuracy(axes: Axes) -> None:
+    """Let the vertical axis be for accuracies from 0 to 100%."""
+    axes.set_ylabel("accuracy")
+    axes.set_ylim(-0.02, 1.02)  # room for the points at 0 and at 100%
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def show_episodes(axes: Axes, unit: str = "episodes") -> None:
+    """Let the horizontal axis be for what was trained on."""
+    axes.set_xlabel(f"{unit} trained on")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlim(left=0)
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction in percent with one decimal, nothing for None."""
+    return "" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def ordinal(number: int) -> str:
+    """Return 1st, 2nd, 3rd, 4th, ..., 11th, ..., 21st for a number >= 0."""
+    suffixes = {1: "st", 2: "nd", 3: "rd"}
+    suffix = "th" if number % 100 in (11, 12, 13) else suffixes.get(number % 10, "th")
+    return f"{number}{suffix}"
