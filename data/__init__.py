@@ -15,7 +15,7 @@ errors:    InputError, for what a user got wrong
 from data.classes import ImageClasses
 from data.datasets import DATASETS, load
 from data.errors import InputError
-from data.folder import load_folder
+from data.folder import load_folder, read_images
 from data.omniglot import load_omniglot
 from data.splits import Split, hashed_split, read_split, split_names
 from data.strokes import load_strokes
@@ -30,6 +30,7 @@ __all__ = [
     "load_folder",
     "load_omniglot",
     "load_strokes",
+    "read_images",
     "read_split",
     "split_names",
 ]

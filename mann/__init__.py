@@ -28,6 +28,7 @@ reporting:    tables and pictures
 from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse
 from mann.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
 from mann.network import Access, MemoryNetwork, NetworkState
+from mann.one_shot import OneShotClassifier
 from mann.start import Start
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Location",
     "MemoryNetwork",
     "NetworkState",
+    "OneShotClassifier",
     "Scheme",
     "Sparse",
     "Start",

@@ -69,7 +69,7 @@ class _Panel(NamedTuple):
     def height(self) -> float:
         """Inches in which its rows can be told apart, as far as a page allows."""
         heads, rows, _ = self.heads.shape
-        return min(max(0.075 * heads * rows, 0.6), 1.0 + 0.7 * heads)
+        return min(max((_LABEL if self.rows else 0.075) * heads * rows, 0.6), 1.0 + 0.7 * heads)
 
 
 # Panels of the left and of the right column, which share the rows of the section.
@@ -301,7 +301,7 @@ def _draw_panel(panel: _Panel, axes: Axes, figure: SubFigure, height: float) -> 
     axes.set_title(panel.title, fontsize=9, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(labelsize=7)
-    every = -(-rows * heads // max(1, int(height / _LABEL)))
+    every = -(-rows * heads // round(height / _LABEL))
     # None so close to the end that it would touch the first of the next head.
     named = range(0, max(1, rows - every // 2), every) if panel.rows else ()
     axes.set_yticks(
