@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mann.addressing import SCHEMES
+from mann.benchmark.addressing import markdown, summarise
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = sorted((REPOSITORY / "docs" / "results").glob("omniglot-seed*.json"))
 SHOWN = (1, 2, 3, 4, 5, 10)
@@ -45,3 +48,30 @@ def test_a_stored_result_is_of_test_classes_and_says_how_it_was_made(path: Path)
 def test_every_seed_of_the_readme_has_a_stored_result() -> None:
     shown = {name.removeprefix("ours, seed ") for name in readme_rows() if name.startswith("ours")}
     assert shown == {path.stem.removeprefix("omniglot-seed") for path in RESULTS}
+
+
+COMPARISON = json.loads((REPOSITORY / "docs" / "results" / "addressing.json").read_text())
+
+
+def test_the_stored_comparison_is_what_its_cells_come_to() -> None:
+    rows = summarise(COMPARISON["cells"])
+    assert rows == COMPARISON["rows"]
+    assert (REPOSITORY / "docs" / "results" / "addressing.md").read_text() == markdown(rows)
+    assert len(COMPARISON["cells"]) == len(SCHEMES) * 3 * 3
+    assert len({cell["environment"]["commit"] for cell in COMPARISON["cells"]}) == 1
+
+
+def test_the_readme_shows_the_stored_comparison() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    by_place = {(row["scheme"], row["task"]): row for row in COMPARISON["rows"]}
+    for scheme in SCHEMES:
+        cells = []
+        for task in ("copy", "associative-recall", "omniglot"):
+            row = by_place[scheme, task]
+            low, median, high = (row["score"][name] for name in ("low", "median", "high"))
+            if task == "omniglot":
+                low, median, high = (f"{100 * value:.1f}" for value in (low, median, high))
+            else:
+                low, median, high = (f"{value:.2f}" for value in (low, median, high))
+            cells.append(f"{median} ({low}-{high}), {round(row['success_rate'] * row['seeds'])} of {row['seeds']}")
+        assert f"| `{scheme}` | {' | '.join(cells)} |" in text
