@@ -40,6 +40,8 @@ _PANEL_WIDTH = 6.0
 """Inches that a panel over time has, about."""
 _LABEL = 0.13
 """Inches between labels of rows that do not touch each other."""
+_DPI = 150
+"""Of the files that `write_picture` writes."""
 _GAP = 0.06
 """Inches between heads."""
 _USAGE = {"usage": "usage of the slots", "age": "age of the slots: steps since they were last in use"}
@@ -102,7 +104,7 @@ def plot_access(episode: TaskEpisode, outputs: Tensor, access: Access) -> Figure
         ),
     ]
     heights = [height for section in sections for height in _row_heights(section)]
-    content = min(max(0.1 * len(slots), 1.2), 3.2) + 2 * _TITLE
+    content = _content_height(len(slots)) + 2 * _TITLE
     figure = Figure(figsize=(14, sum(heights) + content + _TITLE), layout="constrained")
     upper, lower = figure.add_gridspec(2, 1, height_ratios=(sum(heights), content))
     _draw_sections(sections, heights, figure.add_subfigure(upper))
@@ -289,9 +291,15 @@ def _draw_panel(panel: _Panel, axes: Axes, figure: SubFigure, height: float) -> 
     # Counted in rows; a line without a gap of its own would hide what is drawn there.
     gap = _GAP * heads * rows / height
     tops = [head * (rows + gap) - 0.5 for head in range(heads)]
+    cell = min(_PANEL_WIDTH / time, height / (heads * rows))
     images = [
         axes.imshow(
-            values, cmap=panel.colours, norm=panel.norm, aspect="auto", extent=(0.5, time + 0.5, top + rows, top)
+            values,
+            cmap=panel.colours,
+            norm=panel.norm,
+            aspect="auto",
+            interpolation=_interpolation(cell),
+            extent=(0.5, time + 0.5, top + rows, top),
         )
         for values, top in zip(panel.heads, tops, strict=True)
     ]
@@ -315,9 +323,15 @@ def _draw_panel(panel: _Panel, axes: Axes, figure: SubFigure, height: float) -> 
     if panel.crosses:
         places, steps = zip(*panel.crosses, strict=True)
         # Points of a mark that fits into a cell.
-        side = min(max(0.7 * 72 * min(_PANEL_WIDTH / time, height / rows), 1.5), 5.0)
+        side = min(max(0.7 * 72 * cell, 1.5), 5.0)
         axes.scatter(numpy.add(steps, 1), places, marker="x", color=VERMILION, s=side**2, linewidths=side / 3)
     _add_bar(images[0], [axes], figure)
+
+
+def _interpolation(cell: float) -> str | None:
+    """Return how to draw numbers on cells of so many inches."""
+    # Sharp edges where cells are seen; of smaller ones a mean is taken, or some would be lost.
+    return "nearest" if cell * _DPI >= 1 else None
 
 
 def _name_head(head: int, place: float, axes: Axes) -> None:
@@ -335,6 +349,11 @@ def _name_head(head: int, place: float, axes: Axes) -> None:
     )
 
 
+def _content_height(slots: int) -> float:
+    """Return inches for the content of so many slots."""
+    return min(max(0.1 * slots, 1.2), 3.2)
+
+
 def _draw_content(memory: numpy.ndarray, slots: numpy.ndarray, figure: SubFigure) -> None:
     """Draw what some slots held after a quarter, a half, three quarters and all of the steps.
 
@@ -343,11 +362,12 @@ def _draw_content(memory: numpy.ndarray, slots: numpy.ndarray, figure: SubFigure
     time = len(memory)
     # Sequences of fewer than four steps have fewer moments.
     moments = sorted({max(1, round(time * quarter / 4)) for quarter in (1, 2, 3, 4)})
+    cell = min(3 / memory.shape[2], _content_height(len(slots)) / len(slots))
     norm = _centred(memory[[moment - 1 for moment in moments]])
     every = -(-len(slots) // 25)
     panels = figure.subplots(1, len(moments), squeeze=False, sharey=True)[0].tolist()
     images = [
-        axes.imshow(memory[moment - 1], cmap=_SIGNED, norm=norm, aspect="auto")
+        axes.imshow(memory[moment - 1], cmap=_SIGNED, norm=norm, aspect="auto", interpolation=_interpolation(cell))
         for moment, axes in zip(moments, panels, strict=True)
     ]
     for moment, axes in zip(moments, panels, strict=True):

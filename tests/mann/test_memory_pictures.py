@@ -230,6 +230,16 @@ def test_time_is_the_same_in_all_panels() -> None:
         assert [box.y0 for box in boxes] == sorted((box.y0 for box in boxes), reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("time", "slots", "sharp"), [(40, 60, [True, True]), (3000, 2, [False, True]), (3, 900, [False, False])]
+)
+def test_cells_have_sharp_edges_unless_some_would_be_lost(time: int, slots: int, sharp: Sequence[bool]) -> None:
+    access = planted(torch.ones(time, 1, slots), torch.ones(time, 1, slots))
+    figure = plot_access(task_episode(time, 1), torch.zeros(time, 1, 2), access)
+    images = [panel(figure, title).images[0] for title in ("write weightings", f"memory after step {time} of")]
+    assert [image.get_interpolation() == "nearest" for image in images] == sharp
+
+
 def test_without_a_weight_to_speak_of_the_largest_is_shown() -> None:
     access = planted(weightings(3, 1, 4, (0, 0, 1, 0.02)), weightings(3, 1, 4, (1, 0, 2, 0.03)))
     figure = plot_access(task_episode(3, 1), torch.zeros(3, 1, 2), access)
@@ -319,13 +329,14 @@ def test_a_label_is_bound_to_the_slot_of_its_drawing() -> None:
         *((0, 1, 5, 1.0), (1, 1, 2, 1.0)),  # drawings of classes 1 and 0 go to fresh slots
         *((1, 0, 5, 0.8), (2, 0, 2, 0.6), (3, 0, 5, 0.7)),  # their labels follow a step later
     )
-    reads = weightings(4, 2, 6, (0, 0, 5, 0.9), (1, 0, 2, 0.9), (2, 0, 5, 0.5))
+    # The second step looks into the slot of the other class as well.
+    reads = weightings(4, 2, 6, (0, 0, 5, 0.9), (1, 0, 2, 0.9), (1, 0, 5, 0.2), (2, 0, 5, 0.5))
     figure = plot_binding(one_sequence(1, 0, 1, 0), answers(0, 0, 1, 0), planted(writes, reads))
     one, zero = COLOURS[1], COLOURS[0]
     assert ticks(main_panel(figure)) == ["5", "2"]
     assert placed(marks(figure, "new")) == [(1, 0, one), (2, 1, zero)]
     assert placed(marks(figure, "again")) == [(2, 0, one), (3, 1, zero), (4, 0, one)]
-    assert placed(marks(figure, "read")) == [(1, 0, one), (2, 1, zero), (3, 0, one)]
+    assert placed(marks(figure, "read")) == [(1, 0, one), (2, 0, zero), (2, 1, zero), (3, 0, one)]
     assert "2 of 6 slots" in figure.get_suptitle()
 
 
