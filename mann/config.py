@@ -315,7 +315,15 @@ _FEEDFORWARD = {"controller": "feedforward"}
 
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
-        "default": {},
+        "default": {
+            "copy": {**_FEEDFORWARD, "learning_rate": 1e-2},
+            "associative-recall": {
+                **_FEEDFORWARD,
+                "hidden_size": 256,
+                "scheme": NTM(read_heads=4, write_heads=4),
+                "episodes": 192_000,
+            },
+        },
         "paper-feedforward-ntm": {
             "copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},
             "repeat-copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},

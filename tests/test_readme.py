@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mann.addressing import SCHEMES
-from mann.benchmark.addressing import markdown, summarise
+from mann.benchmark.addressing import FULL, cells, markdown, summarise
+from mann.config import config_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = sorted((REPOSITORY / "docs" / "results").glob("omniglot-seed*.json"))
@@ -61,11 +62,17 @@ def test_the_stored_comparison_is_what_its_cells_come_to() -> None:
     assert len({cell["environment"]["commit"] for cell in COMPARISON["cells"]}) == 1
 
 
+def test_the_command_still_makes_the_cells_that_are_stored() -> None:
+    made = cells(Path(), list(SCHEMES), ["copy", "associative-recall", "omniglot"], 3, FULL, Path("../shared/omniglot"))
+    stored = {cell["folder"]: cell["settings"] for cell in COMPARISON["cells"]}
+    assert {cell.folder.name: json.loads(config_json(cell.config)) for cell in made} == stored
+
+
 def test_the_readme_shows_the_stored_comparison() -> None:
     text = (REPOSITORY / "README.md").read_text()
     by_place = {(row["scheme"], row["task"]): row for row in COMPARISON["rows"]}
     for scheme in SCHEMES:
-        cells = []
+        shown = []
         for task in ("copy", "associative-recall", "omniglot"):
             row = by_place[scheme, task]
             low, median, high = (row["score"][name] for name in ("low", "median", "high"))
@@ -73,5 +80,5 @@ def test_the_readme_shows_the_stored_comparison() -> None:
                 low, median, high = (f"{100 * value:.1f}" for value in (low, median, high))
             else:
                 low, median, high = (f"{value:.2f}" for value in (low, median, high))
-            cells.append(f"{median} ({low}-{high}), {round(row['success_rate'] * row['seeds'])} of {row['seeds']}")
-        assert f"| `{scheme}` | {' | '.join(cells)} |" in text
+            shown.append(f"{median} ({low}-{high}), {round(row['success_rate'] * row['seeds'])} of {row['seeds']}")
+        assert f"| `{scheme}` | {' | '.join(shown)} |" in text

@@ -49,18 +49,22 @@ class Size:
 
 _SMALL: Mapping[str, Any] = MappingProxyType({"batch": 16, "hidden_size": 64, "slots": 32})
 
+# What suits one scheme best (the default of a task) is not what suits all of them.
+_ALIKE: Mapping[str, Any] = MappingProxyType({"controller": "lstm", "hidden_size": 100, "learning_rate": 1e-3})
+
 FULL = Size(
     MappingProxyType(
-        {name: {"episodes": 96_000, "slots": 64} for name in TASKS} | {name: {"episodes": 48_000} for name in DATASETS}
+        {name: {"episodes": 96_000, "slots": 64, **_ALIKE} for name in TASKS}
+        | {name: {"episodes": 48_000} for name in DATASETS}
     ),
     validate=250,
 )
 QUICK = Size(
     MappingProxyType(
-        {name: {"episodes": 12_800, **_SMALL} for name in TASKS}
+        {name: {"episodes": 12_800, **_ALIKE, **_SMALL} for name in TASKS}
         | {
-            "copy": {"episodes": 12_800, "sizes": Copy(bits=4, longest=5), **_SMALL},
-            "associative-recall": {"episodes": 12_800, "sizes": AssociativeRecall(bits=4, most=3), **_SMALL},
+            "copy": {"episodes": 12_800, "sizes": Copy(bits=4, longest=5), **_ALIKE, **_SMALL},
+            "associative-recall": {"episodes": 12_800, "sizes": AssociativeRecall(bits=4, most=3), **_ALIKE, **_SMALL},
         }
         | {name: {"episodes": 3_200, "presentations": 5, **_SMALL} for name in DATASETS}
     ),

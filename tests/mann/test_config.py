@@ -26,7 +26,7 @@ def test_presets_are_within_their_own_ranges(dataset: str, name: str) -> None:
 
 
 def test_unknown_preset_and_task_are_refused() -> None:
-    with pytest.raises(InputError, match=r"no preset is named 'fast': use one of default, paper, demo"):
+    with pytest.raises(InputError, match=r"no preset for strokes is named 'fast': use one of default, paper, demo"):
         preset("strokes", "fast")
     with pytest.raises(InputError, match=r"no task is named 'mnist': use one of omniglot, strokes, folder"):
         preset("mnist", "default")
