@@ -228,7 +228,7 @@ def test_runs_are_put_side_by_side(command: Command, copies: list[Path], run: Pa
     status, output, errors = command("evaluate", *copies, run, "--episodes", 10)
     assert (status, errors) == (0, "")
     table = output[output.index("Runs side by side") :]
-    for words in ("copy: cost", "folder, 2 classes, one-hot, test: accuracy, %", "memory", "none"):
+    for words in ("copy:", "cost", "folder, 2 classes, one-hot, test:", "accuracy, %", "memory", "none"):
         assert words in table
     assert output.splitlines()[-2:] == [str(tmp_path / "comparison" / f"comparison.{kind}") for kind in ("csv", "png")]
     rows = rows_of(tmp_path / "comparison" / "comparison.csv")
