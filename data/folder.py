@@ -94,7 +94,7 @@ def _read_class(folder: Path, size: int) -> numpy.ndarray:
             raise InputError(
                 f"{path} is no image file: a class folder may hold only {', '.join(SUFFIXES)} files; move it elsewhere"
             )
-    return numpy.stack([_ink(_read_grey(path), size) for path in paths])
+    return read_images(paths, size)
 
 
 def _read_grey(path: Path) -> numpy.ndarray:

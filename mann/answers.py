@@ -33,6 +33,11 @@ class Answers(ABC):
 
     figures: ClassVar[Mapping[str, Interval]]
 
+    @property
+    def cost(self) -> str:
+        """The figure that says most."""
+        return next(iter(self.figures))
+
     @abstractmethod
     def judge(self, outputs: Tensor, episode: TaskEpisode) -> tuple[Tensor, Counts]:
         """Return the mean cost of an answer in nats, [], and what is counted for each figure.

@@ -60,25 +60,25 @@ class Options:
 
 def evaluated(run: Run, options: Options, device: torch.device, report: Callable[[int], None]) -> Compared:
     """Evaluate a run, write everything into its folder, print its table; returns what was found."""
-    config = run.config()
+    config, metrics = run.config(), run.metrics()
     if isinstance(config, TaskConfig):
         content = evaluate_task(run, device, options.episodes, report)
         trained = largest_trained(config.task, config.sizes)
-        written = write_task_report(run.folder, content, run.metrics(), trained, examples_of(run, device))
+        written = write_task_report(run.folder, content, metrics, trained, examples_of(run, device))
         print_whole(task_table(content))
     else:
         classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
         classes, trained = classes.to(device), {}
         content = evaluate(run, classes, split, options.part, options.episodes, report)
         seen = first_sequence(run, classes, split, options.part)
-        written = write_classification_report(run.folder, content, run.metrics(), seen)
+        written = write_classification_report(run.folder, content, metrics, seen)
         print_whole(instance_table(content))
     path = run.folder / "evaluation.json"
     history = {"training": run.history(), "environment": describe_environment(device)}
     write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
     for file in (path, *written):
         print(file)
-    return Compared(content, run.metrics(), trained)
+    return Compared(content, metrics, trained)
 
 
 def print_whole(table: Table) -> None:

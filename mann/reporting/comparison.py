@@ -69,7 +69,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> list[Figures]:
             for result in evaluation["instances"]
             if result["instance"] in _INSTANCES
         ]
-    cost = next(iter(answers_of(evaluation["task"]).figures))
+    cost = answers_of(evaluation["task"]).cost
     return [
         Figures(said(result["setting"]), cost, result[cost], *result["intervals"][cost])
         for result in evaluation["results"]

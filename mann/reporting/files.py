@@ -9,6 +9,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+DPI = 150
+"""Dots to the inch of pictures."""
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -32,4 +35,4 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
 def write_picture(figure: Figure, path: Path) -> None:
     """Write a PNG."""
     with whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        figure.savefig(temporary, format="png", dpi=DPI)

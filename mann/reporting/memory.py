@@ -19,7 +19,9 @@ from torch import Tensor
 
 from episodes import Episode, TaskEpisode
 from mann.network import Access
-from mann.reporting.style import COLOURS, GREEN, GREY, VERMILION
+from mann.reporting.files import DPI
+from mann.reporting.style import GREEN, GREY, VERMILION
+from mann.reporting.style import colour as class_colour
 
 IN_USE = 0.05
 """`plot_access` shows a slot if a head gave it a larger weight at any step."""
@@ -40,8 +42,6 @@ _PANEL_WIDTH = 6.0
 """Inches that a panel over time has, about."""
 _LABEL = 0.13
 """Inches between labels of rows that do not touch each other."""
-_DPI = 150
-"""Of the files that `write_picture` writes."""
 _GAP = 0.06
 """Inches between heads."""
 _USAGE = {"usage": "usage of the slots", "age": "age of the slots: steps since they were last in use"}
@@ -331,7 +331,7 @@ def _draw_panel(panel: _Panel, axes: Axes, figure: SubFigure, height: float) -> 
 def _interpolation(cell: float) -> str | None:
     """Return how to draw numbers on cells of so many inches."""
     # Sharp edges where cells are seen; of smaller ones a mean is taken, or some would be lost.
-    return "nearest" if cell * _DPI >= 1 else None
+    return "nearest" if cell * DPI >= 1 else None
 
 
 def _name_head(head: int, place: float, axes: Axes) -> None:
@@ -500,11 +500,6 @@ _READ = _Mark("read", "o", 0.62, True, "read:\ncolour of this step's drawing")
 _TINT = 0.14
 
 
-def _colour(number: int) -> str:
-    """Return the colour of a class; there are more classes than colours."""
-    return COLOURS[number % len(COLOURS)]
-
-
 def _draw_drawings(images: numpy.ndarray, wide: float, axes: Axes) -> None:
     """Draw what was shown: [time, height, width] in [0, 1], a step `wide` inches wide."""
     # Not wider than high, however few there are, and a little apart from each other.
@@ -519,8 +514,8 @@ def _draw_answers(shown: _Shown, wide: float, axes: Axes) -> None:
     """Write for each step, `wide` inches wide, what was shown, and what was answered."""
     time = len(shown.classes)
     colours = numpy.ones((4, time, 3))
-    colours[1] = [to_rgb(_colour(number)) for number in shown.classes]
-    colours[2] = [to_rgb("white" if number < 0 else _colour(number)) for number in shown.answered]
+    colours[1] = [to_rgb(class_colour(number)) for number in shown.classes]
+    colours[2] = [to_rgb("white" if number < 0 else class_colour(number)) for number in shown.answered]
     axes.imshow(colours, aspect="auto", extent=(0.5, time + 0.5, 3.5, -0.5))
     labels = [shown.names[number] for number in shown.classes]
     for row, texts in enumerate(([str(number) for number in shown.presentations], labels, shown.answers)):
@@ -573,7 +568,7 @@ def _draw_traffic(traffic: _Traffic, slots: numpy.ndarray, classes: numpy.ndarra
         (_READ, traffic.reads > BOUND, traffic.reads, shown),
     ):
         steps, rows = numpy.nonzero(where[:, slots])
-        colours = [_colour(number) for number in whose[steps, slots[rows]]]
+        colours = [class_colour(number) for number in whose[steps, slots[rows]]]
         axes.scatter(
             steps + 1,
             rows,
@@ -601,13 +596,13 @@ def _tint(new: numpy.ndarray, again: numpy.ndarray, classes: numpy.ndarray, row:
         return
     starts = numpy.union1d(written.argmax(), numpy.flatnonzero(new))
     ends = numpy.append(starts[1:], len(new))
-    colours = [_colour(number) for number in classes[starts]]
+    colours = [class_colour(number) for number in classes[starts]]
     axes.barh(row, ends - starts, 0.86, left=starts + 0.5, color=colours, alpha=_TINT, zorder=0)
 
 
 def _add_legends(shown: _Shown, side: float, figure: Figure) -> None:
     """Say what marks and colours mean; side: points of the mark of a weight of 1."""
-    classes = [Patch(color=_colour(number), label=name) for number, name in enumerate(shown.names)]
+    classes = [Patch(color=class_colour(number), label=name) for number, name in enumerate(shown.names)]
     figure.legend(
         handles=classes,
         title="label of\nthe class",

@@ -10,9 +10,14 @@ COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#000000", "#F0E442")
 GREY = "#666666"
 
 
+def colour(number: int) -> str:
+    """Return the colour of a number from 0 on; after eight they come again."""
+    return COLOURS[number % len(COLOURS)]
+
+
 def colours(count: int) -> list[str]:
-    """Return so many colours; after eight they come again."""
-    return [COLOURS[number % len(COLOURS)] for number in range(count)]
+    """Return so many colours."""
+    return [colour(number) for number in range(count)]
 
 
 def one_plot() -> tuple[Figure, Axes]:

@@ -78,7 +78,7 @@ def draw_sizes(axes: Axes, sweep: Sweep, evaluations: Mapping[str, Mapping[str, 
         trained: The largest size trained on.
     """
     task = next(iter(evaluations.values()))["task"]
-    cost = next(iter(answers_of(task).figures))
+    cost = answers_of(task).cost
     for colour, (name, evaluation) in zip(colours(len(evaluations)), evaluations.items(), strict=True):
         results = [result for result in evaluation["results"] if result["setting"] in sweep.settings()]
         values = [result["setting"][sweep.size] for result in results]
@@ -98,7 +98,7 @@ def draw_task_training(axes: Axes, task: str, runs: Mapping[str, Sequence[Mappin
 
     runs: metrics by the name of the run.
     """
-    cost = next(iter(answers_of(task).figures))
+    cost = answers_of(task).cost
     for colour, (name, metrics) in zip(colours(len(runs)), runs.items(), strict=True):
         episodes = [line["episodes"] for line in metrics]
         axes.plot(episodes, [line[cost] for line in metrics], color=colour, linewidth=0.8, alpha=0.5)
@@ -159,7 +159,7 @@ def plot_sequences(task: str, examples: Sequence[Example]) -> Figure:
     figure = Figure(figsize=(11, 0.8 + 2.6 * len(examples)), layout="constrained")
     blocks = figure.subplots(len(examples), 1, squeeze=False)[:, 0]
     for axes, example in zip(blocks, examples, strict=True):
-        if next(iter(answers_of(task).figures)) == "bits_per_sequence":
+        if answers_of(task).cost == "bits_per_sequence":
             _draw_bits(axes, example)
         else:
             _draw_numbers(plain(axes), example)
