@@ -164,7 +164,7 @@ class TaskConfig(Settings):
     """Numbers in a location (W)."""
     clip_emitted: Positive | None = 20.0
     """Largest magnitude of what the controller emits and of the outputs (none: any)."""
-    scheme: Options = field(default_factory=lambda: default_scheme("ntm"))
+    scheme: Options = field(default_factory=lambda: NTM(start="tape"))
     """Options of the scheme of addressing."""
     learning_rate: Positive = 1e-3
     """Learning rate after the warm-up."""
@@ -316,7 +316,7 @@ _FEEDFORWARD = {"controller": "feedforward"}
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
-            "copy": {**_FEEDFORWARD, "learning_rate": 1e-2},
+            "copy": {**_FEEDFORWARD, "learning_rate": 5e-3, "episodes": 192_000},
             "associative-recall": {
                 **_FEEDFORWARD,
                 "hidden_size": 256,

@@ -14,8 +14,9 @@ read. The paper leaves open, and here:
   constant memory, whatever the controls say. (A network can learn where to start instead.)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from annotated_types import Ge
@@ -28,6 +29,9 @@ from mann.addressing.similarity import Similarity, content_weights
 
 SMALLEST = 1e-12
 """Weightings without a larger weight are not brought back to a sum of 1."""
+
+TAPE_GATE, TAPE_SHARPENING, TAPE_SHIFT = -3.0, 2.0, 1.0
+"""What tape-like heads start with, before the ranges: g = 0.05, gamma = 3.1, and for write heads a step forward."""
 
 
 class State(NamedTuple):
@@ -121,6 +125,12 @@ def erase_and_add(controls: Controls, weights: Tensor) -> Write:
     return Write(weights, memories.kept(weights, controls["erase"]), controls["add"])
 
 
+def start_as_tape(biases: Mapping[str, Tensor], kind: str) -> None:
+    """Let the heads of a kind start sharp and by location (in place)."""
+    biases[f"{kind}_gate"].fill_(TAPE_GATE)
+    biases[f"{kind}_sharpening"].fill_(TAPE_SHARPENING)
+
+
 @dataclass(frozen=True)
 class NTM(Scheme):
     """Content and location; see the module's docstring."""
@@ -133,6 +143,8 @@ class NTM(Scheme):
     """Farthest shift in a step (S)."""
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
+    start: Literal["alike", "tape"] = "alike"
+    """Heads start blurred, or as those of a tape machine: sharp, and writing a slot further at each step."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""
@@ -141,6 +153,13 @@ class NTM(Scheme):
             **writing_controls(self.write_heads, word_size),
             **head_controls("read", self.read_heads, word_size, self.shift_range),
         }
+
+    def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
+        """Let heads start as those of a tape machine; without a shift, write heads stay where they are."""
+        if self.start == "tape":
+            start_as_tape(biases, "write")
+            start_as_tape(biases, "read")
+            biases["write_shift"][:, self.shift_range + 1 : self.shift_range + 2] = TAPE_SHIFT
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """All heads at the first slot."""

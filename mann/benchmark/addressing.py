@@ -21,7 +21,7 @@ from episodes import TASKS, AssociativeRecall, Copy
 from mann.addressing import SCHEMES
 from mann.addressing.interface import Scheme
 from mann.benchmark.cells import Cell, Goal
-from mann.config import checked, preset
+from mann.config import checked, default_scheme, preset
 from mann.reporting.files import write_csv, write_picture
 from mann.reporting.style import BLUE, GREY, plain
 from mann.runs import write_atomically
@@ -115,7 +115,8 @@ def cells(
     found = []
     for seed, task, scheme in product(range(seeds), tasks, schemes):
         config = preset(task, "default", scheme)
-        config = replace(config, scheme=with_heads(config.scheme, HEADS), seed=seed, **size.changes[task])
+        # The scheme's own options, not those that a task has for its default scheme.
+        config = replace(config, scheme=with_heads(default_scheme(scheme), HEADS), seed=seed, **size.changes[task])
         if task in DATASETS:
             config = replace(config, root=root)
         found.append(Cell(folder / f"{task}-{scheme}-{seed}", checked(config), goal_of(task), size.validate))

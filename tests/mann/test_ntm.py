@@ -426,6 +426,38 @@ def test_heads_that_move_on_write_a_sequence_and_read_it_back_in_order() -> None
     assert reads == [0.25, 0.5, 0.75]
 
 
+def started(scheme: NTM, word_size: int = 4) -> dict[str, torch.Tensor]:
+    """The controls [1, heads, size] of a controller that says nothing, with the scheme's start."""
+    controls = scheme.controls(word_size)
+    biases = {name: torch.zeros(control.heads, control.size) for name, control in controls.items()}
+    scheme.initialise({}, biases)
+    return {name: control.range(biases[name])[None] for name, control in controls.items()}
+
+
+@pytest.mark.parametrize("reach", [1, 2])
+def test_a_tape_starts_with_write_heads_that_move_on_and_stay_sharp(reach: int) -> None:
+    scheme = NTM(read_heads=2, write_heads=2, shift_range=reach, start="tape")
+    controls, memory = started(scheme), torch.full((1, 40, 4), 1e-6)
+    state = scheme.initial_state(1, 40, memory)
+    for step in range(1, 6):
+        written, state = scheme.write(controls, memory, state)
+        assert written.weights.argmax(-1).tolist() == [[step, step]]
+        assert written.weights.max() > (0.75 if reach == 1 else 0.3)
+    # Read heads are as likely to go back as on.
+    read, _ = scheme.read(controls, memory, state, written)
+    assert read[0, 0, 1].item() == pytest.approx(read[0, 0, -1].item())
+    assert controls["read_gate"].max() < 0.05
+    assert controls["read_sharpening"].min() > 3
+
+
+def test_without_the_tape_and_without_a_shift_write_heads_stay() -> None:
+    for scheme in (NTM(), NTM(shift_range=0, start="tape")):
+        controls, memory = started(scheme), torch.full((1, 5, 4), 1e-6)
+        written, _ = scheme.write(controls, memory, scheme.initial_state(1, 5, memory))
+        assert written.weights.argmax(-1).tolist() == [[0]]
+    assert started(NTM())["write_gate"].item() == 0.5
+
+
 def test_controls_keep_to_their_ranges() -> None:
     emitted = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0], dtype=torch.float64)
     controls = NTM(read_heads=2, write_heads=3, shift_range=2).controls(7)
