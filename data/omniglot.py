@@ -65,6 +65,11 @@ def load_omniglot(root: Path | None, size: int = 20, cache: Path | None = None) 
     return packed(key, lambda: _read_halves(halves, size), cache)
 
 
+def is_here() -> bool:
+    """Tell whether the images were downloaded already."""
+    return all(_find_half(cache_folder() / "omniglot", half) is not None for half in HALVES)
+
+
 def _downloaded(folder: Path) -> Path:
     """Return `folder` with both halves in it, downloaded and checked by torchvision if need be."""
     missing = [half for half in HALVES if _find_half(folder, half) is None]

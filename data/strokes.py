@@ -282,13 +282,17 @@ def render(curves: Array, size: int, pen_width: Array) -> NDArray[np.uint8]:
     return np.rint(shares @ canvas[:, edge:-edge, edge:-edge] @ shares.T).astype(np.uint8)
 
 
+def drawn_curves(index: int) -> Array:
+    """Return the way of the pen in all drawings of a character: curves [drawer, piece, _POINTS, 2]."""
+    return perform(motor_program(stream(1, index)), random_drawers(stream(0, 0)), stream(2, index))
+
+
 def draw(classes: int, size: int) -> NDArray[np.uint8]:
     """Return the first characters: uint8 [class, DRAWERS, size, size]; each has its own streams."""
-    drawers = random_drawers(stream(0, 0))
+    pen_width = random_drawers(stream(0, 0)).pen_width
     images = np.empty((classes, DRAWERS, size, size), np.uint8)
     for index in range(classes):
-        curves = perform(motor_program(stream(1, index)), drawers, stream(2, index))
-        images[index] = render(curves, size, drawers.pen_width)
+        images[index] = render(drawn_curves(index), size, pen_width)
     return images
 
 

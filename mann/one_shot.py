@@ -62,6 +62,21 @@ def load_pretrained(model: str | Path) -> tuple[Config, Classifier]:
     return cast(Config, run.config()), load_classifier(run, torch.device("cpu"))
 
 
+def own_names(config: Config, seed: int) -> Tensor:
+    """Return the network's own names for classes in the order in which they come, int64 [classes, characters]."""
+    return episode_labels(config).draw(1, config.classes, torch.Generator().manual_seed(seed))[0]
+
+
+def log_probabilities(logits: Tensor, names: Tensor) -> Tensor:
+    """Return the logarithm of the probability that a network gives to names, float64 [n, names].
+
+    logits: [n, characters, symbols]; names: int64 [names, characters].
+    """
+    # A name's probability is the product of those of its characters.
+    characters = torch.arange(names.shape[1])
+    return logits.double().log_softmax(-1)[:, characters, names].sum(-1)
+
+
 class OneShotClassifier(ClassifierMixin, BaseEstimator):
     """Classify images from one or a few examples of each class.
 
@@ -125,7 +140,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f"{len(images)} images, but {len(labels)} labels: give a label for each image")
         known = [] if first else self.labels_
         extended = _extended(known, labels, classes, config.classes, fixed=not first and self.fixed_)
-        codes = self._codes(config)[[extended.index(label) for label in labels.tolist()]]
+        codes = own_names(config, self.random_state)[[extended.index(label) for label in labels.tolist()]]
         shown = encode(codes, episode_labels(config).symbols).double()
         previous = torch.zeros_like(shown[:1]) if first else self.previous_
         with torch.no_grad():
@@ -147,11 +162,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         with torch.no_grad():
             logits, _ = self.network_(images[None], self.previous_.expand(1, count, -1), state)
         order = [self.labels_.index(label) for label in self.classes_.tolist()]
-        codes = self._codes(self.config_)[order]
-        # A label's probability is the product of those of its characters.
-        characters = torch.arange(codes.shape[1])
-        scores = logits[0].double().log_softmax(-1)[:, characters, codes].sum(-1)
-        return scores.softmax(-1).numpy()
+        return log_probabilities(logits[0], own_names(self.config_, self.random_state)[order]).softmax(-1).numpy()
 
     def predict(self, X: ArrayLike) -> numpy.ndarray:  # noqa: N803
         """Return the most probable label of each image."""
@@ -225,11 +236,6 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         config, network = load_pretrained(self.model)
         # Twice the digits, so that what is shown together does not matter to the last digit of a probability.
         return config, network.double()
-
-    def _codes(self, config: Config) -> Tensor:
-        """Return the network's own names for classes in the order in which they come, int64 [classes, characters]."""
-        generator = torch.Generator().manual_seed(self.random_state)
-        return episode_labels(config).draw(1, config.classes, generator)[0]
 
     def _images(self, images: ArrayLike, config: Config, reset: bool) -> Tensor:
         """Return images as the network sees them, float64 [n, side, side]; refuse what it was not trained on."""

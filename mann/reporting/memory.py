@@ -135,9 +135,9 @@ def plot_binding(episode: Episode, logits: Tensor, access: Access) -> Figure:
         ValueError: there is more than one sequence.
     """
     shown = _shown(episode, logits)
-    traffic = _traffic(access, shown.classes)
-    slots = _by_first_write(traffic)
-    time, total = traffic.writes.shape
+    seen = traffic(access, shown.classes)
+    slots = by_first_write(seen)
+    time, total = seen.writes.shape
     # Inches for a step and for a slot: as large as a page allows, but no smaller than can be seen.
     width = max(11.0, time * min(max(14 / time, 0.09), 0.24) + _MARGINS)
     wide, high = (width - _MARGINS) / time, min(max(9 / max(1, len(slots)), 0.11), 0.24)
@@ -150,7 +150,7 @@ def plot_binding(episode: Episode, logits: Tensor, access: Access) -> Figure:
         _draw_drawings(_only(episode.images), wide, axes)
     _draw_answers(shown, wide, strip)
     side = 72 * 0.9 * min(wide, high)
-    _draw_traffic(traffic, slots, shown.classes, side, main)
+    _draw_traffic(seen, slots, shown.classes, side, main)
     _add_legends(shown, side, figure)
     figure.suptitle(
         f"Which slot was bound to which class: {len(slots)} of {total} slots had a weight above {BOUND}, "
@@ -169,6 +169,21 @@ def _only(tensor: Tensor) -> numpy.ndarray:
     if tensor.shape[1] != 1:
         raise ValueError(f"a picture shows one sequence, and here are {tensor.shape[1]}")
     return tensor[:, 0].double().numpy(force=True)
+
+
+class Usage(NamedTuple):
+    """What a scheme knows about the use of slots: what it counts, and [time, slots]."""
+
+    title: str
+    values: numpy.ndarray
+
+
+def usage_of(access: Access) -> Usage | None:
+    """Return what the scheme knows about the use of slots in one sequence; None if it does not keep count."""
+    for name, title in _USAGE.items():
+        if hasattr(access.addressing, name):
+            return Usage(title, _only(getattr(access.addressing, name)))
+    return None
 
 
 def _slots_in_use(access: Access) -> tuple[numpy.ndarray, str]:
@@ -227,11 +242,11 @@ def _read(access: Access) -> _Panel:
 
 def _usage(access: Access, slots: numpy.ndarray) -> list[_Panel]:
     """Return the panel of what the scheme knows about the use of slots; none if it does not keep count."""
-    for name, title in _USAGE.items():
-        if hasattr(access.addressing, name):
-            values = _only(getattr(access.addressing, name))[:, slots].T[None]
-            return [_Panel(title, values, _AMOUNT, Normalize(0, max(1, values.max())), slots.tolist())]
-    return []
+    usage = usage_of(access)
+    if usage is None:
+        return []
+    values = usage.values[:, slots].T[None]
+    return [_Panel(usage.title, values, _AMOUNT, Normalize(0, max(1, values.max())), slots.tolist())]
 
 
 def _weightings(title: str, weights: Tensor, slots: numpy.ndarray) -> _Panel:
@@ -430,7 +445,7 @@ def _name(label: Sequence[int]) -> str:
     return str(label[0]) if len(label) == 1 else "".join(chr(ord("a") + character) for character in label)
 
 
-class _Traffic(NamedTuple):
+class Traffic(NamedTuple):
     """What happened to the slots of a sequence; all [time, slots].
 
     Attributes:
@@ -446,7 +461,7 @@ class _Traffic(NamedTuple):
     classes: numpy.ndarray
 
 
-def _traffic(access: Access, classes: numpy.ndarray) -> _Traffic:
+def traffic(access: Access, classes: numpy.ndarray) -> Traffic:
     """Return what happened to the slots; classes: int [time]."""
     writes, reads = (_only(weights).sum(1) for weights in (access.write.weights, access.read_weights))
     in_use, wiped = (writes > BOUND) | (reads > BOUND), _only(access.write.keep).mean(-1) < 0.5
@@ -454,12 +469,12 @@ def _traffic(access: Access, classes: numpy.ndarray) -> _Traffic:
     again = (writes > BOUND) & in_use_before & ~wiped
     # At the first step nothing is written again.
     previous = numpy.concatenate([classes[:1], classes[:-1]])
-    return _Traffic(
+    return Traffic(
         writes, reads, (writes > BOUND) & ~again, again, numpy.where(again, previous[:, None], classes[:, None])
     )
 
 
-def _by_first_write(traffic: _Traffic) -> numpy.ndarray:
+def by_first_write(traffic: Traffic) -> numpy.ndarray:
     """Return the slots with a weight above `BOUND`, by their first write, and after them those that were only read."""
     time = len(traffic.writes)
     above = [weights > BOUND for weights in (traffic.writes, traffic.reads)]
@@ -553,7 +568,7 @@ def _strip_bare(axes: Axes) -> None:
     axes.tick_params(length=0, labelbottom=False)
 
 
-def _draw_traffic(traffic: _Traffic, slots: numpy.ndarray, classes: numpy.ndarray, side: float, axes: Axes) -> None:
+def _draw_traffic(traffic: Traffic, slots: numpy.ndarray, classes: numpy.ndarray, side: float, axes: Axes) -> None:
     """Mark writes and reads of some slots, one below the other.
 
     classes: int [time], of the drawings shown; side: points of the mark of a weight of 1.

@@ -18,7 +18,7 @@ from mann import OneShotClassifier
 from mann.classification import train
 from mann.config import Config
 from mann.evaluation import TEST, held_out_episodes
-from mann.one_shot import load_pretrained, pretrained_names
+from mann.one_shot import load_pretrained, own_names, pretrained_names
 from mann.runs import Run
 from mann.training import Pace
 
@@ -47,7 +47,7 @@ def test_probabilities_are_those_of_the_network_over_the_known_classes(drawings:
     """Against the network run over the whole sequence at once."""
     classifier = OneShotClassifier().fit(drawings[:3, 0], NAMES[:3])
     _, network = load_pretrained("omniglot-5")
-    codes = classifier._codes(classifier.config_)[:, 0]
+    codes = own_names(classifier.config_, 0)[:, 0]
     images = torch.from_numpy(drawings[[0, 1, 2, 1], [0, 0, 0, 1]]).float()[:, None] / 255
     previous = torch.cat([torch.zeros(1, 5), encode(codes[:3, None], 5)])[:, None]
     with torch.no_grad():
