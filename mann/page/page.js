@@ -107,6 +107,7 @@ async function deal() {
   const done = await ask("deal", { source: element("source").value });
   strokes = view.pending?.strokes ?? [];
   show();
+  if (!watching) element("truth")?.focus();
   return done;
 }
 
@@ -240,7 +241,8 @@ element("watch").addEventListener("click", watch);
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const ofName = (number) => (number === undefined ? "nameless" : `c${number % COLOURS}`);
-const percent = (share) => `${share > 0 && share < 0.005 ? "<1" : Math.round(100 * share)}%`;
+const rounded = (share) => (share > 0 && share < 0.005 ? "<1" : share < 1 && share >= 0.995 ? ">99" : Math.round(100 * share));
+const percent = (share) => `${rounded(share)}%`;
 const allShown = () => (view.pending ? [...view.drawings, view.pending] : view.drawings);
 
 function made(tag, attributes = {}, ...children) {
@@ -341,9 +343,7 @@ function showSaid() {
   if (pending) {
     const share = pending.best === null ? pending.new : pending.probabilities[pending.best];
     const first = pending.best === null ? "Something new" : `This is ${names[pending.best]}`;
-    const next = pending.truth
-      ? `It is ${pending.truth}: press Enter, or tap its name.`
-      : "What is it? Tap its name, press its number, or type a new one.";
+    const next = pending.truth ? truthButton(pending.truth) : "What is it? Tap its name, press its number, or type a new one.";
     said.replaceChildren(`${first}, ${percent(share)} sure.`, made("small", {}, next));
   } else if (told) {
     const mark = made("span", { class: told.right ? "right" : "wrong" }, told.right ? "\u2713 " : "\u2717 ");
@@ -352,6 +352,12 @@ function showSaid() {
     const hint = names.length ? "A new one, or one of these again." : "Anything that takes a few strokes of a pen.";
     said.replaceChildren("Draw a character.", made("small", {}, hint));
   }
+}
+
+function truthButton(truth) {
+  const button = made("button", { type: "button", id: "truth" }, `It is ${truth} `, made("kbd", {}, "Enter"));
+  button.addEventListener("click", () => call(truth));
+  return button;
 }
 
 function showNames() {
@@ -366,6 +372,7 @@ function showNames() {
   element("new-bar").style.width = pending ? `${100 * pending.new}%` : "0";
   element("new-share").textContent = pending && drawings.length ? percent(pending.new) : "";
   form.querySelector("button").disabled = !pending;
+  element("guide").hidden = drawings.length > 0;
 }
 
 function nameButton(name, number) {
@@ -417,11 +424,12 @@ function showMemory() {
   const { memory, drawings, pending } = view;
   element("did").textContent = did();
   element("reads").replaceChildren(...memory.reads.map((read) => readCard(read)));
+  element("reads").hidden = !memory.reads.length;
   element("legend").hidden = element("history").hidden = !memory.rows.length;
   if (!memory.rows.length) return;
   const width = element("history").clientWidth;
   const all = allShown();
-  const column = Math.max(28, Math.min(40, (width - LEFT - RIGHT) / Math.max(all.length, 1)));
+  const column = Math.max(28, Math.min(44, (width - LEFT - RIGHT) / Math.max(all.length, 1)));
   const columns = Math.min(all.length, Math.floor((width - LEFT - RIGHT) / column));
   const start = all.length - columns; // earlier ones have no room
   showStrip(all.slice(start), column, width, start);
@@ -429,6 +437,7 @@ function showMemory() {
   const rows = memory.rows.filter((row) => row.writes.some(seen) || row.reads.some(seen));
   const height = ROW * rows.length + 20;
   const most = Math.max(1, ...memory.rows.map((row) => row.usage ?? 0));
+  const beside = LEFT + columns * column + 12;
   const nodes = [];
   const x = (step) => LEFT + (step - start + 0.5) * column;
   const numberOf = (step) => drawings[step]?.name;
@@ -461,12 +470,12 @@ function showMemory() {
     }
     if (row.usage !== null) {
       const length = ((RIGHT - 16) * row.usage) / most;
-      const bar = { x: width - RIGHT + 12, y: y - 3, width: Math.max(1, length), height: 6, rx: 3 };
+      const bar = { x: beside, y: y - 3, width: Math.max(1, length), height: 6, rx: 3 };
       nodes.push(shape("rect", { ...bar, class: "fill", opacity: 0.45 }, `${memory.usage}, slot ${row.slot}: ${row.usage}`));
     }
   });
-  nodes.push(text(LEFT + 2, height - 4, start ? `${start} earlier drawings are not shown` : "time \u2192", "start"));
-  if (memory.usage) nodes.push(text(width - RIGHT + 12, height - 4, memory.usage.split(" ")[0], "start"));
+  nodes.push(text(LEFT + 2, height - 4, start ? `\u2190 ${start} earlier` : "time \u2192", "start"));
+  if (memory.usage) nodes.push(text(beside, height - 4, memory.usage.split(" ")[0], "start"));
   const picture = element("traffic");
   picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
   picture.setAttribute("height", height);
@@ -515,7 +524,7 @@ function showStrip(all, column, width, start) {
       context.fillRect(middle - column / 2, 0, column, height);
     }
     paint(context, drawing.image, ink, middle - side / 2, 0, side);
-    context.fillStyle = ink;
+    context.fillStyle = colour("--ink");
     const name = drawing.name === undefined ? "now" : view.names[drawing.name];
     const first = view.drawings.findIndex((other) => other.name === drawing.name) === start + place;
     const mark = drawing.name === undefined ? "" : drawing.best === (first ? null : drawing.name) ? "" : " \u2717";

@@ -119,13 +119,16 @@ async def _asked(request: Request, kind: type[_Question]) -> _Question:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a request has to be application/json")
-    body = bytearray()
+    body, size = bytearray(), 0
     async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_REQUEST:
-            raise HTTPException(
-                HTTPStatus.CONTENT_TOO_LARGE, f"a request may have {LARGEST_REQUEST} bytes: draw with fewer strokes"
-            )
+        size += len(piece)
+        # Read to the end even so, but not kept: who is cut off while sending does not hear why.
+        if size <= LARGEST_REQUEST:
+            body += piece
+    if size > LARGEST_REQUEST:
+        raise HTTPException(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request may have {LARGEST_REQUEST} bytes: draw with fewer strokes"
+        )
     try:
         return kind.model_validate_json(bytes(body))
     except ValidationError as error:

@@ -4,6 +4,7 @@ A drawing is shown together with the name of the one before, as in training. So 
 it reaches the network with the next drawing.
 """
 
+import itertools
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Shown(NamedTuple):
         image: uint8 [size, size], ink 255 on 0.
         strokes: The way of the pen, where it is known.
         truth: What the drawing is called, where that is known before somebody says so.
+        origin: The hand that it was dealt from and its character there, if it was.
         answer: What the network said to it.
         access: What it did with its memory, [1, 1, ...].
         state: What it is left with.
@@ -62,6 +64,7 @@ class Shown(NamedTuple):
     image: numpy.ndarray
     strokes: Strokes | None
     truth: str | None
+    origin: tuple[int, int] | None
     answer: Answer
     access: Access
     state: Any
@@ -118,8 +121,15 @@ class Learner:
         # With all slots, so that those of different moments can be put side by side.
         return Moment((), (), (), memory.initial_state(1, previous), previous, None)
 
-    def look(self, moment: Moment, image: numpy.ndarray, strokes: Strokes | None, truth: str | None = None) -> Moment:
-        """Show a drawing, in place of one that has no name yet; image: uint8 [size, size].
+    def look(
+        self,
+        moment: Moment,
+        image: numpy.ndarray,
+        strokes: Strokes | None,
+        truth: str | None = None,
+        origin: tuple[int, int] | None = None,
+    ) -> Moment:
+        """Show a drawing, in place of one that has no name yet; see `Shown`.
 
         Raises:
             InputError: there are too many already.
@@ -133,7 +143,7 @@ class Learner:
         free = len(moment.names) < self.config.classes
         new = max(0.0, 1 - float(scores.exp().sum())) if free else 0.0
         known = scores.softmax(-1) * (1 - new)
-        shown = Shown(image, strokes, truth, Answer(tuple(known.tolist()), new), access, state)
+        shown = Shown(image, strokes, truth, origin, Answer(tuple(known.tolist()), new), access, state)
         return moment._replace(pending=shown)
 
     def call(self, moment: Moment, name: str) -> Moment:
@@ -176,6 +186,7 @@ class Session:
         self._moments = [learner.blank()]
         self._opened: dict[str, Deck] = {}
         self._hand: _Hand | None = None
+        self._numbers = itertools.count()
         self._rng = numpy.random.default_rng(seed)
 
     @property
@@ -223,16 +234,29 @@ class Session:
         """
         if source not in self.decks:
             raise InputError(f"there are no characters named {source!r} here: use {' or '.join(self.decks)}")
-        if self._hand is None or self._hand.source != source or not set(self.now.names) <= set(self._hand.names):
-            if source not in self._opened:
-                self._opened[source] = self.decks[source]()
+        if source not in self._opened:
+            self._opened[source] = self.decks[source]()
+        hand = self._hand
+        if hand is None or hand.source != source or any(not hand.dealt(shown) for shown in self.now.drawings):
             self.forget()
-            characters = self.learner.config.classes
-            names = [default_name(number) for number in range(characters)]
-            self._hand = _Hand(source, names, dealt(self._opened[source], characters, self._rng))
-        card = next(self._hand.cards)
-        name = self._hand.names[card.character]
-        self._moments[-1] = self.learner.look(self.now, card.image, card.strokes, name)
+            cards = dealt(self._opened[source], self.learner.config.classes, self._rng)
+            self._hand = hand = _Hand(next(self._numbers), source, cards)
+        card = next(hand.cards)
+        origin = (hand.number, card.character)
+        truth = self._name_of(origin)
+        self._moments[-1] = self.learner.look(self.now, card.image, card.strokes, truth, origin)
+
+    def _name_of(self, origin: tuple[int, int]) -> str | None:
+        """Return what a character that was dealt is called: what it was called last, else a name not used yet."""
+        now = self.now
+        for shown, number in zip(reversed(now.drawings), reversed(now.called), strict=True):
+            if shown.origin == origin:
+                return now.names[number]
+        return self._suggestion() if len(now.names) < self.learner.config.classes else None
+
+    def _suggestion(self) -> str:
+        """Return a name not used yet."""
+        return next(name for name in map(default_name, itertools.count()) if name not in self.now.names)
 
     def view(self) -> dict[str, Any]:
         """Return everything that the page shows, as plain data."""
@@ -244,7 +268,7 @@ class Session:
             "size": self.learner.config.size,
             "sources": list(self.decks),
             "names": now.names,
-            "suggestion": next(name for name in map(default_name, range(len(now.names) + 1)) if name not in now.names),
+            "suggestion": self._suggestion(),
             "undo": len(self._moments) > 1,
             "drawings": [
                 {**_shown_view(shown), "name": name} for shown, name in zip(now.drawings, now.called, strict=True)
@@ -257,11 +281,15 @@ class Session:
 
 
 class _Hand(NamedTuple):
-    """A few characters that are dealt: of which deck, what they are called, and drawings of them without end."""
+    """A few characters that are dealt: of which deck, and drawings of them without end."""
 
+    number: int
     source: str
-    names: list[str]
     cards: Iterator[Card]
+
+    def dealt(self, shown: Shown) -> bool:
+        """Tell whether a drawing is from this hand."""
+        return shown.origin is not None and shown.origin[0] == self.number
 
 
 def default_name(number: int) -> str:
