@@ -23,6 +23,7 @@ runs:         the folder of a run
 statistics:   intervals
 published:    the papers' figures
 reporting:    tables and pictures
+page:         a page on which one draws
 """
 
 from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse

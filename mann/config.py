@@ -222,21 +222,21 @@ def differing(one: Settings, other: Settings) -> list[str]:
     """Return which settings differ and how; where the data lie is not a setting."""
     if what_is_learned(one) != what_is_learned(other):
         return [f"task is {what_is_learned(one)}, not {what_is_learned(other)}"]
-    others = dict(_flat(other))
+    others = dict(settings_by_name(other))
     return [
         f"{name} is {value}, not {others[name]}"
-        for name, value in _flat(one)
+        for name, value in settings_by_name(one)
         # Options of different schemes cannot be compared; that the schemes differ is said already.
         if name != "root" and name in others and value != others[name]
     ]
 
 
-def _flat(options: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def settings_by_name(options: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield name and value of every option, those of the scheme as "scheme.read_heads"."""
     for entry in fields(options):
         value = getattr(options, entry.name)
         if is_dataclass(value):
-            yield from _flat(value, f"{prefix}{entry.name}.")
+            yield from settings_by_name(value, f"{prefix}{entry.name}.")
         else:
             yield prefix + entry.name, value
 

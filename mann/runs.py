@@ -147,6 +147,18 @@ class Run:
             raise InputError(f"{self.metrics_path} is damaged ({error}): repair or delete it") from error
         return metrics
 
+    def evaluation(self) -> dict[str, Any] | None:
+        """Return what the last evaluation found, the content of evaluation.json; None: there was none.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.folder / "evaluation.json"
+        try:
+            return json.loads(path.read_bytes()) if path.exists() else None
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}): evaluate the run again") from error
+
     def history(self) -> dict[str, Any]:
         """Return how the run came about: its seed, how far it is, what that took and where.
 

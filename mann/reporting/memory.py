@@ -134,7 +134,7 @@ def plot_binding(episode: Episode, logits: Tensor, access: Access) -> Figure:
     Raises:
         ValueError: there is more than one sequence.
     """
-    shown = _shown(episode, logits)
+    shown = labelled(episode, logits)
     seen = traffic(access, shown.classes)
     slots = by_first_write(seen)
     time, total = seen.writes.shape
@@ -401,7 +401,7 @@ def _add_bar(image: AxesImage, panels: Sequence[Axes], figure: SubFigure) -> Non
     bar.ax.tick_params(labelsize=7)
 
 
-class _Shown(NamedTuple):
+class Labelled(NamedTuple):
     """What was shown and answered in a sequence. Classes are numbered in the order of their labels.
 
     Attributes:
@@ -424,14 +424,14 @@ class _Shown(NamedTuple):
         return self.answered == self.classes
 
 
-def _shown(episode: Episode, logits: Tensor) -> _Shown:
+def labelled(episode: Episode, logits: Tensor) -> Labelled:
     """Return what was shown and answered."""
     labels, answers = (
         [tuple(label) for label in _only(characters).astype(int).tolist()]
         for characters in (episode.targets, logits.argmax(-1))
     )
     number = {label: place for place, label in enumerate(sorted(set(labels)))}
-    return _Shown(
+    return Labelled(
         names=[_name(label) for label in number],
         classes=numpy.array([number[label] for label in labels]),
         presentations=_only(episode.presentation).astype(int),
@@ -525,7 +525,7 @@ def _draw_drawings(images: numpy.ndarray, wide: float, axes: Axes) -> None:
     _strip_bare(axes)
 
 
-def _draw_answers(shown: _Shown, wide: float, axes: Axes) -> None:
+def _draw_answers(shown: Labelled, wide: float, axes: Axes) -> None:
     """Write for each step, `wide` inches wide, what was shown, and what was answered."""
     time = len(shown.classes)
     colours = numpy.ones((4, time, 3))
@@ -615,7 +615,7 @@ def _tint(new: numpy.ndarray, again: numpy.ndarray, classes: numpy.ndarray, row:
     axes.barh(row, ends - starts, 0.86, left=starts + 0.5, color=colours, alpha=_TINT, zorder=0)
 
 
-def _add_legends(shown: _Shown, side: float, figure: Figure) -> None:
+def _add_legends(shown: Labelled, side: float, figure: Figure) -> None:
     """Say what marks and colours mean; side: points of the mark of a weight of 1."""
     classes = [Patch(color=class_colour(number), label=name) for number, name in enumerate(shown.names)]
     figure.legend(

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from mann.evaluation import Seen
 from mann.reporting.files import write_csv, write_picture
 from mann.reporting.instances import curve_rows, draw_instances, draw_training
@@ -32,13 +34,8 @@ def write_classification_report(
     instances, curves, instance_picture, training_picture = paths
     write_csv(instances, ("instance", "accuracy", "low", "high", "observations"), evaluation["instances"])
     write_csv(curves, *curve_rows(metrics))
-    figure, axes = one_plot()
-    draw_instances(axes, {"this run": evaluation})
-    figure.legend(loc="outside right upper", frameon=False)
-    write_picture(figure, instance_picture)
-    figure, axes = one_plot()
-    figure.legend(handles=draw_training(axes, metrics), loc="outside right upper", frameon=False)
-    write_picture(figure, training_picture)
+    write_picture(plot_instances(evaluation), instance_picture)
+    write_picture(plot_training(metrics), training_picture)
     if seen.access is not None:
         paths.append(folder / "binding.png")
         write_picture(plot_binding(seen.episode, seen.logits, seen.access), paths[-1])
@@ -69,20 +66,52 @@ def write_task_report(
     sizes, curves, training_picture, sequences = paths
     write_csv(sizes, task_columns(task), task_rows(evaluation))
     write_csv(curves, *task_curve_rows(metrics))
+    write_picture(plot_task_training(task, metrics), training_picture)
+    write_picture(plot_sequences(task, examples), sequences)
+    if task in SWEEPS:
+        paths.append(folder / "sizes.png")
+        write_picture(plot_sizes(evaluation, trained), paths[-1])
+    if (picture := plot_example(examples[0])) is not None:
+        paths.append(folder / "memory.png")
+        write_picture(picture, paths[-1])
+    return paths
+
+
+def plot_instances(evaluation: Mapping[str, Any]) -> Figure:
+    """Return a figure of the accuracy by instance; evaluation: the content of evaluation.json."""
+    figure, axes = one_plot()
+    draw_instances(axes, {"this run": evaluation})
+    figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def plot_training(metrics: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return a figure of how the training of a classification went; metrics: the lines of metrics.jsonl."""
+    figure, axes = one_plot()
+    figure.legend(handles=draw_training(axes, metrics), loc="outside right upper", frameon=False)
+    return figure
+
+
+def plot_task_training(task: str, metrics: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return a figure of how the training of a task went; metrics: the lines of metrics.jsonl."""
     figure, axes = one_plot()
     draw_task_training(axes, task, {"this run, validation": metrics})
     axes.legend(frameon=False)
-    write_picture(figure, training_picture)
-    write_picture(plot_sequences(task, examples), sequences)
-    if sweeps := SWEEPS.get(task, ()):
-        figure, blocks = plots_below(len(sweeps))
-        for axes, sweep in zip(blocks, sweeps, strict=True):
-            draw_sizes(axes, sweep, {"this run": evaluation}, trained[sweep.size])
-            axes.legend(frameon=False)
-        paths.append(folder / "sizes.png")
-        write_picture(figure, paths[-1])
-    first = examples[0]
-    if first.access is not None and first.outputs.shape == first.episode.targets.shape:  # a logit for each bit
-        paths.append(folder / "memory.png")
-        write_picture(plot_access(first.episode, first.outputs, first.access), paths[-1])
-    return paths
+    return figure
+
+
+def plot_sizes(evaluation: Mapping[str, Any], trained: Mapping[str, int]) -> Figure:
+    """Return a figure of cost against size, for a task of `SWEEPS`; see `write_task_report`."""
+    sweeps = SWEEPS[evaluation["task"]]
+    figure, blocks = plots_below(len(sweeps))
+    for axes, sweep in zip(blocks, sweeps, strict=True):
+        draw_sizes(axes, sweep, {"this run": evaluation}, trained[sweep.size])
+        axes.legend(frameon=False)
+    return figure
+
+
+def plot_example(example: Example) -> Figure | None:
+    """Return a figure of what memory did in a sequence; None where there is none, or no bits are asked for."""
+    if example.access is None or example.outputs.shape != example.episode.targets.shape:
+        return None
+    return plot_access(example.episode, example.outputs, example.access)
