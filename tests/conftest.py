@@ -1,7 +1,10 @@
 """What tests of all packages share: a cache of their own, and the real Omniglot where it is."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,3 +49,29 @@ def omniglot_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def omniglot(omniglot_root: Path, omniglot_cache: Path) -> ImageClasses:
     """Return the real Omniglot at 20x20, read once per test session."""
     return load_omniglot(omniglot_root, cache=omniglot_cache)
+
+
+# Nothing of its own goes to the network: what requests there are, a page has made.
+CHROMIUM_OPTIONS = (
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a Chromium driven by Playwright; skip the test where one of them is not there."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs Chromium, such as Debian's package chromium")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=[f"--{name}" for name in CHROMIUM_OPTIONS])
+        yield started
+        started.close()

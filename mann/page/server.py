@@ -187,9 +187,11 @@ def listening(port: int) -> socket.socket:
     Raises:
         InputError: the port is taken or cannot be had.
     """
+    if not 0 <= port <= 65535:
+        raise InputError(f"port {port} cannot be had: choose another with --port, from 0 to 65535")
     try:
         return socket.create_server((LOOPBACK, port))
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InputError(f"port {port} cannot be had ({error}): choose another with --port") from error
 
 

@@ -44,7 +44,7 @@
     const wide = WIDE / values.length;
     const order = values.map((_, slot) => slot).sort((one, other) => values[other] - values[one]);
     const largest = order.filter((slot) => kind !== "usage" && values[slot] >= 0.1).slice(0, 6);
-    const said = largest.length ? `: ${largest.map((slot) => `slot ${slot} ${values[slot].toFixed(2)}`).join(", ")}` : "";
+    const said = largest.length ? `: ${largest.map((slot) => `slot ${slot} (${values[slot].toFixed(2)})`).join(", ")}` : "";
     const bars = values.map((value, slot) =>
       shape("rect", { x: slot * wide + 0.1 * wide, y: HIGH * (1 - value), width: 0.8 * wide, height: HIGH * value, class: kind },
         shape("title", {}, `slot ${slot}: ${value.toFixed(2)}`)),
@@ -65,7 +65,7 @@
       const mark = made("span", { class: step.right ? "right" : "wrong" }, step.right ? "\u2713 right" : "\u2717 wrong");
       return [
         drawing(step.input),
-        made("p", {}, `label ${step.label}, shown for time ${step.presentation}`),
+        made("p", {}, `label ${step.label}, shown for the ${step.presentation} time`),
         made("p", {}, `answer ${step.answer}: `, mark),
       ];
     }

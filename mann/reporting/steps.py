@@ -12,6 +12,7 @@ from torch import Tensor
 from mann.evaluation import Seen
 from mann.network import Access
 from mann.reporting.memory import labelled, usage_of
+from mann.reporting.style import ordinal
 from mann.task_evaluation import Example
 
 Plain = dict[str, Any]
@@ -26,7 +27,7 @@ def classification_steps(seen: Seen) -> Plain:
             "label": shown.names[shown.classes[step]],
             "answer": shown.answers[step],
             "right": bool(shown.right[step]),
-            "presentation": int(shown.presentations[step]),
+            "presentation": ordinal(int(shown.presentations[step])),
         }
         for step, image in enumerate(_only(seen.episode.images))
     ]

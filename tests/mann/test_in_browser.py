@@ -1,6 +1,5 @@
-"""The page where one draws, and the report of a run, in a real browser: Chromium, driven by Playwright."""
+"""The page where one draws, in a real browser: Chromium, driven by Playwright."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,33 +11,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: 
 
 PATIENCE = 30_000
 """Milliseconds to wait for what should happen at once: the machine may be busy."""
-
-# Nothing of its own goes to the network: what requests there are, a page has made.
-ARGUMENTS = tuple(
-    f"--{name}"
-    for name in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-    )
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs Chromium, such as Debian's package chromium")
-    sync_api.expect.set_options(timeout=PATIENCE)
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS])
-        yield started
-        started.close()
+sync_api.expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +27,7 @@ class Looked:
         self.page = page
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)

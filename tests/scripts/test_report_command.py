@@ -1,0 +1,180 @@
+"""scripts/report.py: everything about a run in one file, opened in a browser too."""
+
+import json
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from data import load
+from mann.config import Config
+from mann.evaluation import first_sequence
+from mann.runs import Run
+from mann.task_evaluation import examples_of
+from tests.scripts.conftest import Command
+
+SMALL = ("--hidden-size", 8, "--slots", 6, "--word-size", 4, "--episodes", 64, "--batch", 8)
+
+
+def content(path: Path) -> dict[str, Any]:
+    """Return the steps that a report holds."""
+    (found,) = re.findall(r'<script type="application/json" id="content">(.*?)</script>', path.read_text(), re.S)
+    return json.loads(found)
+
+
+def numbers(packed: str) -> list[float]:
+    return (numpy.frombuffer(b64decode(packed), numpy.uint8) / 255).tolist()
+
+
+def agrees(packed: str, values: torch.Tensor) -> bool:
+    return numbers(packed) == pytest.approx(values.flatten().tolist(), abs=0.5 / 255 + 1e-6)
+
+
+@pytest.fixture
+def run(command: Command, tiny: list[object], tmp_path: Path) -> Path:
+    """Return the folder of a classification run, with a name that HTML must not take at its word."""
+    folder = tmp_path / "<b>run & co"
+    assert command(*tiny, "--run", folder).status == 0
+    return folder
+
+
+def test_a_report_before_the_evaluation_says_what_to_run(command: Command, run: Path) -> None:
+    status, output, errors = command("report", run)
+    assert (status, output, errors) == (0, f"{run / 'report.html'}\n", "")
+    text = (run / "report.html").read_text()
+    assert "It was not evaluated yet" in text and "python scripts/evaluate.py" in text
+    assert "<h1>&lt;b&gt;run &amp; co</h1>" in text and "<b>" not in text
+    for name in ("scheme.usage_decay", "0.99", "label_scale"):
+        assert name in text
+
+
+def test_its_figures_are_those_of_the_evaluation(command: Command, run: Path, tmp_path: Path) -> None:
+    assert command("evaluate", run, "--episodes", 10).status == 0
+    assert command("report", run, "--out", tmp_path / "there.html").status == 0
+    text = (tmp_path / "there.html").read_text()
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>([\d.]+)</td><td>([\d.]+-[\d.]+)</td><td>(\d+)</td>', text)
+    assert rows == [
+        (
+            {1: "1st", 2: "2nd"}[entry["instance"]],
+            f"{100 * entry['accuracy']:.1f}",
+            f"{100 * entry['low']:.1f}-{100 * entry['high']:.1f}",
+            str(entry["observations"]),
+        )
+        for entry in evaluation["instances"]
+    ]
+    assert text.count("data:image/png;base64,") == 3  # instances, training, memory
+    assert not (run / "report.html").exists()
+
+
+def test_the_steps_of_a_classification_are_what_the_network_did(command: Command, run: Path) -> None:
+    assert command("report", run).status == 0
+    found = content(run / "report.html")
+    config = Run(run).config()
+    assert isinstance(config, Config)
+    classes, split = load("folder", config.root, config.size, str(run / "split.json"))
+    seen = first_sequence(Run(run), classes, split)
+    assert seen.access is not None
+    assert found["size"] == 8 and len(found["steps"]) == 4
+    usage = seen.access.addressing.usage
+    for number, step in enumerate(found["steps"]):
+        assert agrees(step["input"], seen.episode.images[number, 0])
+        assert all(agrees(head, seen.access.write.weights[number, 0, j]) for j, head in enumerate(step["writes"]))
+        assert all(agrees(head, seen.access.read_weights[number, 0, j]) for j, head in enumerate(step["reads"]))
+        assert agrees(step["usage"], usage[number, 0] / usage.max())
+        label, answer = seen.episode.targets[number, 0, 0], seen.logits[number, 0, 0].argmax()
+        assert (step["label"], step["answer"], step["right"]) == (
+            str(int(label)),
+            str(int(answer)),
+            bool(label == answer),
+        )
+        assert step["presentation"] == {1: "1st", 2: "2nd"}[int(seen.episode.presentation[number, 0])]
+
+
+@pytest.mark.parametrize("options", [(), ("--addressing", "none")], ids=["memory", "none"])
+def test_a_task_is_reported_with_and_without_memory(command: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    run = tmp_path / "run"
+    assert command("train", "copy", *SMALL, *options, "--sizes.longest", 5, "--run", run).status == 0
+    if options:  # once is enough
+        assert command("evaluate", run, "--episodes", 4).status == 0
+    assert command("report", run).status == 0
+    text, found = (run / "report.html").read_text(), content(run / "report.html")
+    assert ("length 120" in text) == bool(options) == ("not evaluated" not in text)
+    assert text.count("data:image/png;base64,") == 3  # sequences, training; sizes, or memory
+    assert ("This network has no memory" in text) == bool(options)
+    example = examples_of(Run(run), torch.device("cpu"))[0]
+    for number, step in enumerate(found["steps"]):
+        assert agrees(step["input"], example.episode.inputs[number, 0])
+        assert step["asked"] == bool(example.episode.mask[number, 0])
+        assert agrees(step["target"], example.episode.targets[number, 0])
+        assert agrees(step["output"], example.outputs[number, 0].sigmoid())
+        assert ("writes" in step) == (not options)
+        if example.access is not None:
+            assert agrees(step["writes"][0], example.access.write.weights[number, 0, 0])
+
+
+def test_a_task_of_numbers_is_reported(command: Command, tmp_path: Path) -> None:
+    assert command("train", "regression", *SMALL, "--run", tmp_path / "run").status == 0
+    assert command("report", tmp_path / "run").status == 0
+    found = content(tmp_path / "run" / "report.html")
+    example = examples_of(Run(tmp_path / "run"), torch.device("cpu"))[0]
+    assert found["kind"] == "numbers" and found["steps"][0]["wrong"] is None
+    assert found["steps"][3]["output"] == pytest.approx(example.outputs[3, 0].tolist(), abs=1e-3)
+
+
+def test_what_is_no_run_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "is" in refused("report", tmp_path / "absent")
+    assert "the folder of a run?" in refused("report", tmp_path)
+
+
+def test_a_damaged_evaluation_is_refused(refused: Callable[..., str], run: Path) -> None:
+    (run / "evaluation.json").write_text("{")
+    assert "evaluate the run again" in refused("report", run)
+
+
+def test_in_a_browser_every_picture_is_seen_and_nothing_is_loaded(browser: Any, command: Command, run: Path) -> None:
+    from playwright.sync_api import expect
+
+    assert command("evaluate", run, "--episodes", 10).status == 0
+    assert command("report", run).status == 0
+    address = (run / "report.html").as_uri()
+    for has_scripts in (True, False):
+        context = browser.new_context(java_script_enabled=has_scripts, viewport={"width": 360, "height": 700})
+        page = context.new_page()
+        requests: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request, requests=requests: requests.append(request.url))
+        page.on("console", lambda message, complaints=complaints: complaints.append(message.text))
+        page.on("pageerror", lambda error, complaints=complaints: complaints.append(str(error)))
+        page.goto(address)
+        pictures = page.locator("img").all()
+        assert len(pictures) == 3
+        for picture in pictures:
+            picture.scroll_into_view_if_needed()
+            assert picture.is_visible()
+            assert picture.evaluate("(image) => image.complete && image.naturalWidth > 0")
+        if has_scripts:
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            step = content(run / "report.html")["steps"][2]
+            expect(page.locator("#number")).to_have_text("step 1 of 4")
+            page.focus("#step")
+            page.keyboard.press("ArrowRight")
+            expect(page.locator("#number")).to_have_text("step 2 of 4")
+            page.get_by_role("button", name="The next step").click()
+            expect(page.locator("#came")).to_contain_text(
+                f"label {step['label']}, shown for the {step['presentation']}"
+            )
+            bars = page.locator("#slots svg").first.locator("rect").all()
+            heights = [float(bar.get_attribute("height") or "") / 54 for bar in bars]
+            assert heights == pytest.approx(numbers(step["writes"][0]))
+        else:
+            assert page.get_by_text("needs JavaScript").is_visible()
+            assert not page.locator("#steps").is_visible()
+        context.close()
+        assert [url for url in requests if not url.startswith("data:")] == [address]
+        assert complaints == []
