@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         raise InputError(f"the page needs {error.name}: python -m pip install --editable '.[demo]'") from error
     learner = Learner.of(options.model)
-    session = Session(learner, decks(learner.config.size, options.root))
+    session = Session(learner, decks(learner.config.size, options.root), seed=None)
     with listening(options.port) as listener:
         server, address = server_of(session, listener)
         print(f"{address} (Ctrl-C ends it)", flush=True)

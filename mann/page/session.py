@@ -178,9 +178,13 @@ class Session:
     Attributes:
         learner: The network.
         decks: By name, what makes a deck of characters.
+
+    Args:
+        learner, decks: As above.
+        seed: Decides which characters are dealt; None: others every time.
     """
 
-    def __init__(self, learner: Learner, decks: Mapping[str, Callable[[], Deck]], seed: int = 0):
+    def __init__(self, learner: Learner, decks: Mapping[str, Callable[[], Deck]], seed: int | None = 0):
         self.learner = learner
         self.decks = decks
         self._moments = [learner.blank()]

@@ -1,8 +1,10 @@
 """The session behind the page, and what its server lets in."""
 
+import http.client
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from data import InputError
+from data import ImageClasses, InputError, Split
 from data.strokes import CANVAS, drawn_curves, render
 from mann import OneShotClassifier
+from mann.classification import train
+from mann.config import Config
 from mann.page.deck import StrokesDeck, dealt
 from mann.page.drawing import EXTENT, PEN, Strokes, image_of
 from mann.page.session import MOST_DRAWINGS, Learner, Moment, Session
 from mann.runs import Run
+from mann.training import Pace
 from tests.mann.serving import Served, served
 
 
@@ -238,12 +243,14 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(session: Session) ->
         session.learner.look(crowded, before.drawings[0].image, None)
 
 
-def test_a_network_without_memory_is_refused(tmp_path: Path, tiny_config: Any, tiny_split: Any) -> None:
-    from dataclasses import replace
-
-    run = Run(tmp_path / "plain")
-    run.start(replace(tiny_config, addressing="none", scheme=None), tiny_split, {})
-    with pytest.raises(InputError, match="holds no checkpoint yet"):
+@pytest.mark.usefixtures("short_validation")
+def test_a_network_without_memory_is_refused(
+    tmp_path: Path, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
+) -> None:
+    run, config = Run(tmp_path / "plain"), replace(tiny_config, addressing="none", scheme=None)
+    run.start(config, tiny_split, {})
+    train(config, tiny_classes, tiny_split, run, Pace(log=3, validate=6))
+    with pytest.raises(InputError, match="plain is a network without memory"):
         Learner.of(run.folder)
 
 
@@ -260,8 +267,6 @@ STROKES = {"strokes": [[[0.2, 0.2], [0.8, 0.5]]]}
 
 
 def test_the_page_and_its_files_say_that_nothing_is_loaded_from_elsewhere(site: Served) -> None:
-    import http.client
-
     for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
         connection = http.client.HTTPConnection(site.host, timeout=60)
         connection.request("GET", path)
