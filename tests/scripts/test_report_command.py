@@ -173,7 +173,7 @@ def test_in_a_browser_every_picture_is_seen_and_nothing_is_loaded(browser: Any, 
             heights = [float(bar.get_attribute("height") or "") / 54 for bar in bars]
             assert heights == pytest.approx(numbers(step["writes"][0]))
         else:
-            assert page.get_by_text("needs JavaScript").is_visible()
+            assert page.locator("noscript p").is_visible()
             assert not page.locator("#steps").is_visible()
         context.close()
         assert [url for url in requests if not url.startswith("data:")] == [address]
