@@ -78,10 +78,10 @@ function outcome(pending, name) {
 
 async function undo() {
   told = null;
-  if (view.pending && !view.pending.truth && strokes.length > 1) {
+  if (!view.pending?.truth && strokes.length > 1) {
     strokes = strokes.slice(0, -1);
     await look();
-  } else if (view.pending) {
+  } else if (view.pending || strokes.length) {
     await clear();
   } else if (view.undo && (await ask("undo"))) {
     strokes = view.pending?.strokes ?? [];
@@ -316,8 +316,9 @@ function draw() {
 function show() {
   draw();
   if (!view) return;
-  element("undo").disabled = !view.pending && !view.undo;
-  element("clear").disabled = !view.pending;
+  const drawn = Boolean(view.pending) || strokes.length > 0;
+  element("undo").disabled = !drawn && !view.undo;
+  element("clear").disabled = !drawn;
   element("forget").disabled = !view.pending && !view.drawings.length;
   element("watch").setAttribute("aria-pressed", String(watching));
   showSources();
