@@ -144,4 +144,5 @@ def _rows(table: Table) -> Rows:
     """Return a table of the terminal as one for a page."""
     columns = [str(column.header).replace("-\n", "-").replace("\n", " ") for column in table.columns]
     rows = list(zip(*([str(cell) for cell in column.cells] for column in table.columns), strict=True))
-    return Rows(*(" ".join(str(text or "").split()) for text in (table.title, table.caption)), columns, rows)
+    title, caption = (" ".join(str(text or "").split()) for text in (table.title, table.caption))
+    return Rows(title, caption, columns, rows)
