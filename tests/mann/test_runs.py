@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -131,7 +132,7 @@ def test_step_saved_twice_is_kept(tiny_run: Run, checkpoint: Make) -> None:
     assert last(tiny_run).step == 5
 
 
-@pytest.mark.parametrize("where", ["save_file", "torch.save", "_flush_to_disk"])
+@pytest.mark.parametrize("where", ["safetensors", "torch.save", "_flush_to_disk"])
 def test_save_that_is_cut_off_leaves_the_checkpoint_before(
     tiny_run: Run, checkpoint: Make, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -213,29 +214,58 @@ def test_config_changed_after_the_start_is_refused(tiny_run: Run, tiny_config: C
     assert last(tiny_run).step == 1
 
 
+def line(step: int) -> dict[str, Any]:
+    """Return the least that a line of metrics holds."""
+    return {"step": step, "episodes": 16 * step, "seconds": 0.5 * step}
+
+
 def test_metrics_are_appended_line_by_line(tiny_run: Run) -> None:
-    lines = [{"step": 1, "loss": 0.1 + 0.2}, {"step": 2, "loss": 1e-300, "validation": {"1": 1 / 3}}]
-    for line in lines:
-        tiny_run.log(line)
+    lines = [
+        line(1) | {"loss": 0.1 + 0.2},
+        line(2) | {"loss": 1e-300, "accuracy": {"1": None}, "validation": {"1": 0.3}},
+    ]
+    for one in lines:
+        tiny_run.log(one)
     assert tiny_run.metrics() == lines
-    assert tiny_run.metrics_path.read_text() == "".join(json.dumps(line) + "\n" for line in lines)
+    assert tiny_run.metrics_path.read_text() == "".join(json.dumps(one) + "\n" for one in lines)
 
 
 @pytest.mark.parametrize("torn", ['{"step": 3', '{"step": 3}', "{", "\0\0\0"])
 def test_torn_last_line_is_dropped(tiny_run: Run, torn: str) -> None:
     for step in (1, 2):
-        tiny_run.log({"step": step})
+        tiny_run.log(line(step))
     whole = tiny_run.metrics_path.read_text()
     tiny_run.metrics_path.write_text(whole + torn)
-    assert tiny_run.metrics() == [{"step": 1}, {"step": 2}]
+    assert tiny_run.metrics() == [line(1), line(2)]
     tiny_run.keep_metrics_until(2)
     assert tiny_run.metrics_path.read_text() == whole
 
 
-@pytest.mark.parametrize("line", [b'{"step": 1', b"7", b"[]", b'{"loss": 1}', b"\xff"])
-def test_damaged_metrics_are_refused(tiny_run: Run, line: bytes) -> None:
-    tiny_run.metrics_path.write_bytes(line + b'\n{"step": 2}\n')
-    with pytest.raises(InputError, match=r"metrics.jsonl is damaged .*repair or delete it"):
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        (b'{"step": 2', "EOF while parsing"),
+        (b"", "Invalid JSON"),
+        (b"7", "Input should be"),
+        (b"[]", "Input should be"),
+        (b'"step"', "Input should be"),
+        (b"\xff", "Invalid JSON"),
+        (b"[" * 100_000, "recursion limit"),
+        ({"loss": 1.0}, "step: Field required"),
+        ({"step": 2, "episodes": 3}, "seconds: Field required"),
+        (line(2) | {"step": "2"}, "step: "),
+        (line(2) | {"step": 2.0}, "step: "),
+        (line(2) | {"seconds": -1}, "seconds: "),
+        (line(2) | {"loss": "small"}, "loss: "),
+        (line(2) | {"accuracy": [0.5]}, "accuracy: "),
+        (line(2) | {"accuracy": {"1": "0.5"}}, "accuracy: "),
+        (line(1), "step 1 comes after step 1"),
+    ],
+)
+def test_damaged_metrics_are_refused_by_line(tiny_run: Run, damaged: Any, message: str) -> None:
+    content = damaged if isinstance(damaged, bytes) else json.dumps(damaged).encode()
+    tiny_run.metrics_path.write_bytes(json.dumps(line(1)).encode() + b"\n" + content + b"\n")
+    with pytest.raises(InputError, match=rf"metrics.jsonl is damaged \(line 2: .*{message}.*\): repair or delete it"):
         tiny_run.keep_metrics_until(2)
 
 
@@ -243,16 +273,16 @@ def test_metrics_after_the_checkpoint_are_dropped(tiny_run: Run) -> None:
     tiny_run.keep_metrics_until(0)
     assert tiny_run.metrics() == []
     for step in (10, 20, 30):
-        tiny_run.log({"step": step})
+        tiny_run.log(line(step))
     tiny_run.keep_metrics_until(20)
-    assert [line["step"] for line in tiny_run.metrics()] == [10, 20]
+    assert tiny_run.metrics() == [line(10), line(20)]
 
 
 def test_history_tells_how_the_run_came_about(tiny_run: Run) -> None:
     history = {"seed": 0, "episodes": 0, "seconds": 0.0, "environment": {"command": "none"}}
     assert tiny_run.history() == history
     for step in (1, 2):
-        tiny_run.log({"step": step, "episodes": 16 * step, "seconds": 0.5 * step})
+        tiny_run.log(line(step))
     assert tiny_run.history() == history | {"episodes": 32, "seconds": 1.0}
     (tiny_run.folder / "environment.json").unlink()
     assert tiny_run.history()["environment"] is None
