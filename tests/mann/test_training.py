@@ -132,7 +132,7 @@ def test_what_was_learned_and_logged_after_the_checkpoint_is_done_again(
     train(tiny_config, tiny_classes, tiny_split, killed, OFTEN, stopping=stop_after(4))
     # As a kill leaves it: lines of steps that are not in the checkpoint, half a line, half a checkpoint.
     with killed.metrics_path.open("a") as file:
-        file.write('{"step": 6, "loss": 100.0, "accuracy": {}}\n{"step": 9, "lo')
+        file.write('{"step": 6, "episodes": 12, "seconds": 1.0, "loss": 100.0, "accuracy": {}}\n{"step": 9, "lo')
     leftover = killed.checkpoints / ".half"
     leftover.mkdir()
     (leftover / "weights.safetensors").write_bytes(b"half")
