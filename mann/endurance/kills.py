@@ -34,7 +34,7 @@ from mann.task_evaluation import evaluate_task
 Train = Callable[[list[str], Callable[[], None]], int]
 """Runs the training command with arguments; returns its exit status. Calls the second once it handles signals."""
 
-STEPS = 300
+STEPS = 200
 _NETWORK = f"--device cpu --save-seconds 0 --hidden-size 8 --slots 6 --word-size 4 --batch 2 --episodes {2 * STEPS}"
 SUBJECTS: Mapping[str, str] = MappingProxyType(
     {
