@@ -101,7 +101,9 @@ def metrics_from_lines(content: bytes, source: str) -> list[dict[str, Any]]:
                 raise ValueError(f"step {step} comes after step {metrics[-1]['step']}")
             metrics.append(parse_json(line))
         except ValueError as error:
-            raise InputError(f"{source} is damaged (line {number}: {_what(error)}): repair or delete it") from error
+            raise InputError(
+                f"{source} is damaged (line {number}: {what_is_wrong(error)}): repair or delete it"
+            ) from error
     return metrics
 
 
@@ -387,8 +389,8 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _what(error: ValueError) -> str:
-    """Return what is wrong, and where, in a line."""
+def what_is_wrong(error: ValueError) -> str:
+    """Return what is wrong with the content of a file, and where, in a line."""
     if not isinstance(error, ValidationError):
         return first_line(error)
     first = error.errors()[0]
