@@ -189,7 +189,7 @@ def _opened(source: Path) -> Iterator[_Files]:
             yield _Files(sizes, lambda path: (source.parent / path).read_bytes())
         else:
             with zipfile.ZipFile(source) as archive:
-                members = [member for member in archive.infolist() if not member.is_dir()]
+                members = [member for member in archive.infolist() if not member.filename.endswith("/")]
                 # What other ways of packing ask for in memory is up to the archive.
                 if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
                     raise InputError(f"{source} is packed in another way than zip archives of Omniglot: get it again")

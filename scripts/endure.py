@@ -16,7 +16,8 @@ import tyro
 from commands import one_line_errors, parse, progress_bar
 
 from data import InputError
-from mann.endurance.kills import SUBJECTS, BrokenPromiseError, endure_kills
+from mann.endurance.fuzz import endure_fuzzing
+from mann.endurance.kills import BrokenPromiseError, endure_kills
 from mann.endurance.load import endure_evaluations, endure_training, plot_held
 from mann.endurance.seeds import endure_seeds
 from mann.reporting.files import write_picture
@@ -24,11 +25,11 @@ from mann.runs import describe_environment, write_atomically
 
 DESCRIPTION = """Put the program through what it has to last. CHECK is one of
 
-  kills         kill trainings at random moments, checkpoint writing included, resume them, compare (--count kills of
-                each of two trainings)
+  kills         kill trainings at random moments, checkpoint writing included (--count times), resume them, compare
   seeds         train small networks at twice the default learning rate (--count seeds of each of two trainings)
   training      train on --count episodes, and watch the memory
   evaluations   evaluate --count times in a process, and watch memory and open files
+  fuzz          give --count contents to what reads files (needs atheris: pip install 'mann[fuzz]')
 
 What was found goes to CHECK.json in the folder --out, with CHECK.png where there is something to see. The exit status
 is 1 if a promise is broken. docs/reliability.md says what is promised, and what came out.
@@ -42,7 +43,7 @@ class Options:
     check: tyro.conf.Positional[str]
     """Which check."""
     count: int | None = None
-    """How many kills, seeds, episodes or evaluations (none: 200, 100, 1,000,000, 1000)."""
+    """How many kills, seeds, episodes, evaluations or contents (none: 200, 100, 1,000,000, 1000, 1,100,000)."""
     out: Path = Path("runs/endurance")
     """Folder for what was found."""
 
@@ -90,11 +91,18 @@ def grown(found: dict[str, Any]) -> str:
     return f"{growth['memory_mib']:.1f} MiB more are held" if growth["memory_mib"] > 0.02 * memory else ""
 
 
+def crashed(found: dict[str, Any]) -> str:
+    """Say which parsers raised what they had not declared."""
+    failed = [name for name, parser in found["parsers"].items() if parser["crash"]]
+    return f"crashed: {', '.join(failed)}" if failed else ""
+
+
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {
-        "kills": Check(lambda *given: endure_kills(trained, *given), 200, len(SUBJECTS)),
+        "kills": Check(lambda *given: endure_kills(trained, *given), 200),
         "seeds": Check(endure_seeds, 100, 2, not_finite),
         "training": Check(endure_training, 1_000_000, broken=grown),
+        "fuzz": Check(endure_fuzzing, 1_100_000, broken=crashed),
         "evaluations": Check(lambda *given: endure_evaluations(evaluate.main, *given), 1000, broken=grown),
     }
 )

@@ -4,13 +4,15 @@
 command hands them to atheris, which makes a million and follows what they reach in the code.
 """
 
-import os
+import importlib.util
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +28,8 @@ from data.splits import split_from_json
 from episodes import TASKS
 from mann import runs
 from mann.benchmark.cells import result_from_json
-from mann.config import config_from_json, config_json, preset
+from mann.classifier import build_classifier
+from mann.config import Config, config_from_json, config_json, preset
 from mann.one_shot import OneShotClassifier
 from mann.runs import Checkpoint, Run, metrics_from_lines, read_checkpoint
 
@@ -147,8 +150,14 @@ def _read_checkpoint(path: Path) -> object:
 
 
 def _classifiers() -> list[bytes]:
-    """Return a classifier of a few weights."""
-    raise NotImplementedError
+    """Return a saved classifier of a few weights."""
+    config = replace(Config("strokes"), size=8, classes=2, hidden_size=2, slots=3, word_size=2)
+    with tempfile.TemporaryDirectory() as place:
+        run = Run(Path(place))
+        run.start(config, None, {})
+        run.save(Checkpoint(1, config, build_classifier(config).state_dict(), {}))
+        classifier = OneShotClassifier(place).fit(numpy.eye(8)[None], ["one"])
+    return [_written(classifier.save)]
 
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
@@ -160,15 +169,75 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         "archive": Target(_file(_read_archive, f"{_HALF}.zip"), _archives, 10),
         "drawing": Target(lambda content: omniglot._decoded(content, "drawing", 20), lambda: [_drawing()], 4),
         "packed": Target(_file(cache._read, "packed.safetensors"), _packed, 4),
-        "checkpoint": Target(_file(_read_checkpoint, "training.pt"), _checkpoints, 2),
+        "checkpoint": Target(_file(_read_checkpoint, "training.pt"), _checkpoints, 1),
+        "classifier": Target(_file(OneShotClassifier.load, "classifier.safetensors"), _classifiers, 1),
     }
 )
 """The parsers by name."""
 
 
-def parse(target: Target, content: bytes) -> None:
-    """Read a content; whatever is not declared comes through."""
-    try:
-        target.parse(content)
-    except InputError:
-        pass
+def parse(name: str, content: bytes) -> None:
+    """Let a parser read a content; what it has not declared to raise comes through."""
+    with suppress(InputError):
+        TARGETS[name].parse(content)
+
+
+# The code is instrumented while it is imported, so atheris comes first.
+_DRIVER = """
+import sys, warnings
+import atheris
+import numpy, torch, PIL.Image, safetensors.torch, sklearn.base, tyro
+with atheris.instrument_imports(include=["data", "episodes", "mann", "zipfile"]):
+    from mann.endurance.fuzz import parse
+warnings.simplefilter("error")
+name = sys.argv.pop(1)
+atheris.Setup(sys.argv, lambda content: parse(name, content))
+atheris.Fuzz()
+"""
+
+
+def endure_fuzzing(count: int, folder: Path, report: Callable[[int], None]) -> dict[str, Any]:
+    """Give the parsers `count` contents in all; returns how many each had, and what it raised undeclared.
+
+    Args:
+        count: At least 100.
+        folder: Where contents are kept while they are worked with.
+        report: Called with the contents done.
+
+    Raises:
+        InputError: atheris is not installed.
+    """
+    if importlib.util.find_spec("atheris") is None:
+        raise InputError("this needs the package atheris: pip install 'mann[fuzz]'")
+    found, done = {}, 0
+    for name, target in TARGETS.items():
+        runs = count * target.share // 100
+        found[name] = _fuzzed(name, target, runs, folder / name)
+        done += runs
+        report(done)
+    return {"inputs": sum(result["inputs"] for result in found.values()), "parsers": found}
+
+
+def _fuzzed(name: str, target: Target, count: int, folder: Path) -> dict[str, Any]:
+    """Let atheris work on one parser in a process of its own."""
+    folder.mkdir(parents=True)
+    for place, content in enumerate(target.whole()):
+        (folder / f"whole{place}").write_bytes(content)
+    limits = [f"-runs={count}", "-seed=1", "-max_len=65536", "-timeout=60", "-rss_limit_mb=4096"]
+    ended = subprocess.run(
+        [sys.executable, "-c", _DRIVER, name, *limits, f"-artifact_prefix={folder}/", str(folder)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    counted = re.search(r"Done (\d+) runs in (\d+) second", ended.stderr)
+    covered = re.findall(r" cov: (\d+) ", ended.stderr)
+    said = ended.stdout.splitlines() + ended.stderr.splitlines()
+    crash = "" if ended.returncode == 0 and counted else "\n".join(said[-60:])
+    return {
+        "inputs": int(counted[1]) if counted else 0,
+        "seconds": int(counted[2]) if counted else 0,
+        "places_reached": int(covered[-1]) if covered else 0,
+        "kept": len(list(folder.iterdir())),
+        "crash": crash,
+    }

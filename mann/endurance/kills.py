@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -52,11 +53,11 @@ class BrokenPromiseError(AssertionError):
 
 
 def endure_kills(train: Train, count: int, folder: Path, report: Callable[[int], None]) -> dict[str, Any]:
-    """Kill trainings of each of `SUBJECTS` `count` times, resume them, compare them with one that was left alone.
+    """Kill trainings of `SUBJECTS` `count` times, resume them, and compare each with one that was left alone.
 
     Args:
         train: The training command. Processes are forked from this one, which therefore must have no threads.
-        count: Kills of each subject.
+        count: Kills, shared out among the subjects.
         folder: Where the trainings go.
         report: Called with the kills done.
 
@@ -64,19 +65,20 @@ def endure_kills(train: Train, count: int, folder: Path, report: Callable[[int],
         BrokenPromiseError: what was promised does not hold.
     """
     torch.set_num_threads(1)
-
-    found = {}
-    try:
-        _draw_letters(folder / "letters")
-        for place, (name, arguments) in enumerate(SUBJECTS.items()):
-            root = ["--root", str(folder / "letters")] if name == "classification" else []
-            done = place * count
-            found[name] = _endure(
-                train, [*arguments.split(), *root], count, folder / name, lambda n, d=done: report(d + n)
-            )
-    finally:
-        shutil.rmtree(folder / "letters", ignore_errors=True)
+    _draw_letters(folder / "letters")
+    found, done = {}, 0
+    for left, (name, arguments) in zip(range(len(SUBJECTS), 0, -1), SUBJECTS.items(), strict=True):
+        root = ["--root", str(folder / "letters")] if name == "classification" else []
+        kills = (count - done) // left
+        report_all = partial(_report_from, report, done)
+        found[name] = _endure(train, [*arguments.split(), *root], kills, folder / name, report_all)
+        done += kills
     return {"steps": STEPS, "subjects": found}
+
+
+def _report_from(report: Callable[[int], None], before: int, done: int) -> None:
+    """Report kills beside those of the subjects before."""
+    report(before + done)
 
 
 def _endure(
