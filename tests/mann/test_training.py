@@ -236,6 +236,18 @@ def test_a_run_that_another_process_trains_is_refused(
     assert run.metrics() == [] and run.steps_done() == 0
 
 
+def test_folder_that_is_deleted_ends_the_training_in_one_line(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    run = start("run", tiny_config)
+    with pytest.raises(InputError) as refusal:
+        train(tiny_config, tiny_classes, tiny_split, run, OFTEN, report=lambda line: shutil.rmtree(run.folder))
+    assert str(refusal.value) == (
+        f"run folder {run.folder} cannot be written to (No such file or directory); it holds no checkpoint: "
+        "put that right, then go on with --resume"
+    )
+
+
 def test_tensorboard_holds_every_line(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
 ) -> None:
