@@ -307,23 +307,10 @@ def test_steps_that_are_not_finite_are_counted_in_the_end(command: Command, tiny
     assert f"trained but for {line['skipped']} steps that were not finite; next: " in output
 
 
-COPY = [
-    "copy",
-    "--sizes.bits",
-    "3",
-    "--sizes.longest",
-    "4",
-    "--hidden-size",
-    "8",
-    "--slots",
-    "8",
-    "--word-size",
-    "4",
-    "--batch",
-    "2",
-    "--episodes",
-    "40",
-]
+SMALL_COPY = (
+    "train copy --sizes.bits 3 --sizes.longest 4 --hidden-size 8 --slots 8 --word-size 4 --batch 2 --episodes 40"
+)
+"""A training of 20 steps."""
 
 
 @pytest.fixture
@@ -344,7 +331,7 @@ def test_disk_that_is_full_or_read_only_costs_no_checkpoint(
     command: Command, refused: Refused, small_disk: Path, tmp_path: Path
 ) -> None:
     whole, run, filler = tmp_path / "whole", small_disk / "run", small_disk / "filler"
-    settings = ["train", *COPY, "--save-seconds", 0]
+    settings = [*SMALL_COPY.split(), "--save-seconds", 0]
     assert command(*settings, "--run", whole).status == 0
     checkpoint = sum(path.stat().st_size + 4096 for path in (whole / "checkpoints" / "000000020").iterdir())
     free = os.statvfs(small_disk)
