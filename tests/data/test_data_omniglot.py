@@ -227,9 +227,13 @@ def test_bad_drawing_is_refused_by_name(
 
 
 def giant_png() -> bytes:
-    """Return the head of a PNG that says it has 60,000 x 60,000 pixels."""
-    head = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    """Return a PNG that says it has 60,000 x 60,000 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def test_drawing_that_would_unpack_to_a_giant_is_refused(tmp_path: Path) -> None:
