@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from data import InputError
 from mann.config import preset
-from mann.endurance import fuzz, load, seeds
+from mann.endurance import fuzz, kills, load, seeds
 from mann.endurance.fuzz import TARGETS
+from mann.runs import Run
+from mann.training import Pace
 
 WHOLE = {name: target.whole() for name, target in TARGETS.items() if name not in ("checkpoint", "classifier")}
 JSON = {name: WHOLE[name][0] for name in ("config", "split", "metrics", "result")}
@@ -87,6 +89,19 @@ def test_a_seed_that_is_not_finite_is_noticed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(seeds, "preset", lambda name: replace(preset(name), learning_rate=1e38))
     found = seeds.endure_seeds(1, tmp_path, lambda done: None)["subjects"]["copy"]
     assert "step 1 of seed 0: " in found["not_finite"][0] and found["last_loss"] is None
+
+
+def test_trainings_that_differ_are_told_apart(tmp_path: Path) -> None:
+    small = {"hidden_size": 4, "slots": 4, "word_size": 3, "batch": 2, "episodes": 6}
+    outcomes = []
+    for place, seed in enumerate((0, 0, 1)):
+        config, run = replace(preset("copy"), **small, seed=seed), Run(tmp_path / str(place))
+        load._train(config, run, Pace(), lambda line: None)
+        outcomes.append(kills.outcome(run))
+    one, same, other = outcomes
+    assert one == same
+    for part in ("weights", "training", "metrics", "evaluation"):
+        assert one[part] != other[part]
 
 
 def leaking(held: list[Any], grows: bool) -> Callable[[list[str]], int]:

@@ -12,14 +12,6 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENDURE = REPOSITORY / "scripts" / "endure.py"
-CARELESS = """
-import sys
-sys.path[:0] = [{scripts!r}, {repository!r}]
-import endure
-from mann import runs
-runs.Run.keep_metrics_until = lambda run, step: None  # lines that are written again are there twice
-sys.exit(endure.main(["kills", "--count", "6", "--out", sys.argv[1]]))
-"""
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -40,13 +32,44 @@ def test_killed_trainings_end_as_if_they_had_not_been(tmp_path: Path) -> None:
         assert subject["identical trainings"] >= 1
 
 
-def test_broken_promise_ends_in_one_line(tmp_path: Path) -> None:
-    careless = CARELESS.format(scripts=str(ENDURE.parent), repository=str(REPOSITORY))
-    done = subprocess.run(
-        [sys.executable, "-c", careless, tmp_path / "out"], cwd=tmp_path, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode != 0
-    assert "metrics" in done.stderr
+def test_broken_promise_ends_in_one_line(
+    command: Callable[..., Any], script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endure = script("endure")
+
+    def broken(*_: object) -> None:
+        raise endure.BrokenPromiseError("weights differ")
+
+    monkeypatch.setattr(endure, "endure_kills", broken)
+    status, output, errors = command("endure", "kills", "--out", tmp_path / "out")
+    assert (status, output, errors) == (1, "", "error: weights differ\n")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("growth", "message"),
+    [
+        ({"memory_mib": 3.0, "open_files": 0}, "3.0 MiB more are held"),
+        ({"memory_mib": 0.0, "open_files": 1}, "1 files more are open"),
+        ({"memory_mib": 1.0, "open_files": 0}, None),
+    ],
+)
+def test_growth_is_a_broken_promise(
+    command: Callable[..., Any],
+    script: Callable[[str], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    growth: dict[str, float],
+    message: str | None,
+) -> None:
+    endure = script("endure")
+    held = [[1, 100.0, 7], [2, 100.0, 7]]
+    found = {"unit": "evaluations", "growth": growth, "held": held}
+    monkeypatch.setattr(endure, "endure_evaluations", lambda *_: found)
+    status, _, errors = command("endure", "evaluations", "--count", 2, "--out", tmp_path)
+    assert (status, errors) == ((0, "") if message is None else (1, f"error: {message}\n"))
+    assert json.loads((tmp_path / "evaluations.json").read_text())["held"] == held
+    assert (tmp_path / "evaluations.png").stat().st_size
 
 
 @pytest.mark.parametrize(
