@@ -80,7 +80,7 @@ class Line(BaseModel):
     """What a line of metrics has to be, whatever else it holds: figures, or groups of figures."""
 
     model_config = ConfigDict(strict=True, extra="allow")
-    __pydantic_extra__: dict[str, float | None | Figures]
+    __pydantic_extra__: dict[str, float | None | Figures]  # pyright: ignore[reportIncompatibleVariableOverride]
     step: Annotated[int, Ge(1)]
     episodes: Annotated[int, Ge(1)]
     seconds: Annotated[float, Ge(0)]

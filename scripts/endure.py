@@ -56,13 +56,13 @@ class Check(NamedTuple):
 
     Attributes:
         run: From count, folder to work in and report to what was found.
-        count: How many, if nothing is said.
+        usual: How many, if nothing is said.
         trials: What is reported as done in the end, for a count of one.
         broken: Says what is wrong with what was found; empty if nothing is.
     """
 
     run: Callable[[int, Path, Report], dict[str, Any]]
-    count: int
+    usual: int
     trials: int = 1
     broken: Callable[[dict[str, Any]], str] = lambda found: ""
 
@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
     if options.check not in CHECKS:
         raise InputError(f"no check is named {options.check!r}: use one of {', '.join(CHECKS)}")
     check = CHECKS[options.check]
-    count = check.count if options.count is None else options.count
+    count = check.usual if options.count is None else options.count
     if count < 1:
         raise InputError(f"--count {count}: at least 1 is needed")
     options.out.mkdir(parents=True, exist_ok=True)
