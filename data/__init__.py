@@ -9,6 +9,7 @@ folder:    a folder of one's own
 splits:    committed lists of class names; a split by name hash for other classes
 datasets:  the data sets by name
 cache:     packed images, so that the second start is quick
+parsing:   JSON that anybody may have written
 errors:    InputError, for what a user got wrong
 """
 
@@ -17,6 +18,7 @@ from data.datasets import DATASETS, load
 from data.errors import InputError
 from data.folder import load_folder, read_images
 from data.omniglot import load_omniglot
+from data.parsing import parse_json
 from data.splits import Split, hashed_split, read_split, split_names
 from data.strokes import load_strokes
 
@@ -30,6 +32,7 @@ __all__ = [
     "load_folder",
     "load_omniglot",
     "load_strokes",
+    "parse_json",
     "read_images",
     "read_split",
     "split_names",

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from data.classes import ImageClasses
 from data.errors import InputError
+from data.parsing import parse_json
 
 # Part of every file name: raise it when the way images are prepared changes, so that files packed
 # the old way are no longer found.
@@ -107,7 +108,7 @@ def _read(path: Path) -> ImageClasses | None:
             metadata = file.metadata()
             # Cloned: the tensors of the file are mapped, and would change with it.
             images, counts = file.get_tensor("images").clone(), file.get_tensor("counts").clone()
-        classes = ImageClasses(images, counts, tuple(json.loads(metadata["names"])))
+        classes = ImageClasses(images, counts, tuple(parse_json(metadata["names"])))
         return classes if metadata["checksum"] == _checksum(classes) else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None

@@ -8,6 +8,7 @@ induction", Science 350 (2015). The data come in two halves, "background" (964 c
 import os
 import re
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ SIDE = 105  # pixels, as published
 # A drawing takes a few hundred bytes. A file that says it is far larger is no drawing, and is
 # refused before it is unpacked.
 LARGEST_FILE = 64 * 1024
+# The archives have 10 MB; one that is far larger could list so many files that the list alone fills the memory.
+LARGEST_ARCHIVE = 32 * 2**20
 
 _DRAWING = re.compile(r"([^/\\.][^/\\]*/character\d\d)/[^/\\]+\.png")
 _BY_HAND = (
@@ -101,10 +104,19 @@ def _downloaded(folder: Path) -> Path:
 
 
 def _find_half(root: Path, half: str) -> Path | None:
-    """Return the archive or else the folder of one half, or None."""
+    """Return the archive or else the folder of one half, or None.
+
+    Raises:
+        InputError: the archive is too large to be one.
+    """
     for folder in (root, root / "omniglot-py"):
-        if (folder / f"{half}.zip").is_file():
-            return folder / f"{half}.zip"
+        archive = folder / f"{half}.zip"
+        if archive.is_file():
+            if archive.stat().st_size > LARGEST_ARCHIVE:
+                raise InputError(
+                    f"{archive} has {archive.stat().st_size} bytes, expected at most {LARGEST_ARCHIVE}: get it again"
+                )
+            return archive
         if (folder / half).is_dir():
             return folder / half
     return None
@@ -175,20 +187,34 @@ def _opened(source: Path) -> Iterator[_Files]:
     try:
         if source.is_dir():
             sizes = {
-                path.relative_to(source.parent).as_posix(): path.stat().st_size
+                path.relative_to(source.parent).as_posix(): _size(path)
                 for path in source.rglob("*")
                 if not path.is_dir()
             }
             yield _Files(sizes, lambda path: (source.parent / path).read_bytes())
         else:
             with zipfile.ZipFile(source) as archive:
-                members = [member for member in archive.infolist() if not member.is_dir()]
+                members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+                # What other ways of packing ask for in memory is up to the archive.
+                if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+                    raise InputError(f"{source} is packed in another way than zip archives of Omniglot: get it again")
                 yield _Files({member.filename: member.file_size for member in members}, archive.read)
     except InputError:
         raise
     # All that zipfile raises for content that is cut off, changed, encrypted or oddly packed.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{source} cannot be read ({error}): get it again") from error
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file.
+
+    Raises:
+        OSError: it is none, but a device or a pipe, which might never end, or leads nowhere.
+    """
+    if not path.is_file():
+        raise OSError(f"{path} is no file")
+    return path.stat().st_size
 
 
 def _is_left_by_a_file_manager(path: str) -> bool:
@@ -238,7 +264,11 @@ def _decoded(content: bytes, path: str, size: int) -> numpy.ndarray:
         InputError: it is no PNG, is damaged, or has another size; `path` names it.
     """
     try:
-        with Image.open(BytesIO(content), formats=["PNG"]) as image:
+        with (
+            # Pillow only warns of images of doubtful size.
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(BytesIO(content), formats=["PNG"]) as image,
+        ):
             if image.size != (SIDE, SIDE):
                 raise InputError(
                     f"{path} has {image.width}x{image.height} pixels, expected {SIDE}x{SIDE}: get the data again"
@@ -246,6 +276,6 @@ def _decoded(content: bytes, path: str, size: int) -> numpy.ndarray:
             ink = ImageOps.invert(image.convert("L"))
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's decoders raise nearly anything on damage
         raise InputError(f"{path} is no readable PNG ({error}): get the data again") from error
     return numpy.asarray(ink.resize((size, size), Image.Resampling.BOX))

@@ -5,12 +5,12 @@ of directories, so that a class once kept for testing is never trained on.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import InputError
+from data.parsing import parse_json
 
 _FOLDER = Path(__file__).with_name("splits")
 
@@ -45,37 +45,39 @@ def read_split(name_or_path: str | Path) -> Split:
             )
         path = _FOLDER / f"{name_or_path}.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"split {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # JSON and UTF-8 errors alike
-        raise InputError(f"split {path} is no JSON file: {error}") from error
-    return _checked_split(content, path)
+    return split_from_json(content, str(path))
 
 
-def _checked_split(content: object, path: Path) -> Split:
-    """Turn the content of a JSON file into a split.
+def split_from_json(text: str | bytes, source: str) -> Split:
+    """Read the text of a JSON file; `source` says in errors where it was.
 
     Raises:
-        InputError: wrong keys, wrong types, an empty part, or a name given twice.
+        InputError: no JSON, wrong keys, wrong types, an empty part, or a name given twice.
     """
+    try:
+        content = parse_json(text)
+    except ValueError as error:  # JSON and UTF-8 errors alike
+        raise InputError(f"split {source} is no JSON file: {error}") from error
     if not isinstance(content, dict) or set(content) - {"description"} != set(Split._fields):
         found = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
         raise InputError(
-            f"split {path} holds {found or 'nothing'}; "
+            f"split {source} holds {found or 'nothing'}; "
             f"expected an object with {', '.join(Split._fields)} (and perhaps description)"
         )
     part_of: dict[str, str] = {}
     for part in Split._fields:
         names = content[part]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"split {path}: {part} must be a list of class names")
+            raise InputError(f"split {source}: {part} must be a list of class names")
         if not names:
-            raise InputError(f"split {path}: {part} is empty; every part needs a class")
+            raise InputError(f"split {source}: {part} is empty; every part needs a class")
         for name in names:
             if name in part_of:
                 raise InputError(
-                    f"split {path}: class {name!r} is in {part_of[name]} and again in {part}; list every class once"
+                    f"split {source}: class {name!r} is in {part_of[name]} and again in {part}; list every class once"
                 )
             part_of[name] = part
     return Split(*(tuple(content[part]) for part in Split._fields))

@@ -16,7 +16,7 @@ import tyro
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo, WrapValidator
 
-from data import DATASETS, InputError
+from data import DATASETS, InputError, parse_json
 from episodes import LABELS, TASKS
 from mann.addressing import LRUA, NTM, SCHEMES, Scheme
 from mann.addressing.interface import AtLeastOne
@@ -87,6 +87,8 @@ class Settings:
     """Steps over which the learning rate rises from 0."""
     clip: Positive = 10.0
     """Largest norm of the gradient; a larger one is scaled down."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """A step whose loss or gradient is not finite stops the training before the update, or is left out and counted."""
     batch: AtLeastOne = 16
     """Episodes in a training step."""
     episodes: AtLeastOne = 300_000
@@ -218,8 +220,12 @@ def config_json(config: Settings) -> str:
     return json.dumps(asdict(config), indent=2, default=str) + "\n"
 
 
+_CHANGEABLE = ("root", "on_nonfinite")
+"""What may change while a run goes on: where the data lie, and what is done about a step that is not finite."""
+
+
 def differing(one: Settings, other: Settings) -> list[str]:
-    """Return which settings differ and how; where the data lie is not a setting."""
+    """Return which settings differ and how, but for those that may change while a run goes on."""
     if what_is_learned(one) != what_is_learned(other):
         return [f"task is {what_is_learned(one)}, not {what_is_learned(other)}"]
     others = dict(settings_by_name(other))
@@ -227,7 +233,7 @@ def differing(one: Settings, other: Settings) -> list[str]:
         f"{name} is {value}, not {others[name]}"
         for name, value in settings_by_name(one)
         # Options of different schemes cannot be compared; that the schemes differ is said already.
-        if name != "root" and name in others and value != others[name]
+        if name not in _CHANGEABLE and name in others and value != others[name]
     ]
 
 
@@ -253,7 +259,7 @@ def config_from_json(text: str | bytes, source: str) -> AnyConfig:
         InputError: names the first value that is wrong, what was found and what is expected.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         kind = _TASK if isinstance(content, dict) and "task" in content else _CLASSIFICATION
         config = kind.validate_json(text)
     except ValidationError as error:

@@ -10,12 +10,14 @@ its memory, which is the fitted state; the weights are never changed, and predic
 
 import json
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Annotated, Any, Self, cast
 
 import numpy
 import torch
+from annotated_types import Ge, Lt
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -31,7 +33,7 @@ from mann.config import Config, config_from_json, config_json
 from mann.evaluation import load_classifier
 from mann.network import MemoryNetwork
 from mann.reporting.files import whole
-from mann.runs import Run
+from mann.runs import Run, first_line
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -60,6 +62,17 @@ def load_pretrained(model: str | Path) -> tuple[Config, Classifier]:
             f"use {' or '.join(pretrained_names())}, or train one with python scripts/train.py"
         )
     return cast(Config, run.config()), load_classifier(run, torch.device("cpu"))
+
+
+class _Said(BaseModel):
+    """What a saved classifier says beside its numbers."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    model: str
+    random_state: Annotated[int, Ge(0), Lt(2**63)]
+    labels: list[str] | list[bool] | list[int] | list[float]
+    fixed: bool
+    config: dict[str, Any]
 
 
 def own_names(config: Config, seed: int) -> Tensor:
@@ -199,25 +212,34 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         """
         try:
             with safe_open(path, "pt") as file:
-                said = json.loads(file.metadata()["mann"])
+                said = _Said.model_validate_json(file.metadata()["mann"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            config = cast(Config, config_from_json(json.dumps(said["config"]), str(path)))
+            config = cast(Config, config_from_json(json.dumps(said.config), str(path)))
             weights = {
                 name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")
             }
-            network = _in_double(config, weights)
-            template = cast(MemoryNetwork, network.network).initial_state(1, tensors["previous"])
-            count = len(pytree.tree_leaves(template))
-            found = cls(said["model"], said["random_state"])
-            found.config_, found.network_, found.labels_, found.fixed_ = config, network, said["labels"], said["fixed"]
+            with torch.device("meta"):  # no numbers: settings that do not fit the file may ask for any amount of memory
+                planned = build_classifier(config)
+                template = cast(MemoryNetwork, planned.network).initial_state(1, tensors["previous"].to("meta"))
+            if {name: value.shape for name, value in planned.state_dict().items()} != {
+                name: value.shape for name, value in weights.items()
+            }:
+                raise ValueError("weights that are not of such a network")
+            if not 1 <= len(set(said.labels)) == len(said.labels) <= config.classes:
+                raise ValueError(f"{len(said.labels)} labels, expected 1 to {config.classes} different ones")
+            found = cls(said.model, said.random_state)
+            found.config_, found.network_ = config, _in_double(config, weights)
+            found.labels_, found.fixed_ = said.labels, said.fixed
             found.state_ = pytree.tree_unflatten(
-                [tensors[f"state.{place}"] for place in range(count)], pytree.tree_structure(template)
+                [tensors[f"state.{place}"] for place in range(len(pytree.tree_leaves(template)))],
+                pytree.tree_structure(template),
             )
             found.previous_ = tensors["previous"]
             found.classes_ = numpy.unique(numpy.asarray(found.labels_))
             found.n_features_in_ = config.size**2
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise InputError(f"{path} is no saved classifier ({str(error).splitlines()[0]})") from error
+            found.predict_proba(numpy.zeros((1, config.size, config.size)))  # refuses a state that does not fit
+        except Exception as error:  # what is no such file makes readers raise almost anything
+            raise InputError(f"{path} is no saved classifier ({first_line(error)})") from error
         return found
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,12 +6,14 @@
     metrics.jsonl       a line per logged step
     tensorboard/        the same for TensorBoard
     checkpoints/        STEP/weights.safetensors and STEP/training.pt, the last few
+    nonfinite/          the same, of the step before a loss or a gradient that was not finite
     .lock               held while a process trains the run
     evaluation.json     and *.csv, *.png, after an evaluation
 
 Files are written to a temporary name and renamed, so that what has its final name is whole.
 """
 
+import io
 import json
 import os
 import platform
@@ -25,14 +27,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors
 from torch import Tensor, nn
 
-from data import InputError, Split
+from data import InputError, Split, parse_json
 from mann.config import AnyConfig, config_from_json, config_json, differing, read_config
 
 KEPT_CHECKPOINTS = 2
@@ -68,6 +73,40 @@ class Checkpoint:
     training: Mapping[str, Any]
 
 
+Figures = dict[Annotated[str, StringConstraints(min_length=1)], float | None]
+
+
+class Line(BaseModel):
+    """What a line of metrics has to be, whatever else it holds: figures, or groups of figures."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    __pydantic_extra__: dict[str, float | None | Figures]  # pyright: ignore[reportIncompatibleVariableOverride]
+    step: Annotated[int, Ge(1)]
+    episodes: Annotated[int, Ge(1)]
+    seconds: Annotated[float, Ge(0)]
+
+
+def metrics_from_lines(content: bytes, source: str) -> list[dict[str, Any]]:
+    """Return lines of metrics; a last one that was cut off while being written is left out.
+
+    Raises:
+        InputError: another line is damaged; `source` says where it was.
+    """
+    *lines, _ = content.split(b"\n")  # the last is empty or torn: a whole line ends with one
+    metrics = []
+    for number, line in enumerate(lines, 1):
+        try:
+            step = Line.model_validate_json(line).step
+            if metrics and step <= metrics[-1]["step"]:
+                raise ValueError(f"step {step} comes after step {metrics[-1]['step']}")
+            metrics.append(parse_json(line))
+        except ValueError as error:
+            raise InputError(
+                f"{source} is damaged (line {number}: {what_is_wrong(error)}): repair or delete it"
+            ) from error
+    return metrics
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder."""
@@ -89,6 +128,11 @@ class Run:
         """The split as it was when the run started, whatever becomes of the data or of a split file since."""
         return self.folder / "split.json"
 
+    @property
+    def nonfinite(self) -> Path:
+        """Folder of the states before a step that was not finite."""
+        return self.folder / "nonfinite"
+
     def exists(self) -> bool:
         """Tell whether a run was started here."""
         return (self.folder / "config.json").exists()
@@ -105,21 +149,28 @@ class Run:
         """Make the folder and write what the run is; tasks have no split.
 
         Raises:
-            InputError: the folder cannot be made or written to, or holds checkpoints of a run.
+            InputError: the folder cannot be made or written to, or holds a run, or another process works in it.
         """
         if self.steps_done():
             raise InputError(f"{self.folder} holds checkpoints but no config.json: choose another --run")
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
-            if split is not None:
-                write_atomically(self.split_path, json.dumps(split._asdict()) + "\n")
-            # Last, because it is what makes the folder a run.
-            write_atomically(self.folder / "config.json", config_json(config))
+            with self.locked():
+                if self.exists():  # since somebody looked: of two processes that start a run, one does
+                    raise self.taken()
+                write_atomically(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+                if split is not None:
+                    write_atomically(self.split_path, json.dumps(split._asdict()) + "\n")
+                # Last, because it is what makes the folder a run.
+                write_atomically(self.folder / "config.json", config_json(config))
         except OSError as error:
             raise InputError(
                 f"run folder {self.folder} cannot be made ({error.strerror}): choose another --run"
             ) from error
+
+    def taken(self) -> InputError:
+        """Return the refusal to start a run where there is one."""
+        return InputError(f"{self.folder} holds a run already: add --resume to go on, or choose another --run")
 
     def refuse_other(self, config: AnyConfig) -> None:
         """Check that the run here has these settings.
@@ -135,17 +186,14 @@ class Run:
             )
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the logged lines; a last line that was cut off while being written is left out."""
+        """Return the logged lines; a last line that was cut off while being written is left out.
+
+        Raises:
+            InputError: another line is damaged.
+        """
         if not self.metrics_path.exists():
             return []
-        *lines, _ = self.metrics_path.read_bytes().split(b"\n")  # the last is empty or torn: a whole line ends with one
-        try:
-            metrics = [json.loads(line) for line in lines]
-            if not all("step" in line for line in metrics):
-                raise ValueError("a line without a step")
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{self.metrics_path} is damaged ({error}): repair or delete it") from error
-        return metrics
+        return metrics_from_lines(self.metrics_path.read_bytes(), str(self.metrics_path))
 
     def evaluation(self) -> dict[str, Any] | None:
         """Return what the last evaluation found, the content of evaluation.json; None: there was none.
@@ -168,7 +216,7 @@ class Run:
         last = self.metrics()[-1:] or [{"episodes": 0, "seconds": 0.0}]
         path = self.folder / "environment.json"
         try:
-            environment = json.loads(path.read_bytes()) if path.exists() else None
+            environment = parse_json(path.read_bytes()) if path.exists() else None
         except ValueError as error:
             raise InputError(f"{path} is damaged ({error}): repair or delete it") from error
         return {
@@ -191,32 +239,29 @@ class Run:
             os.fsync(file.fileno())  # before the checkpoint that it leads to
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, whole or not at all, and delete all but the last few."""
-        temporary = self.checkpoints / f".{uuid.uuid4().hex}"
-        temporary.mkdir()
-        save_file(dict(checkpoint.weights), temporary / "weights.safetensors")
-        position = {"step": checkpoint.step, "config": config_json(checkpoint.config)}
-        torch.save({**position, **checkpoint.training}, temporary / "training.pt")
-        for path in (*temporary.iterdir(), temporary):
-            _flush_to_disk(path)
-        final = self.checkpoints / f"{checkpoint.step:09d}"
-        if final.exists():  # written before, by this run: the same step has the same content
-            shutil.rmtree(temporary)
-            return
-        temporary.rename(final)
-        _flush_to_disk(self.checkpoints)
-        for old in self._saved()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old)
-        for leftover in self.checkpoints.glob(".*"):
-            shutil.rmtree(leftover, ignore_errors=True)  # what a file manager left is no folder, and may stay
+        """Write a checkpoint, whole or not at all, and delete all but the last few.
+
+        Raises:
+            OSError: it cannot be written; the checkpoints before are as they were.
+        """
+        _remove_leftovers(self.checkpoints)  # first: they may be what fills the disk
+        _store(checkpoint, self.checkpoints)
+        for old in _stored(self.checkpoints)[:-KEPT_CHECKPOINTS]:
+            old.rename(old.with_name(f".{old.name}"))  # first: half a checkpoint must not have the name of a whole one
+        _remove_leftovers(self.checkpoints)
+
+    def keep_nonfinite(self, checkpoint: Checkpoint) -> Path:
+        """Write the state before a step that was not finite, for inspection; returns its folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.nonfinite.mkdir(exist_ok=True)
+        return _store(checkpoint, self.nonfinite)
 
     def steps_done(self) -> int:
         """Return the step of the newest checkpoint, 0 if there is none."""
-        return max((int(path.name) for path in self._saved()), default=0)
-
-    def _saved(self) -> list[Path]:
-        """Return the folders of whole checkpoints, the oldest first."""
-        return sorted(path for path in self.checkpoints.glob("[0-9]" * 9) if path.is_dir())
+        return max((int(path.name) for path in _stored(self.checkpoints)), default=0)
 
     def last_checkpoint(self) -> Checkpoint | None:
         """Return the newest checkpoint, or None.
@@ -224,20 +269,11 @@ class Run:
         Raises:
             InputError: it is damaged, or config.json is no longer what led to it.
         """
-        saved = self._saved()
+        saved = _stored(self.checkpoints)
         if not saved:
             return None
-        try:
-            weights = load_file(saved[-1] / "weights.safetensors")
-            training = torch.load(saved[-1] / "training.pt", weights_only=True, map_location="cpu")
-            config = config_from_json(training.pop("config"), "the settings in it")
-            checkpoint = Checkpoint(training.pop("step"), config, weights, training)
-        except Exception as error:  # damaged content makes the two loaders raise almost anything
-            raise InputError(
-                f"checkpoint {saved[-1]} is damaged ({_first_line(error)}): "
-                "delete that folder to go on from the one before"
-            ) from error
-        differences = differing(self.config(), config)
+        checkpoint = read_checkpoint(saved[-1])
+        differences = differing(self.config(), checkpoint.config)
         if differences:
             raise InputError(
                 f"{self.folder / 'config.json'} was changed after the run had started ({'; '.join(differences)}): "
@@ -283,6 +319,23 @@ class Run:
                 f"{self.folder} is being trained by another process: wait for it, or choose another --run"
             ) from error
 
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Say what becomes of the run where its folder cannot be written to: disk full, read-only, deleted.
+
+        Raises:
+            InputError: it could not.
+        """
+        try:
+            yield
+        except OSError as error:
+            steps = self.steps_done()
+            held = f"its last whole checkpoint is of step {steps}" if steps else "it holds no checkpoint"
+            raise InputError(
+                f"run folder {self.folder} cannot be written to ({error.strerror or error}); {held}: "
+                "put that right, then go on with --resume"
+            ) from error
+
     def unfit(self, error: Exception) -> InputError:
         """Return the refusal of a checkpoint that is whole, but not of the run that config.json describes."""
         return InputError(
@@ -291,9 +344,69 @@ class Run:
         )
 
 
-def _first_line(error: Exception) -> str:
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        weights = load_file(folder / "weights.safetensors")
+        training = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
+        config = config_from_json(training.pop("config"), "the settings in it")
+        return Checkpoint(training.pop("step"), config, weights, training)
+    except Exception as error:  # damaged content makes the two loaders raise almost anything
+        raise InputError(
+            f"checkpoint {folder} is damaged ({first_line(error)}): delete that folder to go on from the one before"
+        ) from error
+
+
+def _store(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Write a checkpoint into a folder of its own below `folder`, whole or not at all; returns it."""
+    final = folder / f"{checkpoint.step:09d}"
+    if final.exists():  # written before, by this run: the same step has the same content
+        return final
+    temporary = folder / f".{uuid.uuid4().hex}"
+    temporary.mkdir()
+    try:
+        # Both in memory first: their own writing of files raises other errors than OSError where a disk is full.
+        (temporary / "weights.safetensors").write_bytes(safetensors(dict(checkpoint.weights)))
+        training = io.BytesIO()
+        position = {"step": checkpoint.step, "config": config_json(checkpoint.config)}
+        torch.save({**position, **checkpoint.training}, training)
+        (temporary / "training.pt").write_bytes(training.getvalue())
+        for path in (*temporary.iterdir(), temporary):
+            _flush_to_disk(path)
+        temporary.rename(final)
+        _flush_to_disk(folder)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return final
+
+
+def _stored(folder: Path) -> list[Path]:
+    """Return the folders of whole checkpoints, the oldest first."""
+    return sorted(path for path in folder.glob("[0-9]" * 9) if path.is_dir())
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what was cut off while being written or deleted."""
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # what a file manager left is no folder, and may stay
+
+
+def first_line(error: Exception) -> str:
     """Return the first line of an error's message, its name where it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def what_is_wrong(error: ValueError) -> str:
+    """Return what is wrong with the content of a file, and where, in a line."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors()[0]
+    return ": ".join((*map(str, first["loc"][:1]), first["msg"]))
 
 
 def _flush_to_disk(path: Path) -> None:

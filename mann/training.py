@@ -1,8 +1,9 @@
 """Training on episodes: one loop, its state explicit, so that it can stop and go on anywhere."""
 
 import math
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -80,12 +81,14 @@ class Sums:
         loss: [], over steps.
         steps: How many.
         counted, of: [counts].
+        skipped: Steps that were left out because they were not finite.
     """
 
     loss: Tensor
     steps: int
     counted: Tensor
     of: Tensor
+    skipped: int = 0
 
     @classmethod
     def zero(cls, counts: int, device: torch.device) -> "Sums":
@@ -150,32 +153,40 @@ def fit(
         stopping: Asked after every step; when it returns true a checkpoint is written and training ends.
 
     Raises:
-        InputError: the run's checkpoint or metrics are damaged, or another process trains it.
-        NotFiniteError: the loss or a gradient is not finite.
+        InputError: the run's checkpoint or metrics are damaged, or another process trains it, or its folder cannot be
+            written to any more; the last checkpoint is whole then.
+        NotFiniteError: the loss or a gradient is not finite; the state before that step is kept in the run's folder.
     """
     pace = pace or Pace()
     model = problem.model
     device = next(model.parameters()).device
     optimizer = build_optimizer(config, model)
     sums = Sums.zero(problem.counts, device)
-    with run.locked():
+    with run.written(), run.locked():
         start, seconds = _restore(run, model, optimizer, sums)
         run.keep_metrics_until(start)
         began = saved = time.monotonic()
 
-        def save(step: int) -> None:
+        def position(step: int) -> Checkpoint:
             state = {
                 "optimizer": optimizer.state_dict(),
                 "sums": vars(sums),
                 "seconds": seconds + time.monotonic() - began,
             }
-            run.save(Checkpoint(step, config, model.state_dict(), state))
+            return Checkpoint(step, config, model.state_dict(), state)
 
         with _tensorboard(run, start) as board:
             for step in range(start, config.steps):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, step)
-                _train_step(problem, optimizer, config, step, sums)
+                try:
+                    _train_step(problem, optimizer, config, step, sums)
+                except NotFiniteError as error:
+                    place = run.keep_nonfinite(position(step))
+                    raise NotFiniteError(
+                        f"{error}; the state before it is kept in {place}: start again in another --run with a lower "
+                        "--learning-rate or --clip, or leave such steps out with --resume --on-nonfinite skip"
+                    ) from error
                 done = step + 1
                 if done % pace.log == 0 or done == config.steps:
                     line = {
@@ -183,9 +194,11 @@ def fit(
                         "episodes": done * config.batch,
                         "seconds": round(seconds + time.monotonic() - began, 3),
                         "learning_rate": learning_rate(config, step),
-                        "loss": sums.loss.item() / sums.steps,
+                        "loss": sums.loss.item() / sums.steps if sums.steps else None,
                         **problem.summary(sums.means()),
                     }
+                    if config.on_nonfinite == "skip":
+                        line["skipped"] = sums.skipped
                     if done % pace.validate == 0 or done == config.steps:
                         line.update(problem.validate())
                     sums = Sums.zero(problem.counts, device)
@@ -195,26 +208,43 @@ def fit(
                         report(line)
                 stop = stopping is not None and stopping()
                 if stop or done == config.steps or time.monotonic() - saved > pace.save_seconds:
-                    save(done)
+                    run.save(position(done))
                     saved = time.monotonic()
                 if stop:
                     break
 
 
 def _train_step(problem: Problem, optimizer: torch.optim.Optimizer, config: Settings, step: int, sums: Sums) -> None:
-    """One update; what is counted is what the weights before it answered."""
+    """One update, if it is finite; what is counted is what the weights before it answered."""
     loss, counts = problem.loss(problem.episode(step))
     optimizer.zero_grad()
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(problem.model.parameters(), config.clip)
+    norm = nn.utils.get_total_norm(_gradients(problem.model).values())
     # The norm is finite only if every gradient is.
-    if not torch.isfinite(norm + loss.detach()):
-        raise NotFiniteError(
-            f"step {step} of seed {config.seed}: the loss is {loss.item()}, the gradient's norm {norm.item()}: "
-            "start again in another --run with a lower --learning-rate or --clip"
-        )
-    optimizer.step()
-    sums.add(loss, counts)
+    if torch.isfinite(norm + loss.detach()):
+        nn.utils.clip_grads_with_norm_(problem.model.parameters(), config.clip, norm)
+        optimizer.step()
+        sums.add(loss, counts)
+    elif config.on_nonfinite == "skip":
+        sums.skipped += 1
+    else:
+        what = _not_finite(loss.item(), _gradients(problem.model))
+        raise NotFiniteError(f"step {step} of seed {config.seed}: {what}")
+
+
+def _gradients(model: nn.Module) -> dict[str, Tensor]:
+    """Return the gradients by the name of their parameter."""
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def _not_finite(loss: float, gradients: Mapping[str, Tensor]) -> str:
+    """Say what is not finite in a step in which something is not."""
+    if not math.isfinite(loss):
+        return f"the loss is {loss}"
+    names = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
+    if not names:
+        return "the gradient is finite, but its norm is not"
+    return f"the gradient of {names[0]} is not finite ({len(names)} of {len(gradients)} parameters)"
 
 
 def _restore(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, sums: Sums) -> tuple[int, float]:
@@ -234,8 +264,19 @@ def _restore(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, sums:
 @contextmanager
 def _tensorboard(run: Run, start: int) -> Iterator[SummaryWriter]:
     """Open the TensorBoard log; what was written after step `start` is marked as replaced."""
-    with SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1 if start else None) as board:
-        yield board
+    before = threading.excepthook
+
+    def quiet(failed: threading.ExceptHookArgs) -> None:
+        # The thread that writes hands its error on, and need not print it too.
+        if not issubclass(failed.exc_type, OSError):
+            before(failed)
+
+    threading.excepthook = quiet
+    try:
+        with SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1 if start else None) as board:
+            yield board
+    finally:
+        threading.excepthook = before
 
 
 def _log_to_tensorboard(board: SummaryWriter, line: dict[str, Any]) -> None:
@@ -247,3 +288,4 @@ def _log_to_tensorboard(board: SummaryWriter, line: dict[str, Any]) -> None:
                 board.add_scalar(f"{name}/{label}", number, line["step"])
         elif name not in ("step", "episodes", "seconds") and value is not None:
             board.add_scalar(name.replace("_", " "), value, line["step"])
+    board.flush()  # before the checkpoint that follows, like the line itself

@@ -60,11 +60,18 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interruption:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + (interruption.args or (signal.SIGINT,))[0])
+
+
+def _line(message: str) -> str:
+    """Return a message as one line that does nothing to a terminal, whatever a file has put into it."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in " ".join(message.split())
+    )
 
 
 def _interrupt(number: int, _frame: Any) -> None:

@@ -21,7 +21,7 @@ from mann.addressing import SCHEMES
 from mann.config import AnyConfig, addressed, checked, preset, preset_changes, what_is_learned
 from mann.problems import open_problem
 from mann.runs import Run
-from mann.training import NotFiniteError, Problem, fit
+from mann.training import NotFiniteError, Pace, Problem, fit
 
 DESCRIPTION = f"""Train a memory-augmented network that learns new classes within a sequence.
 
@@ -56,6 +56,8 @@ class Options:
     Graves et al. 2014 paper-feedforward-ntm, paper-lstm-ntm, paper-lstm (without memory)."""
     device: str = "auto"
     """Where to train: auto, cpu or cuda."""
+    save_seconds: float = 30.0
+    """Seconds between two checkpoints; what was learned since the last one is learned again after a kill."""
 
 
 def starting_point(task: str, arguments: list[str]) -> Options:
@@ -91,14 +93,14 @@ def main(arguments: list[str]) -> int:
     run = Run(options.run)
     if run.exists():
         if not options.resume:
-            raise InputError(f"{run.folder} holds a run already: add --resume to go on, or choose another --run")
+            raise run.taken()
         run.refuse_other(config)
         if run.steps_done() == config.steps:
             print(f"{run.folder} is trained already; next: python scripts/evaluate.py {shlex.quote(str(run.folder))}")
             return 0
     problem = open_problem(config, run, pick_device(options.device))
     print(f"{problem.description}; {config.episodes} episodes into {run.folder}")
-    return _train(config, problem, run)
+    return _train(config, problem, run, Pace(save_seconds=options.save_seconds))
 
 
 def _headline(line: Mapping[str, Any]) -> str:
@@ -121,17 +123,28 @@ def _held_out(validation: Mapping[str, float]) -> str:
 def _of_a_task(figures: Mapping[str, float]) -> str:
     """Return the figure of a task's answers that says most."""
     if "nats_per_sequence" in figures:
-        return f"{figures['nats_per_sequence']:.3f} nats a sequence"
-    return f"{figures['wrong_bits_per_sequence']:.3f} wrong bits a sequence"
+        return f"{_number(figures['nats_per_sequence'])} nats a sequence"
+    return f"{_number(figures['wrong_bits_per_sequence'])} wrong bits a sequence"
 
 
-def _train(config: AnyConfig, problem: Problem, run: Run) -> int:
+def _number(figure: float | None) -> str:
+    """Return a figure, a dash where there was nothing to count."""
+    return "-" if figure is None else f"{figure:.3f}"
+
+
+def _loss(line: Mapping[str, Any]) -> str:
+    """Return the loss of a line of metrics, and how many steps had none."""
+    loss = "no finite loss" if line["loss"] is None else f"loss {line['loss']:.3f}"
+    return f"{loss}, {line['skipped']} steps skipped" if line.get("skipped") else loss
+
+
+def _train(config: AnyConfig, problem: Problem, run: Run, pace: Pace) -> int:
     with caught_signals() as caught, progress_bar() as bar:
         task = bar.add_task("starting", total=config.steps * config.batch)
 
         def report(line: dict[str, Any]) -> None:
             speed = line["episodes"] / line["seconds"]
-            text = f"loss {line['loss']:.3f}  {_headline(line)}  {speed:.0f} episodes/s"
+            text = f"{_loss(line)}  {_headline(line)}  {speed:.0f} episodes/s"
             bar.update(task, completed=line["episodes"], description=text)
             if "validation" in line:
                 bar.console.print(
@@ -141,7 +154,7 @@ def _train(config: AnyConfig, problem: Problem, run: Run) -> int:
                 )
 
         try:
-            fit(problem, config, run, report=report, stopping=lambda: caught() != 0)
+            fit(problem, config, run, pace, report, stopping=lambda: caught() != 0)
         except NotFiniteError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -150,7 +163,9 @@ def _train(config: AnyConfig, problem: Problem, run: Run) -> int:
         again = f"python scripts/train.py {what_is_learned(config)} --run {folder} --resume"
         print(f"stopped; go on with: {again}", file=sys.stderr)
         return 128 + caught()
-    print(f"trained; next: python scripts/evaluate.py {folder}")
+    skipped = sum(line.get("skipped", 0) for line in run.metrics())
+    left_out = f" but for {skipped} steps that were not finite" if skipped else ""
+    print(f"trained{left_out}; next: python scripts/evaluate.py {folder}")
     return 0
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import joblib
 import torch
+from pydantic import BaseModel, ConfigDict
 
-from data import InputError
+from data import InputError, parse_json
 from mann.config import AnyConfig, config_json
 from mann.problems import open_problem
-from mann.runs import Run, describe_environment, write_atomically
+from mann.runs import Run, describe_environment, what_is_wrong, write_atomically
 from mann.training import Pace, fit
 
 _CPU = torch.device("cpu")
@@ -80,10 +81,50 @@ class Cell:
         return self.result.exists()
 
 
+class Result(BaseModel):
+    """What `cell.json` holds: see `summary`, and what the cell was."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    folder: str
+    settings: dict[str, Any]
+    parameters: int
+    peak_memory_mib: float
+    episodes_to_goal: int | None
+    success: bool
+    score: float
+    milliseconds_a_step: float | None
+    seconds: float
+    environment: dict[str, Any]
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read the result of a cell.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return result_from_json(path.read_bytes(), str(path))
+
+
+def result_from_json(text: bytes, source: str) -> dict[str, Any]:
+    """Read what `run_cell` wrote; `source` says in errors where it was.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        Result.model_validate_json(text)
+        return parse_json(text)
+    except ValueError as error:
+        raise InputError(
+            f"{source} is damaged ({what_is_wrong(error)}): delete it, and the cell is run again"
+        ) from error
+
+
 def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
     """Train a cell, or go on with it; returns and writes its result."""
     if cell.done():
-        return json.loads(cell.result.read_text())
+        return read_result(cell.result)
     torch.set_num_threads(threads)
     _forget_peak_memory()
     run = Run(cell.folder)
@@ -151,7 +192,7 @@ def run_cells(
         for count, _ in enumerate(parallel(calls) if waiting else (), done + 1):
             if report is not None:
                 report(count)
-    return [json.loads(cell.result.read_text()) for cell in cells]
+    return [read_result(cell.result) for cell in cells]
 
 
 @contextmanager

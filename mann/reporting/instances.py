@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from rich import box
 from rich.table import Table
 
+from data import InputError
 from episodes.labels import LABELS
 from mann.published import Published, published_row
 from mann.reporting.style import (
@@ -176,13 +177,27 @@ def _curve(metrics: Sequence[Mapping[str, Any]], part: str, instance: int) -> tu
     )
 
 
+def _instance(line: Mapping[str, Any], name: str) -> int:
+    """Return which instance a name says.
+
+    Raises:
+        InputError: it says none: the line is not of a classification.
+    """
+    if not (name.isascii() and name.isdecimal()):
+        raise InputError(
+            f"the line of step {line['step']} in metrics.jsonl has {name!r} where instances belong: "
+            "is it of another run?"
+        )
+    return int(name)
+
+
 def curve_rows(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
     """Return columns and rows of curves.csv, a row per logged line, a column per instance."""
     plain = ["step", "episodes", "seconds", "loss", "learning_rate"]
     columns = list(plain)
     rows = [{name: line[name] for name in plain if name in line} for line in metrics]
     for part in ("accuracy", "validation"):
-        instances = {int(instance) for line in metrics for instance in line.get(part, {})}
+        instances = {_instance(line, name) for line in metrics for name in line.get(part, {})}
         columns += [f"{part}_{instance}" for instance in sorted(instances)]
         for row, line in zip(rows, metrics, strict=True):
             row.update({f"{part}_{key}": value for key, value in line.get(part, {}).items()})

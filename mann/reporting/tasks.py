@@ -3,6 +3,7 @@
 `evaluation` is the content of evaluation.json, `metrics` the lines of metrics.jsonl.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from rich import box
 from rich.table import Table
 
+from data import InputError
 from mann.answers import answers_of
 from mann.reporting.style import GREY, SKY, VERMILION, colours, plain, show_episodes
 from mann.task_evaluation import Example, Setting, Sweep
@@ -101,11 +103,12 @@ def draw_task_training(axes: Axes, task: str, runs: Mapping[str, Sequence[Mappin
     cost = answers_of(task).cost
     for colour, (name, metrics) in zip(colours(len(runs)), runs.items(), strict=True):
         episodes = [line["episodes"] for line in metrics]
-        axes.plot(episodes, [line[cost] for line in metrics], color=colour, linewidth=0.8, alpha=0.5)
+        costs = [_figure(line, line, cost) for line in metrics]
+        axes.plot(episodes, costs, color=colour, linewidth=0.8, alpha=0.5)
         looks = [line for line in metrics if "validation" in line]
         axes.plot(
             [line["episodes"] for line in looks],
-            [line["validation"][cost] for line in looks],
+            [_figure(line, line["validation"], cost) for line in looks],
             color=colour,
             marker="o",
             markersize=4,
@@ -114,6 +117,17 @@ def draw_task_training(axes: Axes, task: str, runs: Mapping[str, Sequence[Mappin
     axes.set_title(f"{task}: cost during training; thin: training sequences", fontsize=10)
     show_episodes(axes, "sequences")
     _show_cost(axes, cost)
+
+
+def _figure(line: Mapping[str, Any], figures: Mapping[str, Any], name: str) -> float:
+    """Return a figure of a line of metrics, not a number where no step was counted.
+
+    Raises:
+        InputError: it is not there: the line is not of such a task.
+    """
+    if name not in figures:
+        raise InputError(f"the line of step {line['step']} in metrics.jsonl has no {name}: is it of another run?")
+    return math.nan if figures[name] is None else figures[name]
 
 
 def _show_cost(axes: Axes, cost: str) -> None:

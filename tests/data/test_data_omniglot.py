@@ -2,9 +2,13 @@
 
 import functools
 import hashlib
+import os
 import shutil
+import stat
+import struct
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -220,6 +224,72 @@ def test_bad_drawing_is_refused_by_name(
     with pytest.raises(InputError, match=message) as refusal:
         load_omniglot(tmp_path / "root", size=5)
     assert DRAWING in str(refusal.value)
+
+
+def giant_png() -> bytes:
+    """Return a PNG that says it has 60,000 x 60,000 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def test_drawing_that_would_unpack_to_a_giant_is_refused(tmp_path: Path) -> None:
+    halves = small_omniglot()
+    halves[BACKGROUND][DRAWING] = giant_png()
+    write_archives(tmp_path, halves)
+    with pytest.raises(InputError, match=f"{DRAWING} is no readable PNG .*decompression bomb"):
+        load_omniglot(tmp_path, size=5)
+
+
+def rewritten(root: Path, change: Callable[[zipfile.ZipInfo], None]) -> None:
+    """Write the archives, one file's entry changed."""
+    halves = small_omniglot()
+    write_archives(root, halves)
+    with zipfile.ZipFile(root / f"{BACKGROUND}.zip", "w") as archive:
+        for path, content in halves[BACKGROUND].items():
+            entry = zipfile.ZipInfo(path)
+            if path == DRAWING:
+                change(entry)
+            archive.writestr(entry, content if not stat.S_ISLNK(entry.external_attr >> 16) else b"/etc/hostname")
+
+
+def test_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
+    rewritten(tmp_path, lambda entry: setattr(entry, "external_attr", (stat.S_IFLNK | 0o777) << 16))
+    with pytest.raises(InputError, match=f"{DRAWING} is no readable PNG"):
+        load_omniglot(tmp_path, size=5)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_archive_packed_in_another_way_is_refused(tmp_path: Path, packing: int) -> None:
+    rewritten(tmp_path, lambda entry: setattr(entry, "compress_type", packing))
+    with pytest.raises(InputError, match="packed in another way"):
+        load_omniglot(tmp_path, size=5)
+
+
+def test_file_without_a_name_in_an_archive_is_refused(tmp_path: Path) -> None:
+    rewritten(tmp_path, lambda entry: setattr(entry, "filename", ""))
+    with pytest.raises(InputError, match="holds ''; expected only files such as"):
+        load_omniglot(tmp_path, size=5)
+
+
+def test_archive_far_too_large_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_archives(tmp_path, small_omniglot())
+    monkeypatch.setattr(omniglot, "LARGEST_ARCHIVE", 100)
+    monkeypatch.setattr(omniglot, "source_digest", None)
+    with pytest.raises(InputError, match=r"images_background.zip has \d+ bytes, expected at most 100: get it again"):
+        load_omniglot(tmp_path, size=5)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_pipe_among_the_drawings_is_refused(tmp_path: Path) -> None:
+    write_folders(tmp_path, small_omniglot())
+    (tmp_path / DRAWING).unlink()
+    os.mkfifo(tmp_path / DRAWING)  # reading it would never end
+    with pytest.raises(InputError, match=f"{DRAWING} is no file"):
+        load_omniglot(tmp_path, size=5)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])

@@ -24,8 +24,9 @@ from mann.benchmark.addressing import (
     with_heads,
     write_comparison,
 )
-from mann.benchmark.cells import Cell, run_cell, run_cells, summary
+from mann.benchmark.cells import Cell, result_from_json, run_cell, run_cells, summary
 from mann.config import TaskConfig, default_scheme
+from mann.endurance.fuzz import TARGETS
 from mann.reporting.files import write_picture
 from mann.runs import Run
 
@@ -53,6 +54,22 @@ def line(step: int, value: float | None = None, seconds: float | None = None) ->
     """Return a line of metrics, of 10 episodes a step."""
     said = {} if value is None else {"validation": {"wrong_bits_per_sequence": value}}
     return {"step": step, "episodes": 10 * step, "seconds": float(step if seconds is None else seconds), **said}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": "high"}, "score: Input should be"),
+        ({"seconds": None}, "seconds: Input should be"),
+        ({"best": 1}, "best: Extra inputs"),
+        (None, "Invalid JSON"),
+    ],
+)
+def test_result_that_was_edited_is_refused(change: dict[str, Any] | None, message: str) -> None:
+    whole = json.loads(TARGETS["result"].whole()[0])
+    text = b"{" if change is None else json.dumps(whole | change).encode()
+    with pytest.raises(InputError, match=rf"cell.json is damaged \({message}.*\): delete it"):
+        result_from_json(text, "cell.json")
 
 
 def test_a_summary_says_when_the_goal_was_first_reached_and_how_it_ended() -> None:

@@ -1,12 +1,17 @@
 """The run folder: nothing half-written is ever taken for whole, nothing whole is lost."""
 
+import errno
 import json
+import multiprocessing
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +19,7 @@ import torch
 from data import InputError, Split, read_split
 from mann import runs
 from mann.config import Config, config_json
-from mann.runs import KEPT_CHECKPOINTS, Checkpoint, Run, describe_environment, write_atomically
+from mann.runs import KEPT_CHECKPOINTS, Checkpoint, Run, describe_environment, read_checkpoint, write_atomically
 
 
 @pytest.fixture
@@ -131,7 +136,7 @@ def test_step_saved_twice_is_kept(tiny_run: Run, checkpoint: Make) -> None:
     assert last(tiny_run).step == 5
 
 
-@pytest.mark.parametrize("where", ["save_file", "torch.save", "_flush_to_disk"])
+@pytest.mark.parametrize("where", ["safetensors", "torch.save", "_flush_to_disk"])
 def test_save_that_is_cut_off_leaves_the_checkpoint_before(
     tiny_run: Run, checkpoint: Make, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -162,6 +167,64 @@ def test_files_reach_the_disk_before_the_checkpoint_has_its_name(
     assert len(before) == 3 and before[-1][0].parent == tiny_run.checkpoints
     assert all(step == 0 for _, step in before)
     assert (folder, named) == (tiny_run.checkpoints, 3)
+
+
+def full(*_: object) -> None:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_checkpoint_that_finds_the_disk_full_leaves_nothing_and_the_one_before(
+    tiny_run: Run, checkpoint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_run.save(checkpoint(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "_flush_to_disk", full)
+        with pytest.raises(InputError) as refusal, tiny_run.written():
+            tiny_run.save(checkpoint(2))
+    assert str(refusal.value) == (
+        f"run folder {tiny_run.folder} cannot be written to (No space left on device); its last whole checkpoint is of "
+        "step 1: put that right, then go on with --resume"
+    )
+    assert [path.name for path in tiny_run.checkpoints.iterdir()] == ["000000001"]
+    assert last(tiny_run).step == 1
+    tiny_run.save(checkpoint(2))
+    assert last(tiny_run).step == 2
+
+
+def test_leftovers_make_room_before_a_checkpoint_is_written(
+    tiny_run: Run, checkpoint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leftover = tiny_run.checkpoints / ".half"
+    leftover.mkdir()
+    store = runs._store
+
+    def spy(*given: Any) -> Path:
+        assert not leftover.exists()
+        return store(*given)
+
+    monkeypatch.setattr(runs, "_store", spy)
+    tiny_run.save(checkpoint(1))
+    assert last(tiny_run).step == 1
+
+
+def test_checkpoint_whose_deletion_is_cut_off_has_no_name_of_a_whole_one(
+    tiny_run: Run, checkpoint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_run.save(checkpoint(1))
+    tiny_run.save(checkpoint(2))
+
+    def cut(path: Path, **_: object) -> None:
+        (path / "training.pt").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("mann.runs.shutil.rmtree", cut)
+        tiny_run.save(checkpoint(3))
+    for path in tiny_run.checkpoints.glob("[0-9]*"):
+        assert read_checkpoint(path).step == int(path.name)
+    tiny_run.save(checkpoint(4))
+    assert sorted(path.name for path in tiny_run.checkpoints.iterdir()) == ["000000003", "000000004"]
 
 
 class Harmful:
@@ -213,29 +276,58 @@ def test_config_changed_after_the_start_is_refused(tiny_run: Run, tiny_config: C
     assert last(tiny_run).step == 1
 
 
+def line(step: int) -> dict[str, Any]:
+    """Return the least that a line of metrics holds."""
+    return {"step": step, "episodes": 16 * step, "seconds": 0.5 * step}
+
+
 def test_metrics_are_appended_line_by_line(tiny_run: Run) -> None:
-    lines = [{"step": 1, "loss": 0.1 + 0.2}, {"step": 2, "loss": 1e-300, "validation": {"1": 1 / 3}}]
-    for line in lines:
-        tiny_run.log(line)
+    lines = [
+        line(1) | {"loss": 0.1 + 0.2},
+        line(2) | {"loss": 1e-300, "accuracy": {"1": None}, "validation": {"1": 0.3}},
+    ]
+    for one in lines:
+        tiny_run.log(one)
     assert tiny_run.metrics() == lines
-    assert tiny_run.metrics_path.read_text() == "".join(json.dumps(line) + "\n" for line in lines)
+    assert tiny_run.metrics_path.read_text() == "".join(json.dumps(one) + "\n" for one in lines)
 
 
 @pytest.mark.parametrize("torn", ['{"step": 3', '{"step": 3}', "{", "\0\0\0"])
 def test_torn_last_line_is_dropped(tiny_run: Run, torn: str) -> None:
     for step in (1, 2):
-        tiny_run.log({"step": step})
+        tiny_run.log(line(step))
     whole = tiny_run.metrics_path.read_text()
     tiny_run.metrics_path.write_text(whole + torn)
-    assert tiny_run.metrics() == [{"step": 1}, {"step": 2}]
+    assert tiny_run.metrics() == [line(1), line(2)]
     tiny_run.keep_metrics_until(2)
     assert tiny_run.metrics_path.read_text() == whole
 
 
-@pytest.mark.parametrize("line", [b'{"step": 1', b"7", b"[]", b'{"loss": 1}', b"\xff"])
-def test_damaged_metrics_are_refused(tiny_run: Run, line: bytes) -> None:
-    tiny_run.metrics_path.write_bytes(line + b'\n{"step": 2}\n')
-    with pytest.raises(InputError, match=r"metrics.jsonl is damaged .*repair or delete it"):
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        (b'{"step": 2', "EOF while parsing"),
+        (b"", "Invalid JSON"),
+        (b"7", "Input should be"),
+        (b"[]", "Input should be"),
+        (b'"step"', "Input should be"),
+        (b"\xff", "Invalid JSON"),
+        (b"[" * 100_000, "recursion limit"),
+        ({"loss": 1.0}, "step: Field required"),
+        ({"step": 2, "episodes": 3}, "seconds: Field required"),
+        (line(2) | {"step": "2"}, "step: "),
+        (line(2) | {"step": 2.0}, "step: "),
+        (line(2) | {"seconds": -1}, "seconds: "),
+        (line(2) | {"loss": "small"}, "loss: "),
+        (line(2) | {"accuracy": [0.5]}, "accuracy: "),
+        (line(2) | {"accuracy": {"1": "0.5"}}, "accuracy: "),
+        (line(1), "step 1 comes after step 1"),
+    ],
+)
+def test_damaged_metrics_are_refused_by_line(tiny_run: Run, damaged: Any, message: str) -> None:
+    content = damaged if isinstance(damaged, bytes) else json.dumps(damaged).encode()
+    tiny_run.metrics_path.write_bytes(json.dumps(line(1)).encode() + b"\n" + content + b"\n")
+    with pytest.raises(InputError, match=rf"metrics.jsonl is damaged \(line 2: .*{message}.*\): repair or delete it"):
         tiny_run.keep_metrics_until(2)
 
 
@@ -243,16 +335,16 @@ def test_metrics_after_the_checkpoint_are_dropped(tiny_run: Run) -> None:
     tiny_run.keep_metrics_until(0)
     assert tiny_run.metrics() == []
     for step in (10, 20, 30):
-        tiny_run.log({"step": step})
+        tiny_run.log(line(step))
     tiny_run.keep_metrics_until(20)
-    assert [line["step"] for line in tiny_run.metrics()] == [10, 20]
+    assert tiny_run.metrics() == [line(10), line(20)]
 
 
 def test_history_tells_how_the_run_came_about(tiny_run: Run) -> None:
     history = {"seed": 0, "episodes": 0, "seconds": 0.0, "environment": {"command": "none"}}
     assert tiny_run.history() == history
     for step in (1, 2):
-        tiny_run.log({"step": step, "episodes": 16 * step, "seconds": 0.5 * step})
+        tiny_run.log(line(step))
     assert tiny_run.history() == history | {"episodes": 32, "seconds": 1.0}
     (tiny_run.folder / "environment.json").unlink()
     assert tiny_run.history()["environment"] is None
@@ -289,6 +381,38 @@ def test_environment_tells_what_is_needed_to_repeat_a_run(monkeypatch: pytest.Mo
 def test_environment_without_git_has_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert describe_environment(torch.device("cpu"))["commit"] is None
+
+
+def start_the_run(folder: Path, seed: int, both: Barrier) -> None:
+    """Start a run at the same time as another process; exits with 3 if it is refused."""
+    config = replace(Config("strokes"), seed=seed)
+    both.wait(timeout=120)
+    try:
+        Run(folder).start(config, None, {"seed": seed})
+    except InputError as error:
+        assert "holds a run already" in str(error) or "by another process" in str(error)
+        sys.exit(3)
+
+
+def test_of_two_processes_that_start_a_run_one_does(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    both = context.Barrier(2)
+    workers = [context.Process(target=start_the_run, args=(tmp_path / "run", seed, both)) for seed in (1, 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    codes = [worker.exitcode for worker in workers]
+    assert sorted(codes, key=str) == [0, 3]
+    run = Run(tmp_path / "run")
+    assert run.config().seed == 1 + codes.index(0)
+    assert run.history()["environment"] == {"seed": 1 + codes.index(0)}
+
+
+def test_a_run_that_somebody_else_has_just_started_is_not_started_again(tiny_run: Run, tiny_config: Config) -> None:
+    with pytest.raises(InputError, match="holds a run already: add --resume to go on, or choose another --run"):
+        tiny_run.start(replace(tiny_config, seed=9), None, {})
+    assert tiny_run.config() == tiny_config
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:

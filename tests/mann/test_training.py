@@ -2,12 +2,10 @@
 
 import logging
 import math
-import os
 import shutil
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +23,10 @@ from mann.classifier import build_classifier
 from mann.config import Config
 from mann.evaluation import accuracy_by_instance, held_out_episodes
 from mann.network import MemoryNetwork
-from mann.runs import Checkpoint, Run
+from mann.runs import Checkpoint, Run, read_checkpoint
 from mann.training import NotFiniteError, Pace, Sums, build_optimizer, learning_rate
 from mann.unrolling import fast, plain
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 OFTEN = Pace(log=3, validate=6, save_seconds=1e9)
 
 Start = Callable[[str, Config], Run]
@@ -132,73 +129,13 @@ def test_what_was_learned_and_logged_after_the_checkpoint_is_done_again(
     train(tiny_config, tiny_classes, tiny_split, killed, OFTEN, stopping=stop_after(4))
     # As a kill leaves it: lines of steps that are not in the checkpoint, half a line, half a checkpoint.
     with killed.metrics_path.open("a") as file:
-        file.write('{"step": 6, "loss": 100.0, "accuracy": {}}\n{"step": 9, "lo')
+        file.write('{"step": 6, "episodes": 12, "seconds": 1.0, "loss": 100.0, "accuracy": {}}\n{"step": 9, "lo')
     leftover = killed.checkpoints / ".half"
     leftover.mkdir()
     (leftover / "weights.safetensors").write_bytes(b"half")
     train(tiny_config, tiny_classes, tiny_split, killed, OFTEN)
     assert_same(whole, killed)
     assert not leftover.exists()
-
-
-KILLS = """
-import os, random, signal, sys, time
-from pathlib import Path
-
-import torch._dynamo  # the optimisers would import it in every child
-from data import ImageClasses, read_split
-from mann import classification, training
-from mann.evaluation import HeldOut
-from mann.runs import Run
-
-torch.set_num_threads(1)
-classification.VALIDATION = HeldOut(seed=10**9, episodes=20)
-classes = ImageClasses(**torch.load(sys.argv[1]), names=tuple(f"class{index:02d}" for index in range(20)))
-pace = training.Pace(log=3, validate=30, save_seconds=0)
-
-def train_in_a_process_of_its_own(run):
-    child = os.fork()
-    if child == 0:
-        classification.train(run.config(), classes, read_split(run.split_path), run, pace)
-        os._exit(0)
-    return child
-
-whole, killed = Run(Path(sys.argv[2])), Run(Path(sys.argv[3]))
-assert os.waitpid(train_in_a_process_of_its_own(whole), 0)[1] == 0
-rng = random.Random(7)
-kills = 0
-for _ in range(6):
-    before = killed.steps_done()
-    child = train_in_a_process_of_its_own(killed)
-    # However slow the machine is, every child gets a little further; a checkpoint follows every step.
-    while killed.steps_done() == before:
-        time.sleep(0.001)
-    time.sleep(rng.uniform(0, 0.02))
-    os.kill(child, signal.SIGKILL)
-    kills += os.waitpid(child, 0)[1] == signal.SIGKILL
-assert os.waitpid(train_in_a_process_of_its_own(killed), 0)[1] == 0
-print(kills, "kills")
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_training_ends_as_if_it_had_not_been(
-    tmp_path: Path, tiny_config: Config, tiny_classes: ImageClasses, start: Start
-) -> None:
-    config = replace(tiny_config, episodes=100)
-    whole, killed = start("whole", config), start("killed", config)
-    torch.save({"images": tiny_classes.images, "counts": tiny_classes.counts}, tmp_path / "classes.pt")
-    done = subprocess.run(
-        [sys.executable, "-c", KILLS, tmp_path / "classes.pt", whole.folder, killed.folder],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[0]) >= 3, done.stdout
-    assert killed.steps_done() == 50
-    assert_same(whole, killed)
 
 
 def test_one_seed_gives_one_run_and_another_seed_another(
@@ -297,6 +234,18 @@ def test_a_run_that_another_process_trains_is_refused(
     with run.locked(), pytest.raises(InputError, match="is being trained by another process"):
         train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
     assert run.metrics() == [] and run.steps_done() == 0
+
+
+def test_folder_that_is_deleted_ends_the_training_in_one_line(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, start: Start, short_validation: None
+) -> None:
+    run = start("run", tiny_config)
+    with pytest.raises(InputError) as refusal:
+        train(tiny_config, tiny_classes, tiny_split, run, OFTEN, report=lambda line: shutil.rmtree(run.folder))
+    assert str(refusal.value) == (
+        f"run folder {run.folder} cannot be written to (No such file or directory); it holds no checkpoint: "
+        "put that right, then go on with --resume"
+    )
 
 
 def test_tensorboard_holds_every_line(
@@ -416,6 +365,111 @@ def test_step_that_is_not_finite_changes_nothing(
         training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 3, sums)
     assert model.weight.item() == 1
     assert sums.steps == 0
+
+
+def poisoned(problem: Classification, monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
+    """Let the gradient of the output's bias be infinite at some steps, the loss staying as it is."""
+    episode, loss = problem.episode, problem.loss
+    now = [0]
+
+    def note(step: int) -> Any:
+        now[0] = step
+        return episode(step)
+
+    def spoiled(shown: Any) -> tuple[torch.Tensor, Any]:
+        value, counts = loss(shown)
+        if now[0] in steps:
+            bias = dict(problem.model.named_parameters())[BIAS]
+            # The root's slope at 0 is infinite.
+            value = value + (bias - bias.detach()).abs().sum().sqrt()
+        return value, counts
+
+    monkeypatch.setattr(problem, "episode", note)
+    monkeypatch.setattr(problem, "loss", spoiled)
+
+
+BIAS = "network.output.bias"
+
+
+def test_state_before_a_step_that_is_not_finite_is_kept_and_shows_it_again(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = start("run", tiny_config)
+    problem = Classification(tiny_config, tiny_classes, tiny_split)
+    poisoned(problem, monkeypatch, 5)
+    with pytest.raises(NotFiniteError) as stopped:
+        training.fit(problem, tiny_config, run, OFTEN)
+    for words in ("step 5 of seed 0: the gradient of network.output.bias is not finite (1 of ", str(run.nonfinite)):
+        assert words in str(stopped.value)
+    assert "--on-nonfinite skip" in str(stopped.value)
+    (folder,) = run.nonfinite.iterdir()
+    state = read_checkpoint(folder)
+    assert (folder.name, state.step, run.steps_done()) == ("000000005", 5, 0)
+    clean = start("clean", tiny_config)
+    train(tiny_config, tiny_classes, tiny_split, clean, OFTEN, stopping=stop_after(5))
+    assert bits(state.weights) == bits(position(clean).weights)
+    # The episode comes from the seed and the step: all that is needed is there.
+    problem.model.load_state_dict(state.weights)
+    loss, _ = problem.loss(problem.episode(state.step))
+    problem.model.zero_grad()
+    loss.backward()
+    assert not torch.isfinite(training._gradients(problem.model)[BIAS]).all()
+
+
+def test_steps_that_are_not_finite_can_be_left_out_and_are_counted(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(tiny_config, on_nonfinite="skip")
+    whole, parts, untouched = start("whole", config), start("parts", config), start("untouched", config)
+    problem = Classification(config, tiny_classes, tiny_split)
+    poisoned(problem, monkeypatch, 1, 3, 4, 5)
+    training.fit(problem, config, whole, OFTEN)
+    assert [line["skipped"] for line in whole.metrics()] == [1, 3, 0, 0]
+    assert [line["loss"] is None for line in whole.metrics()] == [False, True, False, False]
+    assert not whole.nonfinite.exists()
+    while parts.steps_done() < config.steps:
+        again = Classification(config, tiny_classes, tiny_split)
+        poisoned(again, monkeypatch, 1, 3, 4, 5)
+        training.fit(again, config, parts, OFTEN, stopping=stop_after(5))
+    assert_same(whole, parts)
+    train(config, tiny_classes, tiny_split, untouched, OFTEN)
+    assert [line["skipped"] for line in untouched.metrics()] == [0, 0, 0, 0]
+    assert bits(position(untouched).weights) != bits(position(whole).weights)
+
+
+def test_a_run_that_stopped_goes_on_without_the_step(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    skipping = replace(tiny_config, on_nonfinite="skip")
+    stopped, whole = start("stopped", tiny_config), start("whole", skipping)
+    for config, run in ((tiny_config, stopped), (skipping, stopped), (skipping, whole)):
+        problem = Classification(config, tiny_classes, tiny_split)
+        poisoned(problem, monkeypatch, 5)
+        with pytest.raises(NotFiniteError) if config is tiny_config else nullcontext():
+            training.fit(problem, config, run, OFTEN)
+    assert bits(position(stopped).weights) == bits(position(whole).weights)
+
+
+def test_gradient_that_is_finite_may_have_a_norm_that_is_not() -> None:
+    gradients = {"one": torch.ones(2), "two": torch.tensor([1.0, math.nan])}
+    assert training._not_finite(0.5, gradients) == "the gradient of two is not finite (1 of 2 parameters)"
+    assert training._not_finite(-math.inf, gradients) == "the loss is -inf"
+    assert training._not_finite(0.5, {"one": torch.ones(2)}) == "the gradient is finite, but its norm is not"
 
 
 def test_last_checkpoint_survives_a_loss_that_is_not_finite(

@@ -36,6 +36,12 @@ def test_errors_are_one_line(
     assert re.fullmatch(line + "\n", said)
 
 
+def test_what_a_file_says_does_nothing_to_a_terminal(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), script("commands").one_line_errors():
+        raise InputError("no class is named \x1b[2Jone\ntwo \x07\u202e")
+    assert capsys.readouterr().err == "error: no class is named \\x1b[2Jone two \\x07\\u202e\n"
+
+
 def test_other_errors_are_ours_and_keep_their_traceback(script: Script) -> None:
     with pytest.raises(ZeroDivisionError), script("commands").one_line_errors():
         raise ZeroDivisionError

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mann.endurance.load import open_files
 from mann.evaluation import BATCH
 from mann.runs import Run
 
@@ -214,6 +215,28 @@ def test_a_tasks_evaluation_names_its_files(command: Command, copies: list[Path]
         assert [float(row["bits_per_sequence"]) for row in rows] == [
             result["bits_per_sequence"] for result in content["results"]
         ]
+
+
+def test_metrics_of_another_run_are_refused(command: Command, copies: list[Path], run: Path) -> None:
+    of_copy, of_images = (folder / "metrics.jsonl" for folder in (copies[1], run))
+    said = of_images.read_text()
+    of_images.write_text(of_copy.read_text())
+    status, _, errors = command("evaluate", run, "--episodes", 10)
+    assert status == 2
+    line = "error: the line of step 8 in metrics.jsonl has"
+    assert errors == f"{line} 'bits_per_sequence' where instances belong: is it of another run?\n"
+    of_copy.write_text(said)
+    status, _, errors = command("evaluate", copies[1], "--episodes", 10)
+    assert status == 2
+    assert errors == ("error: the line of step 8 in metrics.jsonl has no bits_per_sequence: is it of another run?\n")
+
+
+def test_evaluating_again_and_again_leaves_no_file_open(command: Command, run: Path) -> None:
+    counts = []
+    for _ in range(3):
+        assert command("evaluate", run, "--episodes", 10).status == 0
+        counts.append(open_files())
+    assert counts[2] == counts[1]
 
 
 @pytest.mark.parametrize("task", ["ngrams", "priority-sort", "regression"])

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -296,6 +296,66 @@ def test_loss_that_is_not_finite_ends_in_one_line(command: Command, tiny: list[o
     assert status == 1
     assert errors.startswith("error: step ") and "of seed 4: the loss is " in errors
     assert errors.count("\n") == 1
+
+
+def test_steps_that_are_not_finite_are_counted_in_the_end(command: Command, tiny: list[object], tmp_path: Path) -> None:
+    extreme = ("--learning-rate", 1e38, "--clip", 1e38, "--warm-up", 0, "--seed", 4)
+    status, output, _ = command(*tiny, "--run", tmp_path / "run", *extreme, "--on-nonfinite", "skip")
+    assert status == 0
+    (line,) = lines(tmp_path / "run")
+    assert 0 < line["skipped"] < 8
+    assert f"trained but for {line['skipped']} steps that were not finite; next: " in output
+
+
+SMALL_COPY = (
+    "train copy --sizes.bits 3 --sizes.longest 4 --hidden-size 8 --slots 8 --word-size 4 --batch 2 --episodes 40"
+)
+"""A training of 20 steps."""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a disk of 2 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True).returncode
+    ):
+        pytest.skip("needs the right to mount a file system")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_disk_that_is_full_or_read_only_costs_no_checkpoint(
+    command: Command, refused: Refused, small_disk: Path, tmp_path: Path
+) -> None:
+    whole, run, filler = tmp_path / "whole", small_disk / "run", small_disk / "filler"
+    settings = [*SMALL_COPY.split(), "--save-seconds", 0]
+    assert command(*settings, "--run", whole).status == 0
+    checkpoint = sum(path.stat().st_size + 4096 for path in (whole / "checkpoints" / "000000020").iterdir())
+    free = os.statvfs(small_disk)
+    # Room for two checkpoints, not for a third.
+    filler.write_bytes(bytes(free.f_bavail * free.f_frsize - int(2.7 * checkpoint)))
+    status, _, errors = command(*settings, "--run", run)
+    assert status == 2
+    assert re.fullmatch(
+        rf"error: run folder {run} cannot be written to \(No space left on device\); its last whole checkpoint is of "
+        r"step \d+: put that right, then go on with --resume\n",
+        errors,
+    ), errors
+    done = Run(run).steps_done()
+    assert 0 < done < 20 and weights(run)
+    resume = ["train", "copy", "--run", run, "--resume"]
+    remount = ["mount", "-o", "remount,ro", small_disk]
+    subprocess.run(remount, check=True)
+    status, _, errors = command(*resume)
+    assert status == 2 and errors.count("\n") == 1
+    assert "cannot be written to (Read-only file system)" in errors and f"is of step {done}: " in errors
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    filler.unlink()
+    assert command(*resume).status == 0
+    assert (weights(run), lines(run)) == (weights(whole), lines(whole))
 
 
 def test_help_tells_a_newcomer_what_there_is(command: Command) -> None:
