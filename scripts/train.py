@@ -52,8 +52,8 @@ class Options:
     resume: bool = False
     """Go on with the run in the folder, or start it if there is none; its settings need not be repeated."""
     preset: str = "default"
-    """Settings to start from: default, paper (Santoro et al. 2016), demo (short); of a task default, or from
-    Graves et al. 2014 paper-feedforward-ntm, paper-lstm-ntm, paper-lstm (without memory)."""
+    """Settings to start from: default, paper (Santoro et al. 2016), demo (short); of a task default, lstm (without
+    memory, to compare with), or from Graves et al. 2014 paper-feedforward-ntm, paper-lstm-ntm, paper-lstm."""
     device: str = "auto"
     """Where to train: auto, cpu or cuda."""
     save_seconds: float = 30.0

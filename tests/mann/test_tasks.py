@@ -237,7 +237,7 @@ def test_the_papers_lstm_has_the_papers_parameters_but_for_what_is_named(task: s
     assert sum(weight.numel() for weight in network.parameters()) == parameters - skips - start + second_bias
 
 
-@pytest.mark.parametrize("setting", [name for name in TASK_PRESETS if name != "default"])
+@pytest.mark.parametrize("setting", [name for name in TASK_PRESETS if name.startswith("paper")])
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "regression"])
 def test_the_papers_settings_train(task: str, setting: str, tmp_path: Path) -> None:
     config = checked(preset(task, setting))
@@ -248,6 +248,18 @@ def test_the_papers_settings_train(task: str, setting: str, tmp_path: Path) -> N
     run.start(small, None, {})
     fit(TaskProblem(small, CPU), small, run)
     assert run.steps_done() == 2
+
+
+@pytest.mark.parametrize("task", ["copy", "associative-recall", "repeat-copy"])
+def test_the_lstm_to_compare_with_sees_as_many_sequences_of_the_same_task(task: str) -> None:
+    ours, beside = preset(task), preset(task, "lstm")
+    assert (beside.addressing, beside.controller) == ("none", "lstm")
+    assert (ours.episodes, ours.batch, ours.sizes, ours.schedule) == (  # pyright: ignore[reportAttributeAccessIssue]
+        beside.episodes,
+        beside.batch,
+        beside.sizes,  # pyright: ignore[reportAttributeAccessIssue]
+        beside.schedule,
+    )
 
 
 def test_a_tiny_copy_task_is_learned(tmp_path: Path) -> None:
