@@ -92,10 +92,10 @@ def test_a_seed_that_is_not_finite_is_noticed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_trainings_that_differ_are_told_apart(tmp_path: Path) -> None:
-    small = {"hidden_size": 4, "slots": 4, "word_size": 3, "batch": 2, "episodes": 6}
     outcomes = []
     for place, seed in enumerate((0, 0, 1)):
-        config, run = replace(preset("copy"), **small, seed=seed), Run(tmp_path / str(place))
+        config = replace(preset("strokes"), **load._CLASSIFICATION, batch=2, episodes=6, seed=seed)
+        run = Run(tmp_path / str(place))
         load._train(config, run, Pace(), lambda line: None)
         outcomes.append(kills.outcome(run))
     one, same, other = outcomes
