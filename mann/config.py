@@ -323,7 +323,7 @@ _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
-            "copy": {**_FEEDFORWARD, "learning_rate": 3e-3, "episodes": 192_000},
+            "copy": {**_FEEDFORWARD, "learning_rate": 5e-3, "episodes": 192_000},
             "associative-recall": {
                 **_FEEDFORWARD,
                 "hidden_size": 256,
