@@ -21,10 +21,17 @@ let watching = false;
 // --- asking the server, one thing after the other
 
 let queue = Promise.resolve();
+let waiting = 0;
 
 function ask(action, body = {}) {
-  queue = queue.then(() => answered(action, body));
+  wait(1);
+  queue = queue.then(() => answered(action, body)).finally(() => wait(-1));
   return queue;
+}
+
+function wait(change) {
+  waiting += change;
+  document.body.ariaBusy = String(waiting > 0);
 }
 
 async function answered(action, body) {

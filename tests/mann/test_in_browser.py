@@ -37,6 +37,10 @@ class Looked:
         """Wait until words are there."""
         sync_api.expect(self.page.locator(place)).to_contain_text(words)
 
+    def settles(self) -> None:
+        """Wait until the page has heard all that it asked."""
+        sync_api.expect(self.page.locator("body[aria-busy=false]")).to_have_count(1)
+
     def wait(self, happened: Callable[[], bool]) -> None:
         """Wait until something has happened."""
         for _ in range(PATIENCE // 20):
@@ -98,12 +102,14 @@ def test_five_characters_are_known_when_they_are_drawn_again(looked: Looked, sit
     page = looked.page
     for name, character in CHARACTERS.items():
         draw(page, character)
+        looked.settles()
         looked.says("#said", "sure")
         page.fill("#name", name)
         page.press("#name", "Enter")
         looked.says("#names", name)
     for name, character in CHARACTERS.items():
         draw(page, character, slightly=0.12)
+        looked.settles()
         looked.says("#said", "This is")
         # The answer and the probabilities are there before the name is said.
         (best,) = page.locator("#names button.best").all()
