@@ -211,7 +211,7 @@ def test_settings_of_different_tasks_differ_in_the_task() -> None:
     assert differing(tiny(), tiny(hidden_size=9)) == ["hidden_size is 8, not 9"]
     assert differing(preset("copy"), preset("ngrams")) == ["task is copy, not ngrams"]
     assert differing(preset("copy"), Config("strokes")) == ["task is copy, not strokes"]
-    with pytest.raises(InputError, match="no preset for copy is named 'paper': use one of default, paper-f"):
+    with pytest.raises(InputError, match="no preset for copy is named 'paper': use one of default, lstm, paper-f"):
         preset("copy", "paper")
 
 

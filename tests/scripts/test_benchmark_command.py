@@ -150,7 +150,9 @@ def test_workers_end_with_the_command(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     command.terminate()
-    assert command.communicate(timeout=60)[1] == b"interrupted\n"
+    said = command.communicate(timeout=60)[1]
+    # joblib's tracker of files may add that one of them is gone already.
+    assert said.startswith(b"interrupted\n") and b"Traceback" not in said
     assert command.returncode == 128 + signal.SIGTERM
     for folder in trained:
         with Run(folder).locked():  # refused as long as a worker lives
