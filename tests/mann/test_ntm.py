@@ -444,7 +444,8 @@ def test_a_tape_starts_with_write_heads_that_move_on_and_stay_sharp(reach: int) 
         assert written.weights.argmax(-1).tolist() == [[step, step]]
         assert written.weights.max() > (0.75 if reach == 1 else 0.3)
     # Read heads are as likely to go back as on.
-    read, _ = scheme.read(controls, memory, state, written)
+    start = scheme.initial_state(1, 40, memory)
+    read, _ = scheme.read(controls, memory, start, scheme.write(controls, memory, start)[0])
     assert read[0, 0, 1].item() == pytest.approx(read[0, 0, -1].item())
     assert controls["read_gate"].max() < 0.05
     assert controls["read_sharpening"].min() > 3
