@@ -79,6 +79,8 @@ class Compiled:
     def __init__(self, piece: int = 5):
         self.piece = piece
         self._run = torch.compile(_through_time, fullgraph=True, dynamic=False)
+        # Made once: each patch leaves a context variable behind, which nothing frees.
+        self._limit = torch._dynamo.config.patch(recompile_limit=COMPILED_PIECES)
 
     def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
         """See the module's docstring."""
@@ -90,7 +92,7 @@ class Compiled:
         features, inputs = [], []
         # Split, not sliced: the gradient of a slice is as large as the whole.
         pieces = zip(*(part.split(self.piece) for part in preactivations), strict=True)
-        with torch._dynamo.config.patch(recompile_limit=COMPILED_PIECES):
+        with self._limit:
             for piece in pieces:
                 run = self._run if len(piece[0]) == self.piece else _through_time
                 feature, piece_inputs, state = run(step, weights, piece, state)
