@@ -1,5 +1,6 @@
 """The fast way through time equals the plain one: values, states and all gradients."""
 
+import contextvars
 import shutil
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -236,3 +237,18 @@ def test_with_a_compiler_the_fast_way_is_compiled(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "g++")
     unroll = fast(4)
     assert isinstance(unroll, Compiled) and unroll.piece == 4
+
+
+def test_calls_leave_nothing_behind() -> None:
+    weight = torch.randn(3, 3, requires_grad=True)
+    compiled = Compiled(piece=5)
+
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        hidden = torch.addmm(now[0], state, weights[0].T).tanh()
+        return hidden, (state,), hidden
+
+    def held() -> int:
+        compiled(step, (weight,), (torch.randn(4, 2, 3),), torch.zeros(2, 3))
+        return len(contextvars.copy_context())
+
+    assert len({held() for _ in range(5)}) == 1
