@@ -201,11 +201,7 @@ class Run:
         Raises:
             InputError: the file is damaged.
         """
-        path = self.folder / "evaluation.json"
-        try:
-            return json.loads(path.read_bytes()) if path.exists() else None
-        except ValueError as error:
-            raise InputError(f"{path} is damaged ({error}): evaluate the run again") from error
+        return _json_of(self.folder / "evaluation.json", "evaluate the run again")
 
     def history(self) -> dict[str, Any]:
         """Return how the run came about: its seed, how far it is, what that took and where.
@@ -214,11 +210,7 @@ class Run:
             InputError: config.json, environment.json or the metrics are damaged.
         """
         last = self.metrics()[-1:] or [{"episodes": 0, "seconds": 0.0}]
-        path = self.folder / "environment.json"
-        try:
-            environment = parse_json(path.read_bytes()) if path.exists() else None
-        except ValueError as error:
-            raise InputError(f"{path} is damaged ({error}): repair or delete it") from error
+        environment = _json_of(self.folder / "environment.json", "repair or delete it")
         return {
             "seed": self.config().seed,
             "episodes": last[0]["episodes"],
@@ -359,6 +351,18 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise InputError(
             f"checkpoint {folder} is damaged ({first_line(error)}): delete that folder to go on from the one before"
         ) from error
+
+
+def _json_of(path: Path, remedy: str) -> Any:
+    """Return what a JSON file says, None where there is none.
+
+    Raises:
+        InputError: it is damaged; `remedy` says what to do.
+    """
+    try:
+        return parse_json(path.read_bytes()) if path.exists() else None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): {remedy}") from error
 
 
 def _store(checkpoint: Checkpoint, folder: Path) -> Path:

@@ -12,6 +12,8 @@ read. The paper leaves open, and here:
 - keys and add vectors are in (-1, 1), strengths beta > 0 and sharpening gamma > 1 by softplus;
 - all heads start at the first slot. Weightings that start at zero, or alike everywhere, stay alike everywhere in a
   constant memory, whatever the controls say. (A network can learn where to start instead.)
+- controls start near the middle of their ranges, so that heads are blurred and half led by content; with
+  `start="tape"` they are those of a tape machine: sharp, led by place, write heads moving on a slot a step.
 """
 
 from collections.abc import Mapping
