@@ -87,6 +87,8 @@ class Settings:
     """Steps over which the learning rate rises from 0."""
     clip: Positive = 10.0
     """Largest norm of the gradient; a larger one is scaled down."""
+    clip_to_median: Positive | None = None
+    """Largest norm as a multiple of the median norm of the last 100 steps (none: any multiple)."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """A step whose loss or gradient is not finite stops the training before the update, or is left out and counted."""
     batch: AtLeastOne = 16
@@ -170,6 +172,8 @@ class TaskConfig(Settings):
     """Options of the scheme of addressing."""
     learning_rate: Positive = 1e-3
     """Learning rate after the warm-up."""
+    clip_to_median: Positive | None = 10.0
+    """Largest norm as a multiple of the median norm of the last 100 steps (none: any multiple)."""
     batch: AtLeastOne = 32
     """Sequences in a training step."""
     episodes: AtLeastOne = 320_000
@@ -300,7 +304,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "pap
 """Whole settings of classification by name, as changes to the defaults."""
 
 _NTM_PAPER: Mapping[str, Any] = MappingProxyType(
-    {"optimizer": "rmsprop", "schedule": "constant", "warm_up": 0, "episodes": 1_000_000}
+    {"optimizer": "rmsprop", "schedule": "constant", "warm_up": 0, "clip_to_median": None, "episodes": 1_000_000}
 )
 """What Graves et al. 2014 have in common for all tasks, as far as they say."""
 

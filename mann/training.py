@@ -1,9 +1,11 @@
 """Training on episodes: one loop, its state explicit, so that it can stop and go on anywhere."""
 
 import math
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -113,6 +115,10 @@ Report = Callable[[dict[str, Any]], None]
 """Called with every line of metrics."""
 
 
+LATELY = 100
+"""Steps over which the norm of the gradient is looked back on."""
+
+
 class NotFiniteError(ArithmeticError):
     """The loss or the gradient is not finite; the weights are still those of the step before."""
 
@@ -122,6 +128,19 @@ def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(model.parameters(), config.learning_rate, alpha=0.95, momentum=0.9)
     return torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
+
+
+def largest_norm(config: Settings, norms: Sequence[float]) -> float:
+    """Return the norm to which a gradient is scaled down, given those of the steps before it.
+
+    A sequence whose heads go astray can have 10,000 times the usual gradient. Adam, whose steps do not depend on the
+    scale, then goes far in the direction of one batch, and what was learned is lost. What is usual changes as much in
+    the course of a training, hence the median of late, after AutoClip (Seetharaman et al. 2020, arXiv 2007.14469).
+    """
+    usual = statistics.median(norms) if norms else 0.0
+    if config.clip_to_median is None or usual == 0.0:
+        return config.clip
+    return min(config.clip, config.clip_to_median * usual)
 
 
 def learning_rate(config: Settings, step: int) -> float:
@@ -162,8 +181,9 @@ def fit(
     device = next(model.parameters()).device
     optimizer = build_optimizer(config, model)
     sums = Sums.zero(problem.counts, device)
+    norms: deque[float] = deque(maxlen=LATELY)
     with run.written(), run.locked():
-        start, seconds = _restore(run, model, optimizer, sums)
+        start, seconds = _restore(run, model, optimizer, sums, norms)
         run.keep_metrics_until(start)
         began = saved = time.monotonic()
 
@@ -171,6 +191,7 @@ def fit(
             state = {
                 "optimizer": optimizer.state_dict(),
                 "sums": vars(sums),
+                "norms": list(norms),
                 "seconds": seconds + time.monotonic() - began,
             }
             return Checkpoint(step, config, model.state_dict(), state)
@@ -180,7 +201,7 @@ def fit(
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, step)
                 try:
-                    _train_step(problem, optimizer, config, step, sums)
+                    _train_step(problem, optimizer, config, step, sums, norms)
                 except NotFiniteError as error:
                     place = run.keep_nonfinite(position(step))
                     raise NotFiniteError(
@@ -214,7 +235,9 @@ def fit(
                     break
 
 
-def _train_step(problem: Problem, optimizer: torch.optim.Optimizer, config: Settings, step: int, sums: Sums) -> None:
+def _train_step(
+    problem: Problem, optimizer: torch.optim.Optimizer, config: Settings, step: int, sums: Sums, norms: deque[float]
+) -> None:
     """One update, if it is finite; what is counted is what the weights before it answered."""
     loss, counts = problem.loss(problem.episode(step))
     optimizer.zero_grad()
@@ -222,7 +245,8 @@ def _train_step(problem: Problem, optimizer: torch.optim.Optimizer, config: Sett
     norm = nn.utils.get_total_norm(_gradients(problem.model).values())
     # The norm is finite only if every gradient is.
     if torch.isfinite(norm + loss.detach()):
-        nn.utils.clip_grads_with_norm_(problem.model.parameters(), config.clip, norm)
+        nn.utils.clip_grads_with_norm_(problem.model.parameters(), largest_norm(config, norms), norm)
+        norms.append(norm.item())
         optimizer.step()
         sums.add(loss, counts)
     elif config.on_nonfinite == "skip":
@@ -247,7 +271,9 @@ def _not_finite(loss: float, gradients: Mapping[str, Tensor]) -> str:
     return f"the gradient of {names[0]} is not finite ({len(names)} of {len(gradients)} parameters)"
 
 
-def _restore(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, sums: Sums) -> tuple[int, float]:
+def _restore(
+    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, sums: Sums, norms: deque[float]
+) -> tuple[int, float]:
     """Put the last checkpoint back into place; returns the steps and the seconds done."""
     checkpoint = run.restore(model)
     if checkpoint is None:
@@ -256,6 +282,7 @@ def _restore(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, sums:
         optimizer.load_state_dict(checkpoint.training["optimizer"])
         for name, value in checkpoint.training["sums"].items():
             setattr(sums, name, value.to(sums.loss.device) if isinstance(value, Tensor) else value)
+        norms.extend(checkpoint.training["norms"])
         return checkpoint.step, checkpoint.training["seconds"]
     except (RuntimeError, KeyError, ValueError) as error:
         raise run.unfit(error) from error

@@ -50,7 +50,9 @@ class Size:
 _SMALL: Mapping[str, Any] = MappingProxyType({"batch": 16, "hidden_size": 64, "slots": 32})
 
 # What suits one scheme best (the default of a task) is not what suits all of them.
-_ALIKE: Mapping[str, Any] = MappingProxyType({"controller": "lstm", "hidden_size": 100, "learning_rate": 1e-3})
+_ALIKE: Mapping[str, Any] = MappingProxyType(
+    {"controller": "lstm", "hidden_size": 100, "learning_rate": 1e-3, "clip_to_median": None}
+)
 
 FULL = Size(
     MappingProxyType(

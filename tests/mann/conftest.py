@@ -32,6 +32,7 @@ def tiny_config() -> Config:
         scheme=replace(Config("strokes").scheme, usage_decay=0.99),
         schedule="cosine",
         warm_up=3,
+        clip_to_median=1.2,
         batch=2,
         episodes=24,
     )

@@ -4,6 +4,7 @@ import logging
 import math
 import shutil
 import warnings
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -302,9 +303,9 @@ def test_every_step_uses_its_learning_rate(
     used = []
     step = training._train_step
 
-    def spy(problem: Any, optimizer: torch.optim.Optimizer, config: Config, number: int, sums: Sums) -> None:
+    def spy(problem: Any, optimizer: torch.optim.Optimizer, config: Config, number: int, *state: Any) -> None:
         used.extend((number, group["lr"]) for group in optimizer.param_groups)
-        step(problem, optimizer, config, number, sums)
+        step(problem, optimizer, config, number, *state)
 
     monkeypatch.setattr(training, "_train_step", spy)
     run = start("run", tiny_config)
@@ -328,16 +329,40 @@ def test_optimizers_are_those_of_the_config(tiny_config: Config) -> None:
 def test_gradient_is_clipped_by_its_norm(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, clip: float
 ) -> None:
-    config = replace(tiny_config, clip=clip)
+    config = replace(tiny_config, clip=clip, clip_to_median=None)
     problem = Classification(config, tiny_classes, tiny_split)
     model = problem.model
     before = [parameter.detach().clone() for parameter in model.parameters()]
     sums = Sums.zero(2, torch.device("cpu"))
-    training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 0, sums)
+    training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 0, sums, deque())
     moved = torch.cat([(old - new).flatten() for old, new in zip(before, model.parameters(), strict=True)])
     gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
     assert torch.allclose(moved, gradient, atol=1e-6)
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3) if clip == 1e-3 else moved.norm() > 1e-2
+
+
+def test_gradient_is_clipped_to_what_is_usual_of_late(tiny_config: Config) -> None:
+    plain = replace(tiny_config, clip=50.0, clip_to_median=None)
+    relative = replace(plain, clip_to_median=5.0)
+    norms = deque([1e-3] * 40 + [2.0] * 51 + [1e6] * 9, maxlen=training.LATELY)
+    assert training.largest_norm(plain, norms) == 50.0
+    assert training.largest_norm(relative, norms) == 10.0  # 5 times the median, 2, however large a few are
+    assert training.largest_norm(relative, [1e6] * 100) == 50.0  # never more than the other limit
+    assert training.largest_norm(relative, []) == 50.0
+    assert training.largest_norm(relative, [0.0] * 60 + [1.0] * 40) == 50.0  # nothing is usual yet
+
+
+def test_large_gradients_are_scaled_down_to_what_went_before(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
+) -> None:
+    config = replace(tiny_config, clip_to_median=0.5)
+    problem = Classification(config, tiny_classes, tiny_split)
+    model, sums, norms = problem.model, Sums.zero(2, torch.device("cpu")), deque[float]([1e-3, 2e-3, 3e-3])
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 0, sums, norms)
+    moved = torch.cat([(old - new).flatten() for old, new in zip(before, model.parameters(), strict=True)])
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
+    assert len(norms) == 4 and norms[-1] > 1e-2  # what is remembered is the norm before it was scaled down
 
 
 class Constant(nn.Module):
@@ -362,7 +387,7 @@ def test_step_that_is_not_finite_changes_nothing(
     model = problem.model = Constant(logits)  # pyright: ignore[reportAttributeAccessIssue]
     sums = Sums.zero(2, torch.device("cpu"))
     with pytest.raises(NotFiniteError, match=r"step 3 of seed 5: the loss is (nan|inf)"):
-        training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 3, sums)
+        training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 3, sums, deque())
     assert model.weight.item() == 1
     assert sums.steps == 0
 
