@@ -195,14 +195,6 @@ class Run:
             return []
         return metrics_from_lines(self.metrics_path.read_bytes(), str(self.metrics_path))
 
-    def evaluation(self) -> dict[str, Any] | None:
-        """Return what the last evaluation found, the content of evaluation.json; None: there was none.
-
-        Raises:
-            InputError: the file is damaged.
-        """
-        return _json_of(self.folder / "evaluation.json", "evaluate the run again")
-
     def history(self) -> dict[str, Any]:
         """Return how the run came about: its seed, how far it is, what that took and where.
 

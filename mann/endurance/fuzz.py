@@ -31,6 +31,7 @@ from mann.benchmark.cells import result_from_json
 from mann.classifier import build_classifier
 from mann.config import Config, config_from_json, config_json, preset
 from mann.one_shot import OneShotClassifier
+from mann.reporting.evaluations import evaluation_from_json
 from mann.runs import Checkpoint, Run, metrics_from_lines, read_checkpoint
 
 
@@ -95,6 +96,25 @@ def _results() -> list[bytes]:
         b'"episodes_to_goal": null, "success": true, "score": 0.5, "milliseconds_a_step": null, "seconds": 2.5, '
         b'"environment": {"threads": 1}}'
     ]
+
+
+def _evaluations() -> list[bytes]:
+    """Return evaluations of a classification and of a task."""
+    history = b'"training": {"seed": 0}, "environment": {"threads": 1}}'
+    interval = b'"low": 0.25, "high": 0.5, "observations": 10'
+    return [
+        b'{"task": "classification", "dataset": "strokes", "split": "test", "episodes": 2, "classes": 5, '
+        b'"labels": "one-hot", "instances": [{"instance": 1, "accuracy": 0.5, ' + interval + b"}], " + history,
+        b'{"task": "regression", "sequences": 2, "results": [{"setting": {}, "nats_per_sequence": 2, '
+        b'"squared_error": 0.5, "intervals": {"nats_per_sequence": [1, 2.5], "squared_error": [0, 1]}, '
+        b'"references": {"posterior": {"cost": -1, "above": 0.5, "interval": [0.25, 1]}}}], ' + history,
+    ]
+
+
+def _read_evaluation(content: bytes) -> object:
+    """Read an evaluation as that of a task, unless it says that it is of a classification."""
+    name = "strokes" if b'"classification"' in content else "regression"
+    return evaluation_from_json(content, "evaluation.json", preset(name))
 
 
 _HALF = "images_background"
@@ -163,9 +183,10 @@ def _classifiers() -> list[bytes]:
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         "config": Target(lambda content: config_from_json(content, "config.json"), _configs, 25),
-        "split": Target(lambda content: split_from_json(content, "split.json"), _splits, 20),
+        "split": Target(lambda content: split_from_json(content, "split.json"), _splits, 10),
         "metrics": Target(lambda content: metrics_from_lines(content, "metrics.jsonl"), _metrics, 25),
         "result": Target(lambda content: result_from_json(content, "cell.json"), _results, 10),
+        "evaluation": Target(_read_evaluation, _evaluations, 10),
         "archive": Target(_file(_read_archive, f"{_HALF}.zip"), _archives, 10),
         "drawing": Target(lambda content: omniglot._decoded(content, "drawing", 20), lambda: [_drawing()], 4),
         "packed": Target(_file(cache._read, "packed.safetensors"), _packed, 4),

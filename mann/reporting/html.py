@@ -14,6 +14,7 @@ from rich.table import Table
 from data import load
 from mann.config import Config, TaskConfig, settings_by_name, what_is_learned
 from mann.evaluation import first_sequence
+from mann.reporting.evaluations import read_evaluation
 from mann.reporting.files import DPI, whole
 from mann.reporting.instances import instance_table
 from mann.reporting.memory import plot_binding
@@ -69,7 +70,8 @@ def write_html_report(run: Run, path: Path, root: Path | None = None) -> None:
     Raises:
         InputError: there is no checkpoint, or the data or a file of the run cannot be read.
     """
-    config, metrics, evaluation = run.config(), run.metrics(), run.evaluation()
+    config, metrics = run.config(), run.metrics()
+    evaluation = read_evaluation(run, config)
     if isinstance(config, TaskConfig):
         content = _of_task(run, config, metrics, evaluation)
     else:

@@ -18,7 +18,7 @@ from mann.runs import Run
 from mann.training import Pace
 
 WHOLE = {name: target.whole() for name, target in TARGETS.items() if name not in ("checkpoint", "classifier")}
-JSON = {name: WHOLE[name][0] for name in ("config", "split", "metrics", "result")}
+JSON = {name: WHOLE[name][0] for name in ("config", "split", "metrics", "result", "evaluation")}
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

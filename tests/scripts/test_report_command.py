@@ -11,11 +11,12 @@ import numpy
 import pytest
 import torch
 
-from data import load
-from mann.config import Config
+from data import InputError, load
+from mann.config import Config, preset
 from mann.evaluation import first_sequence
+from mann.reporting.evaluations import evaluation_from_json
 from mann.runs import Run
-from mann.task_evaluation import examples_of
+from mann.task_evaluation import examples_of, settings_of
 from tests.scripts.conftest import Command
 
 SMALL = ("--hidden-size", 8, "--slots", 6, "--word-size", 4, "--episodes", 64, "--batch", 8)
@@ -135,6 +136,61 @@ def test_what_is_no_run_is_refused(refused: Callable[..., str], tmp_path: Path) 
 def test_a_damaged_evaluation_is_refused(refused: Callable[..., str], run: Path) -> None:
     (run / "evaluation.json").write_text("{")
     assert "evaluate the run again" in refused("report", run)
+
+
+INSTANCE = {"instance": 1, "accuracy": 0.5, "low": 0.25, "high": 0.75, "observations": 8}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"instances": None}, "instances: Input should be a valid array"),
+        ({"instances": []}, "instances: List should have at least 1 item after validation, not 0"),
+        ({"instances": [{**INSTANCE, "accuracy": 1.5}]}, "instances: Input should be less than or equal to 1"),
+        ({"instances": [{**INSTANCE, "low": "0.5"}]}, "instances: Input should be a valid number"),
+        ({"instances": [{**INSTANCE, "instance": 0}]}, "instances: Input should be greater than or equal to 1"),
+        ({"episodes": 2.5}, "episodes: Input should be a valid integer"),
+        ({"labels": 5}, "labels: Input should be a valid string"),
+        ({"comment": "mine"}, "comment: Extra inputs are not permitted"),
+        ({"task": "copy"}, "it is of copy, the run of classification"),
+        ({"dataset": ...}, "dataset: Field required"),
+    ],
+)
+def test_an_evaluation_edited_by_hand_is_refused(
+    command: Command, refused: Callable[..., str], run: Path, change: dict[str, Any], message: str
+) -> None:
+    content = {
+        **{"task": "classification", "dataset": "strokes", "split": "test", "episodes": 2, "classes": 2},
+        **{"labels": "one-hot", "instances": [INSTANCE], "training": {}, "environment": {}},
+    }
+    (run / "evaluation.json").write_text(json.dumps(content))
+    assert command("report", run).status == 0
+    edited = {key: value for key, value in {**content, **change}.items() if value is not ...}
+    (run / "evaluation.json").write_text(json.dumps(edited))
+    assert f"evaluation.json is damaged ({message}): evaluate the run again" in refused("report", run)
+
+
+def test_an_evaluation_of_a_task_is_checked(tmp_path: Path) -> None:
+    config, names = (
+        preset("copy"),
+        ("bits_per_sequence", "wrong_bits_per_sequence", "exact_sequences", "bit_error_rate"),
+    )
+    figures = {**dict.fromkeys(names, 0.5), "intervals": dict.fromkeys(names, (0.25, 1.0))}
+    results: list[dict[str, Any]] = [{"setting": setting, **figures} for setting in settings_of("copy")]
+    content = {"task": "copy", "sequences": 2, "results": results, "training": {}, "environment": {}}
+    found = evaluation_from_json(json.dumps(content), "there", config)
+    assert (
+        found["results"][5]["setting"] == {"length": 20} and found["results"][5]["intervals"]["bit_error_rate"][1] == 1
+    )
+    for change in (
+        {"results": results[1:]},
+        {"results": [*results[:-1], {**results[-1], "setting": {"length": 7}}]},
+        {"results": [*results[:-1], {**results[-1], "intervals": {}}]},
+        {"results": [*results[:-1], {**results[-1], "exact_sequences": "all"}]},
+        {"task": "repeat-copy"},
+    ):
+        with pytest.raises(InputError, match=r"there is damaged .*: evaluate the run again"):
+            evaluation_from_json(json.dumps({**content, **change}), "there", config)
 
 
 def test_in_a_browser_every_picture_is_seen_and_nothing_is_loaded(browser: Any, command: Command, run: Path) -> None:
