@@ -451,8 +451,24 @@ def test_a_tape_starts_with_write_heads_that_move_on_and_stay_sharp(reach: int) 
     assert controls["read_sharpening"].min() > 3
 
 
+def test_recall_starts_with_a_read_head_beside_the_write_head_and_others_that_find_what_came_next() -> None:
+    scheme = NTM(read_heads=3, start="recall")
+    controls, memory = started(scheme), torch.full((1, 12, 4), 1e-6)
+    # What the other two look for lies in the slots 7 and 3.
+    controls["read_key"] = torch.tensor([[[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]])
+    memory[0, 7, 0] = memory[0, 3, 2] = 1.0
+    state = scheme.initial_state(1, 12, memory)
+    for step in range(1, 6):
+        written, state = scheme.write(controls, memory, state)
+        read, state = scheme.read(controls, memory, state, written)
+        assert written.weights.argmax(-1).tolist() == [[step]]
+        assert read.argmax(-1).tolist() == [[step, 8, 4]]
+    assert torch.allclose(read[:, 0], written.weights[:, 0], atol=0.02)
+    assert started(NTM(read_heads=1, start="recall")).keys() == controls.keys()
+
+
 def test_without_the_tape_and_without_a_shift_write_heads_stay() -> None:
-    for scheme in (NTM(), NTM(shift_range=0, start="tape")):
+    for scheme in (NTM(), NTM(shift_range=0, start="tape"), NTM(shift_range=0, start="recall")):
         controls, memory = started(scheme), torch.full((1, 5, 4), 1e-6)
         written, _ = scheme.write(controls, memory, scheme.initial_state(1, 5, memory))
         assert written.weights.argmax(-1).tolist() == [[0]]
