@@ -151,8 +151,8 @@ class NTM(Scheme):
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
     start: Literal["alike", "tape", "recall"] = "alike"
-    """Heads start blurred (alike); as those of a tape machine, sharp, and writing a slot further at each step (tape); or
-    so that all read heads but the first find what came next on such a tape, by content (recall)."""
+    """Heads start blurred (alike); as those of a tape machine, sharp, and writing a slot further at each step (tape);
+    or so that all read heads but the first find what came next on such a tape, by content (recall)."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""
