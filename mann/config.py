@@ -327,7 +327,7 @@ _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
-            # The longest tests write 241 and 221 times: with fewer slots the tape would come round to what is to be read.
+            # The longest tests write 241 and 221 times: the tape must not come round to what is still to be read.
             "copy": {**_FEEDFORWARD, "learning_rate": 5e-3, "slots": 256, "clip_to_median": 20.0},
             "repeat-copy": {**_FEEDFORWARD, "learning_rate": 5e-3, "slots": 256, "episodes": 400_000},
             "associative-recall": {
