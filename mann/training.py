@@ -130,25 +130,27 @@ def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer
     return torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
 
 
-def largest_norm(config: Settings, norms: Sequence[float]) -> float:
-    """Return the norm to which a gradient is scaled down, given those of the steps before it.
-
-    A sequence whose heads go astray can have 10,000 times the usual gradient. Adam, whose steps do not depend on the
-    scale, then goes far in the direction of one batch, and what was learned is lost. What is usual changes as much in
-    the course of a training, hence the median of late, after AutoClip (Seetharaman et al. 2020, arXiv 2007.14469).
-    """
-    usual = statistics.median(norms) if norms else 0.0
-    if config.clip_to_median is None or usual == 0.0:
-        return config.clip
-    return min(config.clip, config.clip_to_median * usual)
-
-
 def learning_rate(config: Settings, step: int) -> float:
     """Return the learning rate of a step (from 0): a linear warm-up, then a half cosine or a constant."""
     share = min(1.0, (step + 1) / (config.warm_up + 1))
     if config.schedule == "cosine":
         share *= 0.5 + 0.5 * math.cos(math.pi * step / config.steps)
     return config.learning_rate * share
+
+
+def largest_norm(config: Settings, step: int, norms: Sequence[float]) -> float:
+    """Return the norm to which the gradient of a step is scaled down, given those of the steps before it.
+
+    A sequence whose heads go astray can have 10,000 times the usual gradient. Adam, whose steps do not depend on the
+    scale, then goes far in the direction of one batch, and what was learned is lost. What is usual changes as much in
+    the course of a training, hence the median of late, after AutoClip (Seetharaman et al. 2020, arXiv 2007.14469).
+    The limit rises as the learning rate falls: the update cannot go as far then, and what few sequences teach is heard.
+    """
+    usual = statistics.median(norms) if norms else 0.0
+    if config.clip_to_median is None or usual == 0.0:
+        return config.clip
+    share = learning_rate(config, step) / config.learning_rate
+    return min(config.clip, config.clip_to_median * usual / share)
 
 
 def fit(
@@ -245,7 +247,7 @@ def _train_step(
     norm = nn.utils.get_total_norm(_gradients(problem.model).values())
     # The norm is finite only if every gradient is.
     if torch.isfinite(norm + loss.detach()):
-        nn.utils.clip_grads_with_norm_(problem.model.parameters(), largest_norm(config, norms), norm)
+        nn.utils.clip_grads_with_norm_(problem.model.parameters(), largest_norm(config, step, norms), norm)
         norms.append(norm.item())
         optimizer.step()
         sums.add(loss, counts)

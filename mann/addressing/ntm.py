@@ -14,8 +14,8 @@ read. The paper leaves open, and here:
   constant memory, whatever the controls say. (A network can learn where to start instead.)
 - controls start near the middle of their ranges, so that heads are blurred and half led by content. With
   `start="tape"` they are those of a tape machine: sharp, led by place, write heads moving on a slot a step. With
-  `start="recall"` a tape is written too; the first read head goes along with it, which hands on what was seen before,
-  and the others find by content, and look at the slot after what they find: at what came next then.
+  `start="search"` a tape is written too; the first read head goes along with it, which hands on what was seen before,
+  and the others find by content. With `start="recall"` these look at the slot after what they find: at what came next.
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,8 @@ SMALLEST = 1e-12
 TAPE_GATE, TAPE_SHARPENING, TAPE_SHIFT = -3.0, 2.0, 1.0
 """What tape-like heads start with, before the ranges: g = 0.05, gamma = 3.1, and for write heads a step forward."""
 
-RECALL_GATE, RECALL_STRENGTH, RECALL_SHIFT = 3.0, 2.0, 2.0
-"""What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely a step forward."""
+SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
+"""What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
 
 
 class State(NamedTuple):
@@ -150,9 +150,9 @@ class NTM(Scheme):
     """Farthest shift in a step (S)."""
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
-    start: Literal["alike", "tape", "recall"] = "alike"
+    start: Literal["alike", "tape", "search", "recall"] = "alike"
     """Heads start blurred (alike); as those of a tape machine, sharp, and writing a slot further at each step (tape);
-    or so that all read heads but the first find what came next on such a tape, by content (recall)."""
+    or so that all read heads but the first find by content on such a tape (search), or find what came next (recall)."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""
@@ -168,13 +168,14 @@ class NTM(Scheme):
             return
         start_as_tape(biases, "write")
         start_as_tape(biases, "read")
-        step = slice(self.shift_range + 1, self.shift_range + 2)
-        biases["write_shift"][:, step] = TAPE_SHIFT
-        if self.start == "recall":
-            biases["read_shift"][:1, step] = TAPE_SHIFT
-            biases["read_shift"][1:, step] = RECALL_SHIFT
-            biases["read_gate"][1:] = RECALL_GATE
-            biases["read_strength"][1:] = RECALL_STRENGTH
+        here = self.shift_range
+        forward = slice(here + 1, here + 2)
+        biases["write_shift"][:, forward] = TAPE_SHIFT
+        if self.start != "tape":
+            biases["read_shift"][:1, forward] = TAPE_SHIFT
+            biases["read_shift"][1:, here if self.start == "search" else forward] = SEARCH_SHIFT
+            biases["read_gate"][1:] = SEARCH_GATE
+            biases["read_strength"][1:] = SEARCH_STRENGTH
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """All heads at the first slot."""

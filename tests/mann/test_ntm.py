@@ -451,8 +451,9 @@ def test_a_tape_starts_with_write_heads_that_move_on_and_stay_sharp(reach: int) 
     assert controls["read_sharpening"].min() > 3
 
 
-def test_recall_starts_with_a_read_head_beside_the_write_head_and_others_that_find_what_came_next() -> None:
-    scheme = NTM(read_heads=3, start="recall")
+@pytest.mark.parametrize(("start", "after"), [("search", 0), ("recall", 1)])
+def test_a_read_head_starts_beside_the_write_head_and_others_find_by_content(start: Any, after: int) -> None:
+    scheme = NTM(read_heads=3, start=start)
     controls, memory = started(scheme), torch.full((1, 12, 4), 1e-6)
     # What the other two look for lies in the slots 7 and 3.
     controls["read_key"] = torch.tensor([[[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]])
@@ -462,9 +463,9 @@ def test_recall_starts_with_a_read_head_beside_the_write_head_and_others_that_fi
         written, state = scheme.write(controls, memory, state)
         read, state = scheme.read(controls, memory, state, written)
         assert written.weights.argmax(-1).tolist() == [[step]]
-        assert read.argmax(-1).tolist() == [[step, 8, 4]]
+        assert read.argmax(-1).tolist() == [[step, 7 + after, 3 + after]]
     assert torch.allclose(read[:, 0], written.weights[:, 0], atol=0.02)
-    assert started(NTM(read_heads=1, start="recall")).keys() == controls.keys()
+    assert started(NTM(read_heads=1, start=start)).keys() == controls.keys()
 
 
 def test_without_the_tape_and_without_a_shift_write_heads_stay() -> None:

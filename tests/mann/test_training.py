@@ -342,20 +342,27 @@ def test_gradient_is_clipped_by_its_norm(
 
 
 def test_gradient_is_clipped_to_what_is_usual_of_late(tiny_config: Config) -> None:
-    plain = replace(tiny_config, clip=50.0, clip_to_median=None)
+    plain = replace(tiny_config, clip=50.0, clip_to_median=None, schedule="constant", warm_up=0)
     relative = replace(plain, clip_to_median=5.0)
     norms = deque([1e-3] * 40 + [2.0] * 51 + [1e6] * 9, maxlen=training.LATELY)
-    assert training.largest_norm(plain, norms) == 50.0
-    assert training.largest_norm(relative, norms) == 10.0  # 5 times the median, 2, however large a few are
-    assert training.largest_norm(relative, [1e6] * 100) == 50.0  # never more than the other limit
-    assert training.largest_norm(relative, []) == 50.0
-    assert training.largest_norm(relative, [0.0] * 60 + [1.0] * 40) == 50.0  # nothing is usual yet
+    assert training.largest_norm(plain, 7, norms) == 50.0
+    assert training.largest_norm(relative, 7, norms) == 10.0  # 5 times the median, 2, however large a few are
+    assert training.largest_norm(relative, 7, [1e6] * 100) == 50.0  # never more than the other limit
+    assert training.largest_norm(relative, 7, []) == 50.0
+    assert training.largest_norm(relative, 7, [0.0] * 60 + [1.0] * 40) == 50.0  # nothing is usual yet
+
+
+def test_the_limit_rises_as_the_learning_rate_falls(tiny_config: Config) -> None:
+    config = replace(tiny_config, clip=1e9, clip_to_median=5.0)  # 12 steps: 3 of warm-up, a half cosine
+    for step in range(12):
+        limit = training.largest_norm(config, step, [2.0] * 9)
+        assert limit * learning_rate(config, step) == pytest.approx(10.0 * config.learning_rate)
 
 
 def test_large_gradients_are_scaled_down_to_what_went_before(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
 ) -> None:
-    config = replace(tiny_config, clip_to_median=0.5)
+    config = replace(tiny_config, clip_to_median=0.5, schedule="constant", warm_up=0)
     problem = Classification(config, tiny_classes, tiny_split)
     model, sums, norms = problem.model, Sums.zero(2, torch.device("cpu")), deque[float]([1e-3, 2e-3, 3e-3])
     before = [parameter.detach().clone() for parameter in model.parameters()]
