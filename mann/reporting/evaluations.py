@@ -1,6 +1,7 @@
 """Reading `evaluation.json` back: a file that people edit is checked before anything is drawn from it."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any
 
 from annotated_types import Ge, Interval, MinLen
@@ -56,6 +57,7 @@ class _Reference(_Known):
     interval: _Ends
 
 
+@cache
 def _of_task(task: str) -> type[BaseModel]:
     """Return what `mann.task_evaluation.evaluate_task` finds for a task."""
     figures: dict[str, Any] = dict.fromkeys(answers_of(task).figures, (float, ...))
