@@ -1,6 +1,7 @@
 """Sequences to learn from: pure functions of (seed, step) that return whole batches on the device.
 
 classification: label-offset episodes of image classes
+few_shot:       the same cut into support sets and queries (N-way K-shot)
 labels:         how classes are named in an episode: one-hot, or strings of characters
 jitter:         random rotation and translation of drawings
 randomness:     the random numbers of a step

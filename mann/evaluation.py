@@ -30,13 +30,16 @@ class HeldOut(NamedTuple):
 
 VALIDATION = HeldOut(seed=10**9, episodes=500)
 TEST = HeldOut(seed=2 * 10**9, episodes=2000)
-_HELD_OUT = {"test": TEST, "validation": VALIDATION}
+HELD_OUT = {"test": TEST, "validation": VALIDATION}
 BATCH = 50
 """Sequences at a time; a part of what the episodes are, since each batch is drawn in one go."""
 
 
 Report = Callable[[int], None]
 """Called with the number of episodes evaluated so far."""
+
+Answering = Callable[..., tuple[Tensor, Any]]
+"""Called like a `Classifier`: with images, the labels before and a state that may be left out."""
 
 
 class FixedEpisodes(NamedTuple):
@@ -66,7 +69,7 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
 
 @torch.no_grad()
 def answer_counts(
-    model: Classifier, fixed: FixedEpisodes, report: Report | None = None
+    model: Answering, fixed: FixedEpisodes, report: Report | None = None
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Count right answers and all answers by episode and instance, int64 [episodes, instances] each.
 
@@ -94,7 +97,7 @@ def accuracy_by_instance(model: Classifier, fixed: FixedEpisodes) -> dict[str, f
     return {str(k + 1): float(right[k] / shown[k]) for k in range(len(shown)) if shown[k]}
 
 
-def _classification_settings(run: Run) -> Config:
+def classification_settings(run: Run) -> Config:
     """Return the settings of a run, which has to be a classification."""
     config = run.config()
     if not isinstance(config, Config):
@@ -108,7 +111,7 @@ def load_classifier(run: Run, device: torch.device) -> Classifier:
     Raises:
         InputError: there is no checkpoint, or it is damaged.
     """
-    model = build_classifier(_classification_settings(run))
+    model = build_classifier(classification_settings(run))
     run.load(model)
     return model.to(device)
 
@@ -120,6 +123,7 @@ def evaluate(
     part: str = "test",
     episodes: int = TEST.episodes,
     report: Report | None = None,
+    model: Answering | None = None,
 ) -> dict[str, Any]:
     """Measure the accuracy by instance of a run's last checkpoint; returns the content of `evaluation.json`.
 
@@ -130,16 +134,17 @@ def evaluate(
         part: "test", or "validation" while one is still choosing.
         episodes: How many, at least 1.
         report: Called now and then.
+        model: Measured in place of the run's classifier, on the same episodes.
 
     Raises:
         InputError: no checkpoint, or too few classes or episodes.
     """
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
-    config = _classification_settings(run)
-    held_out = _HELD_OUT[part]._replace(episodes=episodes)
+    config = classification_settings(run)
+    held_out = HELD_OUT[part]._replace(episodes=episodes)
     fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out)
-    model = load_classifier(run, classes.images.device)
+    model = model or load_classifier(run, classes.images.device)
     instances = by_instance(*answer_counts(model, fixed, report))
     return {
         "task": "classification",
@@ -169,8 +174,8 @@ class Seen(NamedTuple):
 @torch.no_grad()
 def first_sequence(run: Run, classes: ImageClasses, split: Split, part: str = "test") -> Seen:
     """Let a run's last checkpoint answer the first sequence of its evaluation; see `evaluate`. Returned on the CPU."""
-    config = _classification_settings(run)
-    fixed = held_out_episodes(config, classes.select(getattr(split, part)), _HELD_OUT[part])
+    config = classification_settings(run)
+    fixed = held_out_episodes(config, classes.select(getattr(split, part)), HELD_OUT[part])
     model = load_classifier(run, classes.images.device)
     episode = Episode(*(values[:, :1] for values in fixed.source(0)))
     if isinstance(model.network, MemoryNetwork):

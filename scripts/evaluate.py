@@ -12,12 +12,17 @@ import tyro
 from commands import one_line_errors, parse, pick_device, progress_bar
 from rich.console import Console
 from rich.measure import Measurement
+from rich.progress import TaskID
 from rich.table import Table
 
 from data import InputError, load
+from mann.classifier import episode_labels
 from mann.config import TaskConfig
-from mann.evaluation import TEST, evaluate, first_sequence
+from mann.evaluation import TEST, classification_settings, evaluate, first_sequence
+from mann.few_shot import QUERIES, SHOTS, evaluate_few_shot
+from mann.nearest import NearestNeighbour
 from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
+from mann.reporting.few_shot import few_shot_table
 from mann.reporting.instances import instance_table
 from mann.reporting.reports import write_classification_report, write_task_report
 from mann.reporting.tasks import task_table
@@ -28,11 +33,16 @@ DESCRIPTION = """Measure what trained networks can do, on episodes that none of 
 
   evaluate.py runs/omniglot                a table, and pictures into the run's folder
   evaluate.py runs/copy-0 runs/copy-1      the same for each, then all of them side by side (--out)
+  evaluate.py runs/omniglot --ways 5 --shots 1 5       N-way K-shot instead, into few-shot.json
+  evaluate.py runs/omniglot --nearest      nearest neighbours on raw pixels instead, on the very same episodes
 
 Of a classification: how often it is right at the 1st, 2nd, ... time it sees a class. The classes are the split's test
 classes; memory is blank at the start of every episode, weights are fixed. The paper's figures stand beside where there
 are any. In the run's folder: evaluation.json, instances.csv and instances.png, curves.csv and training.png, and
 binding.png: which slot of the memory was bound to which class.
+
+N-way K-shot is another measure: K drawings of each of N classes are shown in order, then each query is answered from
+the state after them. One-hot labels allow as many ways as there were classes in training.
 
 Of an algorithmic task: what answers cost and how many bits are wrong, at the sizes of the training and beyond them.
 In the run's folder: evaluation.json, sizes.csv and sizes.png, curves.csv and training.png, sequences.png with wrong
@@ -48,6 +58,14 @@ class Options:
     """Folders of the runs."""
     episodes: int = TEST.episodes
     """Test episodes (of a task: sequences for each of the sizes)."""
+    ways: tuple[int, ...] = ()
+    """Measure N-way K-shot instead of accuracy by instance: numbers of classes, such as 5 20."""
+    shots: tuple[int, ...] = ()
+    """The same: numbers of drawings shown of each class, such as 1 5."""
+    queries: int = QUERIES
+    """Drawings of each class to be named after them."""
+    nearest: bool = False
+    """Measure nearest neighbours on raw pixels instead of the network, into nearest.json or nearest-few-shot.json."""
     part: Literal["test", "validation"] = "test"
     """Classes to evaluate on; validation is for choosing between settings."""
     root: Path | None = None
@@ -81,6 +99,34 @@ def evaluated(run: Run, options: Options, device: torch.device, report: Callable
     return Compared(content, metrics, trained)
 
 
+def evaluated_otherwise(run: Run, options: Options, device: torch.device, report: Callable[[int], None]) -> None:
+    """Measure N-way K-shot, nearest neighbours, or both; write a file into the run's folder and print a table."""
+    config = classification_settings(run)
+    classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
+    measured = (run, classes.to(device), split)
+    model = NearestNeighbour(episode_labels(config).symbols) if options.nearest else None
+    named = "nearest neighbour of the pixels, among all drawings so far" if options.nearest else ""
+    if few_shot_asked(options):
+        ways, shots = options.ways or (config.classes,), options.shots or SHOTS
+        content = evaluate_few_shot(
+            *measured, ways, shots, options.queries, options.part, options.episodes, report, model
+        )
+        table, name = few_shot_table(content, named), "few-shot"
+    else:
+        content = evaluate(*measured, options.part, options.episodes, report, model)
+        table, name = instance_table(content, named), ""
+    print_whole(table)
+    path = run.folder / ("-".join(filter(None, ("nearest" if options.nearest else "", name))) + ".json")
+    history = {"training": None if options.nearest else run.history(), "environment": describe_environment(device)}
+    write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
+    print(path)
+
+
+def few_shot_asked(options: Options) -> bool:
+    """Return whether N-way K-shot accuracy is to be measured."""
+    return bool(options.ways or options.shots)
+
+
 def print_whole(table: Table) -> None:
     """Print a table at the width that it needs, wherever it goes."""
     console = Console()
@@ -104,12 +150,18 @@ def main(arguments: list[str]) -> int:
         Run(folder).config()  # whatever is no run is refused before the work begins
     device = pick_device(options.device)
     found = {}
+    otherwise = options.nearest or few_shot_asked(options)
     with progress_bar() as bar:
         for name, folder in zip(names_of(folders), folders, strict=True):
             task = bar.add_task(name, total=options.episodes)
-            found[name] = evaluated(
-                Run(folder), options, device, lambda done, task=task: bar.update(task, completed=done)
-            )
+
+            def report(done: int, task: TaskID = task) -> None:
+                bar.update(task, completed=done)
+
+            if otherwise:
+                evaluated_otherwise(Run(folder), options, device, report)
+            else:
+                found[name] = evaluated(Run(folder), options, device, report)
     if len(found) > 1:
         out = options.out or folders[0].parent / "comparison"
         out.mkdir(parents=True, exist_ok=True)

@@ -39,10 +39,13 @@ _VALIDATION: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4}
 _SOURCE = "Santoro et al. 2016, arXiv 1605.06065"
 
 
-def instance_table(evaluation: Mapping[str, Any]) -> Table:
-    """Return accuracy by instance in percent, beside the paper's figures where it has any."""
+def instance_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
+    """Return accuracy by instance in percent, beside the paper's figures where it has any.
+
+    model: what was measured, if not the run's network.
+    """
     paper = _paper_rows(evaluation)
-    heading = evaluated(evaluation)
+    heading = "\n".join(filter(None, (evaluated(evaluation), model)))
     table = Table(
         title=heading,
         caption="instance: how often the episode has shown the class,\nthis time included"

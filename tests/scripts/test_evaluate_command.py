@@ -57,6 +57,38 @@ def test_evaluation_writes_and_prints_the_accuracy_by_instance(command: Command,
     assert json.loads((run / "evaluation.json").read_text())["split"] == "validation"
 
 
+def test_n_way_k_shot_is_a_table_and_a_file_of_its_own(command: Command, run: Path) -> None:
+    asked = ("--ways", 2, "--shots", 1, 2, "--queries", 2, "--episodes", 30)
+    status, output, errors = command("evaluate", run, *asked)
+    assert (status, errors) == (0, "")
+    content = json.loads((run / "few-shot.json").read_text())
+    assert set(content["results"][0]) == {"ways", "shots", "accuracy", "low", "high", "observations"}
+    assert [(one["ways"], one["shots"], one["observations"]) for one in content["results"]] == [
+        (2, 1, 120),
+        (2, 2, 120),
+    ]
+    assert content["environment"]["command"].endswith("--episodes 30")
+    for words in ("N-way K-shot accuracy", "test classes", "2 queries of each class", "not accuracy by instance"):
+        assert words in output
+    assert output.splitlines()[-1] == str(run / "few-shot.json")
+    assert not (run / "evaluation.json").exists()
+    # The ways of the training, unless said otherwise.
+    assert command("evaluate", run, *asked[2:]).status == 0
+    assert json.loads((run / "few-shot.json").read_text())["results"] == content["results"]
+
+
+def test_nearest_neighbours_are_measured_on_the_episodes_of_a_run(command: Command, run: Path) -> None:
+    status, output, errors = command("evaluate", run, "--nearest", "--episodes", 10)
+    assert (status, errors) == (0, "")
+    content = json.loads((run / "nearest.json").read_text())
+    assert [one["observations"] for one in content["instances"]] == [20, 20]
+    assert content["training"] is None and "nearest neighbour" in output
+    status, output, _ = command("evaluate", run, "--nearest", "--shots", 1, "--queries", 1, "--episodes", 10)
+    assert status == 0 and "nearest neighbour" in output
+    assert json.loads((run / "nearest-few-shot.json").read_text())["results"][0]["observations"] == 20
+    assert not (run / "few-shot.json").exists() and not (run / "evaluation.json").exists()
+
+
 def test_evaluating_again_gives_the_same(command: Command, run: Path) -> None:
     contents = []
     for _ in range(2):
@@ -102,11 +134,15 @@ def test_data_that_have_moved_are_found_with_root(
         (["--part", "train"], "invalid choice 'train' for argument '--part'"),
         (["--device", "tpu"], "no device is named 'tpu'"),
         (["--episode", 3], "did you mean --episodes?"),
+        (["--ways", 3], "--ways 3: with the one-hot labels of a training with 2 classes no more can be told apart"),
+        (["--ways", 1], "--ways 1: at least 2 is needed"),
+        (["--shots", 1, "--episodes", 0], "--episodes 0: at least 1 is needed"),
+        (["--shots", 4], "--shots 4 and --queries 5 take 9 drawings of a class, but class"),
     ],
 )
 def test_wrong_options_are_refused(refused: Refused, run: Path, options: list[object], message: str) -> None:
     assert message in refused("evaluate", run, *options)
-    assert not (run / "evaluation.json").exists()
+    assert not (run / "evaluation.json").exists() and not (run / "few-shot.json").exists()
 
 
 def test_what_is_no_run_is_refused(refused: Refused, run: Path, tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""N-way K-shot accuracy on classes that were never trained on."""
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from data import ImageClasses, InputError, Split
+from episodes import ClassificationEpisodes, Episode
+from episodes.few_shot import few_shot
+from mann.classifier import build_classifier, episode_labels
+from mann.config import Config
+from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, classification_settings
+from mann.runs import Run
+from mann.statistics import share_interval
+
+QUERIES = 5
+"""Drawings of each class to be named, unless said otherwise."""
+SHOTS = (1, 5)
+"""Drawings of each class shown before, unless said otherwise."""
+
+
+def few_shot_episodes(
+    config: Config, images: ImageClasses, ways: int, shots: int, queries: int, seed: int
+) -> ClassificationEpisodes:
+    """Return episodes to be cut by `episodes.few_shot`: the same for all models that name classes alike.
+
+    Raises:
+        InputError: the network has too few names, or there are too few classes or drawings.
+    """
+    for name, value, least in (("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1)):
+        if value < least:
+            raise InputError(f"--{name} {value}: at least {least} is needed")
+    if ways > config.classes and config.labels == "one-hot":
+        raise InputError(
+            f"--ways {ways}: with the one-hot labels of a training with {config.classes} classes no more can be told "
+            f"apart; use at most {config.classes}, or a run trained with --classes {ways} or --labels strings"
+        )
+    if ways > len(images.names):
+        raise InputError(f"--ways {ways}: there are only {len(images.names)} classes to draw from")
+    fewest = int(images.counts.min())
+    if shots + queries > fewest:
+        raise InputError(
+            f"--shots {shots} and --queries {queries} take {shots + queries} drawings of a class, but class "
+            f"{images.names[int(images.counts.argmin())]!r} has {fewest}: lower one of them"
+        )
+    return ClassificationEpisodes(images, episode_labels(config), ways, shots + queries, batch=BATCH, seed=seed)
+
+
+@torch.no_grad()
+def answered_right(model: Answering, episode: Episode, shots: int) -> Tensor:
+    """Show support sets, then have each query answered from the same state; returns bool [queries, batch].
+
+    What counts is the most probable of the labels that the support set carries.
+    """
+    support, queries, names = few_shot(episode, shots)
+    _, state = model(support.images, support.previous)
+    # A state is never modified: what a query leaves in the memory is dropped with the state after it.
+    logits = torch.cat(
+        [
+            model(image[None], previous[None], state)[0]
+            for image, previous in zip(queries.images, queries.previous, strict=True)
+        ]
+    )
+    likely = logits.log_softmax(-1)[:, None].expand(-1, len(names), -1, -1, -1)
+    # A label's probability is the product of those of its characters.
+    scores = likely.gather(-1, names[None, ..., None].expand(*likely.shape[:-1], 1)).sum((-2, -1))
+    asked = (names == queries.targets[:, None]).all(-1)
+    return asked.gather(1, scores.argmax(1, keepdim=True))[:, 0]
+
+
+def share_right(
+    model: Answering, source: ClassificationEpisodes, shots: int, episodes: int, report: Report
+) -> dict[str, Any]:
+    """Return accuracy, its 95% interval and the number of answers, for the first `episodes` sequences of a source."""
+    right = []
+    for step in range(-(-episodes // source.batch)):
+        right.append(answered_right(model, source(step), shots))
+        report(min((step + 1) * source.batch, episodes))
+    answers = torch.cat(right, 1)[:, :episodes].cpu().numpy()
+    correct, shown = answers.sum(0), numpy.full(episodes, len(answers))
+    low, high = share_interval(correct, shown)
+    return {"accuracy": float(answers.mean()), "low": low, "high": high, "observations": answers.size}
+
+
+def evaluate_few_shot(
+    run: Run,
+    classes: ImageClasses,
+    split: Split,
+    ways: tuple[int, ...],
+    shots: tuple[int, ...],
+    queries: int = QUERIES,
+    part: str = "test",
+    episodes: int = TEST.episodes,
+    report: Report | None = None,
+    model: Answering | None = None,
+) -> dict[str, Any]:
+    """Measure N-way K-shot accuracy of a run's last checkpoint; returns the content of `few-shot.json`.
+
+    Args:
+        run: The run.
+        classes: All classes, on the device to work on.
+        split: The parts of the classes.
+        ways: Numbers of classes, at least one number.
+        shots: Numbers of drawings of a class, each measured with each number of classes; at least one number.
+        queries: Drawings of each class to be named.
+        part: "test", or "validation" while one is still choosing.
+        episodes: How many for each, at least 1.
+        report: Called now and then with how many episodes have been done, on average over ways and shots.
+        model: Measured in place of the run's classifier, on the same episodes.
+
+    Raises:
+        InputError: no checkpoint, or too few classes, drawings, labels or episodes.
+    """
+    if episodes < 1:
+        raise InputError(f"--episodes {episodes}: at least 1 is needed")
+    config = classification_settings(run)
+    if config.addressing == "prototypes":  # whose weights know of no labels: there may be more than in training
+        config = replace(config, classes=max(config.classes, *ways))
+    images, seed = classes.select(getattr(split, part)), HELD_OUT[part].seed
+    pairs = list(product(ways, shots))
+    sources = [few_shot_episodes(config, images, *pair, queries, seed) for pair in pairs]
+    if model is None:
+        model = build_classifier(config)
+        run.load(model)
+        model.to(classes.images.device)
+    results = []
+    for number, ((way, shot), source) in enumerate(zip(pairs, sources, strict=True)):
+
+        def count(done: int, before: int = number * episodes) -> None:
+            if report is not None:
+                report((before + done) // len(pairs))
+
+        results.append({"ways": way, "shots": shot, **share_right(model, source, shot, episodes, count)})
+    return {
+        "task": "few-shot",
+        "dataset": config.dataset,
+        "split": part,
+        "episodes": episodes,
+        "queries": queries,
+        "labels": config.labels,
+        "results": results,
+    }
