@@ -7,13 +7,17 @@ start:        what memory and heads begin with
 network:      all of them together, used like torch.nn.LSTM
 unrolling:    running a step through time, plainly or fast
 baselines:    networks without memory
+prototypes:   prototypical networks
 
 config:       every setting, its default and the presets
 building:     from settings to a network
+encoders:     from an image to what a network sees of it
 classifier:   from episodes to answers
 training:     the training loop
 classification: label-offset classification, as it is trained
 evaluation:   accuracy by instance on held-out classes
+few_shot:     N-way K-shot accuracy on them
+nearest:      nearest neighbours, to compare with
 tasks:        the algorithmic tasks, as they are trained
 answers:      what their answers mean and cost
 task_evaluation: what answers cost at the sizes of the training and beyond them

@@ -1,5 +1,7 @@
 """From settings to a network."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -9,6 +11,7 @@ from mann.baselines import BASELINES
 from mann.config import Settings
 from mann.controllers import controller_kind
 from mann.network import MemoryNetwork
+from mann.prototypes import Prototypes
 from mann.start import Start
 from mann.unrolling import fast
 
@@ -16,12 +19,21 @@ WORTH_COMPILING = 1500
 """Training steps from which on compiling them (about half a minute, once) is repaid."""
 
 
+@contextmanager
+def drawn_with(seed: int) -> Iterator[None]:
+    """Draw the weights that are made here with a seed; the global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        # Weights are drawn on the CPU; torch.manual_seed would seed GPUs too.
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
 def build_network(config: Settings, input_size: int, output_size: int) -> nn.Module:
     """Return a new network, its weights drawn with the config's seed; the global random state is left alone."""
     sizes = (input_size, output_size)
-    with torch.random.fork_rng(devices=[]):
-        # Weights are drawn on the CPU; torch.manual_seed would seed GPUs too.
-        torch.default_generator.manual_seed(config.seed)
+    with drawn_with(config.seed):
+        if config.addressing == "prototypes":
+            return Prototypes(*sizes)
         if config.addressing == "none":
             return BASELINES[config.controller](*sizes, config.hidden_size, config.layers)
         return MemoryNetwork(

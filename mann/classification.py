@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from data import ImageClasses, InputError, Split
+from data import ImageClasses, InputError, Split, read_split
 from episodes import ClassificationEpisodes, Episode, Jitter
 from mann.building import run_fast
 from mann.classifier import (
@@ -19,7 +19,15 @@ from mann.classifier import (
     is_right,
 )
 from mann.config import Config
-from mann.evaluation import TEST, VALIDATION, accuracy_by_instance, held_out_episodes
+from mann.encoders import ConvEncoder
+from mann.evaluation import (
+    TEST,
+    VALIDATION,
+    accuracy_by_instance,
+    classification_settings,
+    held_out_episodes,
+    load_classifier,
+)
 from mann.runs import Run
 from mann.training import Counts, Pace, Report, fit
 
@@ -68,6 +76,8 @@ class Classification:
         self.description = f"{config.dataset}: {trained} training classes{rotated}, {held_out} validation classes"
         self.counts = config.presentations
         self.model: Classifier = build_classifier(config).to(classes.images.device)
+        if isinstance(self.model.encoder, ConvEncoder):
+            self.model.encoder.settle(self._source(0).images.flatten(0, 1))
         run_fast(self.model.network, config)
 
     def episode(self, step: int) -> Episode:
@@ -87,6 +97,28 @@ class Classification:
     def validate(self) -> dict[str, Any]:
         """Return the accuracy by instance on validation classes."""
         return {"validation": accuracy_by_instance(self.model, self._validation)}
+
+
+def take_encoder(model: Classifier, config: Config, split: Split, other: Run) -> None:
+    """Put the trained encoder of another run into `model`.
+
+    Raises:
+        InputError: there is none of this kind, or it has learned from classes that are not for training here.
+    """
+    theirs = classification_settings(other)
+    for name in ("dataset", "size", "encoder", "encoder_width"):
+        if getattr(theirs, name) != getattr(config, name):
+            raise InputError(
+                f"--encoder-from {other.folder}: its {name} is {getattr(theirs, name)}, not {getattr(config, name)}"
+            )
+    foreign = sorted(set(read_split(str(other.split_path)).train) - set(split.train))
+    if foreign:
+        raise InputError(
+            f"--encoder-from {other.folder}: {len(foreign)} of the classes that it was trained on, such as "
+            f"{foreign[0]!r}, are not for training here: use a run with the same --split"
+        )
+    device = next(model.parameters()).device
+    model.encoder.load_state_dict(load_classifier(other, device).encoder.state_dict())
 
 
 @contextmanager

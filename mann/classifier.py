@@ -7,24 +7,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from episodes import LABELS, Episode, Labels
-from mann.building import build_network
+from mann.building import build_network, drawn_with
 from mann.config import Config
+from mann.encoders import ENCODERS
 from mann.network import Access, MemoryNetwork
 
 
 class Classifier(nn.Module):
-    """Raw pixels and the label before go into a network; out come logits for each character of a label.
+    """What an encoder sees in images and the label before go into a network; out come logits for each character.
 
     Attributes:
-        network: Used like `torch.nn.LSTM`, of input width `pixels + characters * symbols` and output width
+        encoder: From [drawings, height, width] to [drawings, features]; see `mann.encoders`.
+        network: Used like `torch.nn.LSTM`, of input width `features + characters * symbols` and output width
             `characters * symbols`.
         symbols: Symbols that a character of a label can be.
-        image_scale, label_scale: What pixels and labels are multiplied with. Beside hundreds of pixels the few
+        image_scale, label_scale: What features and labels are multiplied with. Beside hundreds of pixels the few
             numbers of a label hardly move the controller at first; larger ones are bound sooner.
     """
 
-    def __init__(self, network: nn.Module, symbols: int, image_scale: float = 1.0, label_scale: float = 1.0):
+    def __init__(
+        self,
+        network: nn.Module,
+        symbols: int,
+        image_scale: float = 1.0,
+        label_scale: float = 1.0,
+        encoder: nn.Module | None = None,
+    ):
         super().__init__()
+        self.encoder = encoder or nn.Flatten()
         self.network = network
         self.symbols = symbols
         self.image_scale = image_scale
@@ -51,8 +61,10 @@ class Classifier(nn.Module):
         return outputs.unflatten(-1, (-1, self.symbols)), state, access
 
     def _inputs(self, images: Tensor, previous: Tensor) -> Tensor:
-        """Return what the network sees, [time, batch, pixels + characters * symbols]."""
-        return torch.cat([images.flatten(2) * self.image_scale, previous * self.label_scale], -1)
+        """Return what the network sees, [time, batch, features + characters * symbols]."""
+        # All steps at once: images of all times are encoded before the network goes through time.
+        features = self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        return torch.cat([features * self.image_scale, previous * self.label_scale], -1)
 
 
 def episode_labels(config: Config) -> Labels:
@@ -64,8 +76,10 @@ def build_classifier(config: Config) -> Classifier:
     """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone."""
     labels = episode_labels(config)
     label_width = labels.characters * labels.symbols
-    network = build_network(config, config.size**2 + label_width, label_width)
-    return Classifier(network, labels.symbols, config.image_scale, config.label_scale)
+    with drawn_with(config.seed):
+        encoder = ENCODERS[config.encoder](config.size, config.encoder_width)
+    network = build_network(config, encoder.features + label_width, label_width)
+    return Classifier(network, labels.symbols, config.image_scale, config.label_scale, encoder)
 
 
 def answer_loss(logits: Tensor, episode: Episode) -> Tensor:

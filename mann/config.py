@@ -21,6 +21,7 @@ from episodes import LABELS, TASKS
 from mann.addressing import LRUA, NTM, SCHEMES, Scheme
 from mann.addressing.interface import AtLeastOne
 from mann.controllers import CONTROLLERS
+from mann.encoders import ENCODERS
 from mann.start import StartingMemory
 
 Positive = Annotated[float, Gt(0)]
@@ -61,7 +62,8 @@ class Settings:
     hidden_size: AtLeastOne = 200
     """Width of a layer of the controller."""
     addressing: str = "lrua"
-    """How memory is addressed: one of the schemes, or none for a network without memory (the baselines)."""
+    """How memory is addressed: one of the schemes; or none for a network without memory, or prototypes for a
+    prototypical network of one-hot labels, which has no controller either (the baselines)."""
     slots: AtLeastOne = 64
     """Memory locations (N; the paper: 128)."""
     word_size: AtLeastOne = 40
@@ -136,8 +138,14 @@ class Config(Settings):
     jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.03
     """Largest random move of a drawing, as a share of its side (the paper: 0.095)."""
 
+    encoder: str = "none"
+    """What the network sees of an image: none: its pixels; conv: features of a convolutional network, learned too."""
+    encoder_width: AtLeastOne = 64
+    """Channels of each of the four blocks of conv."""
+    encoder_from: Path | None = None
+    """Folder of a run whose trained encoder to start from, such as a prototypical network's (none: new weights)."""
     image_scale: Positive = 2.0
-    """The network sees pixels times this (the paper: 1)."""
+    """The network sees pixels or features times this (the paper: 1)."""
     label_scale: Positive = 4.0
     """The network sees the label's ones as this (the paper: 1)."""
 
@@ -185,6 +193,9 @@ class TaskConfig(Settings):
 AnyConfig = Config | TaskConfig
 """The settings of a run."""
 
+WITHOUT_MEMORY = ("none", "prototypes")
+"""What can stand in place of a scheme of addressing: networks without a memory that is addressed."""
+
 _CLASSIFICATION: TypeAdapter[Config] = TypeAdapter(Config)
 _TASK: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -192,8 +203,9 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "task": tuple(TASKS),
         "dataset": tuple(DATASETS),
         "labels": tuple(LABELS),
+        "encoder": tuple(ENCODERS),
         "controller": tuple(CONTROLLERS),
-        "addressing": (*SCHEMES, "none"),
+        "addressing": (*SCHEMES, *WITHOUT_MEMORY),
     }
 )
 
@@ -278,6 +290,8 @@ def config_from_json(text: str | bytes, source: str) -> AnyConfig:
         value = getattr(config, name, choices[0])
         if value not in choices:
             raise InputError(f"{source}: no {name} is named {value!r}: use one of {', '.join(choices)}")
+    if config.addressing == "prototypes" and getattr(config, "labels", None) != "one-hot":
+        raise InputError(f"{source}: addressing: prototypes are of classes of images with one-hot labels")
     return config
 
 
@@ -427,10 +441,10 @@ def addressed(config: Kind, addressing: str | None) -> Kind:
     """
     if addressing in (None, config.addressing):
         return config
-    if addressing == "none":
+    if addressing in WITHOUT_MEMORY:
         return replace(config, addressing=addressing, scheme=None)
     if addressing not in SCHEMES:
-        raise InputError(f"no addressing is named {addressing!r}: use one of {', '.join(SCHEMES)}, none")
+        raise InputError(f"no addressing is named {addressing!r}: use one of {', '.join((*SCHEMES, *WITHOUT_MEMORY))}")
     # By content alone, slots that start alike stay alike.
     memory = "learned" if addressing == "content" else config.initial_memory
     return replace(config, addressing=addressing, scheme=default_scheme(addressing), initial_memory=memory)

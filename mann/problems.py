@@ -3,7 +3,7 @@
 import torch
 
 from data import load
-from mann.classification import Classification
+from mann.classification import Classification, take_encoder
 from mann.config import AnyConfig, TaskConfig
 from mann.runs import Run, describe_environment
 from mann.tasks import TaskProblem
@@ -19,7 +19,8 @@ def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
         device: Where to learn.
 
     Raises:
-        InputError: there are no such data, they cannot fill an episode, or the run's folder cannot be made.
+        InputError: there are no such data, they cannot fill an episode, there is no such encoder to start from, or the
+            run's folder cannot be made.
     """
     if isinstance(config, TaskConfig):
         problem, split = TaskProblem(config, device), None
@@ -27,6 +28,8 @@ def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
         chosen = str(run.split_path) if run.exists() else config.split
         classes, split = load(config.dataset, config.root, config.size, chosen)
         problem = Classification(config, classes.to(device), split)
+        if config.encoder_from is not None and not run.steps_done():  # afterwards it is in the checkpoints
+            take_encoder(problem.model, config, split, Run(config.encoder_from))
     if not run.exists():
         run.start(config, split, describe_environment(device))
     return problem

@@ -33,7 +33,8 @@ TASK is one of {", ".join((*DATASETS, *TASKS))}.
   train.py folder --root DIR           your own images, DIR/CLASS/IMAGE
   train.py copy --sizes.longest 20     an algorithmic task, with sizes of its own
 
-How memory is addressed is --addressing {", ".join(SCHEMES)} (none: no memory);
+How memory is addressed is --addressing {", ".join(SCHEMES)}
+(none: no memory; prototypes: a prototypical network, to compare with);
 the options of the one chosen are --scheme.NAME below.
 
 A run goes to a folder (--run). If it is stopped, the same command with --resume goes on, and ends with

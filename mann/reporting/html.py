@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from data import load
+from mann.addressing import SCHEMES
 from mann.config import Config, TaskConfig, settings_by_name, what_is_learned
 from mann.evaluation import first_sequence
 from mann.reporting.evaluations import read_evaluation
@@ -90,7 +91,7 @@ def write_html_report(run: Run, path: Path, root: Path | None = None) -> None:
         folder=run.folder,
         learned=what_is_learned(config),
         is_task=isinstance(config, TaskConfig),
-        has_memory=config.addressing != "none",
+        has_memory=config.addressing in SCHEMES,
         addressing=config.addressing,
         history=history,
         settings=dict(settings_by_name(config)),

@@ -66,6 +66,8 @@ def test_json_holds_every_setting_even_the_defaults() -> None:
         ({"jitter_rotation": 181.0}, "jitter_rotation: "),
         ({"jitter_translation": 0.6}, "jitter_translation: "),
         ({"image_scale": 0.0}, "image_scale: "),
+        ({"encoder": "dense"}, "no encoder is named 'dense': use one of none, conv"),
+        ({"encoder_width": 0}, "encoder_width: .*greater than or equal to 1, found 0"),
         ({"label_scale": -1.0}, "label_scale: "),
         ({"hidden_size": 0}, "hidden_size: "),
         ({"slots": 0}, "slots: "),
@@ -103,7 +105,7 @@ def test_ends_of_the_ranges_are_allowed(usage_decay: float) -> None:
     assert checked(config) == config
 
 
-@pytest.mark.parametrize("addressing", [*SCHEMES, "none"])
+@pytest.mark.parametrize("addressing", [*SCHEMES, "none", "prototypes"])
 def test_each_scheme_comes_with_its_own_options(addressing: str) -> None:
     config = preset("strokes", "default", addressing)
     assert config.addressing == addressing

@@ -91,7 +91,7 @@ def test_a_scheme_that_somebody_adds_trains_from_the_command_line(tiny: list[Any
     assert list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize("name", [*SCHEMES, "none"])
+@pytest.mark.parametrize("name", [*SCHEMES, "none", "prototypes"])
 def test_every_scheme_trains_goes_on_and_is_evaluated(
     command: Any, refused: Any, tiny: list[Any], tmp_path: Path, name: str
 ) -> None:

@@ -452,3 +452,33 @@ def test_omniglot_is_trained_on(
     status, output, _ = command("evaluate", run, "--episodes", 20)
     assert status == 0
     assert "omniglot, test classes" in output and "(paper)" in output
+
+
+def test_an_encoder_is_taken_from_a_run_on_the_same_training_classes(
+    command: Command, refused: Refused, tiny: list[object], letters: Path, tmp_path: Path
+) -> None:
+    plain = [option for option in tiny if option not in ("--scheme.usage-decay", "0.99")]
+    before, after, new = tmp_path / "before", tmp_path / "after", tmp_path / "new"
+    conv = ("--encoder", "conv", "--encoder-width", 2)
+    assert command(*plain, *conv, "--addressing", "prototypes", "--run", before).status == 0
+
+    def encoder(folder: Path) -> dict[str, torch.Tensor]:
+        weights = load_file(folder / "checkpoints" / "000000008" / "weights.safetensors")
+        return {name: value for name, value in weights.items() if name.startswith("encoder.")}
+
+    # So slow that the encoder at the end is the one at the start.
+    slow = (*tiny, "--learning-rate", 1e-12)
+    assert command(*slow, *conv, "--encoder-from", before, "--run", after).status == 0
+    assert encoder(before) and encoder(before).keys() == encoder(after).keys()
+    for name, value in encoder(before).items():
+        torch.testing.assert_close(encoder(after)[name], value, rtol=1e-4, atol=1e-6)
+
+    split = json.loads((before / "split.json").read_text())
+    split["train"][0], split["test"][0] = split["test"][0], split["train"][0]
+    (tmp_path / "other.json").write_text(json.dumps(split))
+    start = (*tiny, "--encoder", "conv", "--run", new)
+    message = refused(*start, "--encoder-width", 2, "--encoder-from", before, "--split", tmp_path / "other.json")
+    assert f"1 of the classes that it was trained on, such as {split['test'][0]!r}, are not for training" in message
+    assert "its encoder_width is 2, not 3" in refused(*start, "--encoder-width", 3, "--encoder-from", before)
+    assert "the folder of a run?" in refused(*start, "--encoder-from", tmp_path)
+    assert not new.exists()
