@@ -104,19 +104,21 @@ def evaluated_otherwise(run: Run, options: Options, device: torch.device, report
     config = classification_settings(run)
     classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
     measured = (run, classes.to(device), split)
-    model = NearestNeighbour(episode_labels(config).symbols) if options.nearest else None
-    named = "nearest neighbour of the pixels, among all drawings so far" if options.nearest else ""
+    model, names, title = None, [], ""
+    if options.nearest:
+        model = NearestNeighbour(episode_labels(config).symbols)
+        names, title = ["nearest"], "nearest neighbour of the pixels, among all drawings so far"
     if few_shot_asked(options):
         ways, shots = options.ways or (config.classes,), options.shots or SHOTS
         content = evaluate_few_shot(
             *measured, ways, shots, options.queries, options.part, options.episodes, report, model
         )
-        table, name = few_shot_table(content, named), "few-shot"
+        names.append("few-shot")
+        print_whole(few_shot_table(content, title))
     else:
         content = evaluate(*measured, options.part, options.episodes, report, model)
-        table, name = instance_table(content, named), ""
-    print_whole(table)
-    path = run.folder / ("-".join(filter(None, ("nearest" if options.nearest else "", name))) + ".json")
+        print_whole(instance_table(content, title))
+    path = run.folder / f"{'-'.join(names)}.json"
     history = {"training": None if options.nearest else run.history(), "environment": describe_environment(device)}
     write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
     print(path)
