@@ -253,7 +253,7 @@ def _train_step(
     step: int,
     sums: Sums,
     norms: deque[float],
-    team: Team,
+    team: Team = ALONE,
 ) -> None:
     """One update, if it is finite; what is counted is what the weights before it answered."""
     loss, counts = problem.loss(team.part(problem.episode(step), config.batch))
