@@ -42,7 +42,7 @@ A run goes to a folder (--run). If it is stopped, the same command with --resume
 the very weights that it would have had without the stop. Then: python scripts/evaluate.py RUN
 
 Several processes train together, each on its part of every batch, on CPUs or with a GPU each:
-  torchrun --nproc-per-node 2 scripts/train.py TASK ...
+  torchrun --nproc-per-node 2 -- scripts/train.py TASK ...
 """
 
 

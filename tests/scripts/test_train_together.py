@@ -183,7 +183,7 @@ def test_torchrun_trains_and_sigterm_ends_all_with_a_checkpoint(tmp_path: Path) 
     run = tmp_path / "run"
     # Without a memory nothing is compiled.
     arguments = [*COPY.split()[1:-1], "1000000", "--addressing", "none", "--run", str(run)]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
     environment = {**os.environ, "PYTHONPATH": str(TRAIN.parents[1]), "PYTHONWARNINGS": "ignore"}
     errors = tmp_path / "errors.txt"
     with errors.open("w") as file:
