@@ -22,8 +22,10 @@ tasks:        the algorithmic tasks, as they are trained
 answers:      what their answers mean and cost
 task_evaluation: what answers cost at the sizes of the training and beyond them
 problems:     from settings to what is learned
-benchmark:    comparing schemes of addressing
+benchmark:    comparing schemes of addressing, and speed
+team:         processes that train together
 runs:         the folder of a run
+resident:     the memory that a process holds
 statistics:   intervals
 published:    the papers' figures
 reporting:    tables and pictures

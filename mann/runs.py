@@ -328,6 +328,31 @@ class Run:
         )
 
 
+class Follower(Run):
+    """A run that another process writes: this one reads it, and leaves it as it is."""
+
+    def start(self, config: AnyConfig, split: Split | None, environment: Mapping[str, Any]) -> None:
+        """Leave that to the other process."""
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Leave that to the other process."""
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Leave that to the other process."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Leave that to the other process."""
+
+    def keep_nonfinite(self, checkpoint: Checkpoint) -> Path:
+        """Return the folder to which the other process writes it."""
+        return _place(checkpoint, self.nonfinite)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Leave that to the other process."""
+        yield
+
+
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
@@ -359,7 +384,7 @@ def _json_of(path: Path, remedy: str) -> Any:
 
 def _store(checkpoint: Checkpoint, folder: Path) -> Path:
     """Write a checkpoint into a folder of its own below `folder`, whole or not at all; returns it."""
-    final = folder / f"{checkpoint.step:09d}"
+    final = _place(checkpoint, folder)
     if final.exists():  # written before, by this run: the same step has the same content
         return final
     temporary = folder / f".{uuid.uuid4().hex}"
@@ -379,6 +404,11 @@ def _store(checkpoint: Checkpoint, folder: Path) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return final
+
+
+def _place(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Return the folder of a checkpoint below `folder`."""
+    return folder / f"{checkpoint.step:09d}"
 
 
 def _stored(folder: Path) -> list[Path]:
@@ -424,6 +454,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{library: version(library) for library in libraries},

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from data import InputError
 from mann.config import AnyConfig, Settings
-from mann.runs import Checkpoint, Run
+from mann.runs import Checkpoint, Follower, Run
+from mann.team import ALONE, Team
 
 
 class Counts(NamedTuple):
@@ -98,12 +100,12 @@ class Sums:
         zeros = torch.zeros(counts, dtype=torch.float64, device=device)
         return cls(torch.zeros((), dtype=torch.float64, device=device), 0, zeros, zeros.clone())
 
-    def add(self, loss: Tensor, counts: Counts) -> None:
-        """Count one step."""
+    def add(self, loss: Tensor, counted: Tensor, of: Tensor) -> None:
+        """Count one step, whose counts are summed over sequences."""
         self.loss += loss.detach()
         self.steps += 1
-        self.counted += counts.counted.sum(0)
-        self.of += counts.of.sum(0)
+        self.counted += counted
+        self.of += of
 
     def means(self) -> list[float | None]:
         """Return the mean of each count, None where there was nothing to count."""
@@ -160,10 +162,12 @@ def fit(
     pace: Pace | None = None,
     report: Report | None = None,
     stopping: Callable[[], bool] | None = None,
+    team: Team = ALONE,
 ) -> None:
     """Train until the config's number of steps is done, going on from the run's last checkpoint.
 
     Where it starts and how often it stops makes no difference to the weights nor, but for the seconds, to the metrics.
+    How many processes train makes none but that of rounding.
 
     Args:
         problem: What is learned.
@@ -172,11 +176,13 @@ def fit(
         pace: How often to report and save.
         report: Called with every line of metrics.
         stopping: Asked after every step; when it returns true a checkpoint is written and training ends.
+        team: The processes that train together, all of which call this; the run of all but the first is a `Follower`.
 
     Raises:
         InputError: the run's checkpoint or metrics are damaged, or another process trains it, or its folder cannot be
             written to any more; the last checkpoint is whole then.
         NotFiniteError: the loss or a gradient is not finite; the state before that step is kept in the run's folder.
+        LostError: another process of the team has ended.
     """
     pace = pace or Pace()
     model = problem.model
@@ -186,6 +192,8 @@ def fit(
     norms: deque[float] = deque(maxlen=LATELY)
     with run.written(), run.locked():
         start, seconds = _restore(run, model, optimizer, sums, norms)
+        if team.count(start) != team.size * start:
+            raise InputError(f"the processes do not all see the checkpoints of {run.folder}: they need one disk")
         run.keep_metrics_until(start)
         began = saved = time.monotonic()
 
@@ -203,7 +211,7 @@ def fit(
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, step)
                 try:
-                    _train_step(problem, optimizer, config, step, sums, norms)
+                    _train_step(problem, optimizer, config, step, sums, norms, team)
                 except NotFiniteError as error:
                     place = run.keep_nonfinite(position(step))
                     raise NotFiniteError(
@@ -229,28 +237,39 @@ def fit(
                     _log_to_tensorboard(board, line)
                     if report is not None:
                         report(line)
-                stop = stopping is not None and stopping()
+                stop = team.count(stopping is not None and stopping()) > 0
                 if stop or done == config.steps or time.monotonic() - saved > pace.save_seconds:
                     run.save(position(done))
                     saved = time.monotonic()
                 if stop:
                     break
+        team.count(0)  # where this returns, the first process has saved
 
 
 def _train_step(
-    problem: Problem, optimizer: torch.optim.Optimizer, config: Settings, step: int, sums: Sums, norms: deque[float]
+    problem: Problem,
+    optimizer: torch.optim.Optimizer,
+    config: Settings,
+    step: int,
+    sums: Sums,
+    norms: deque[float],
+    team: Team = ALONE,
 ) -> None:
     """One update, if it is finite; what is counted is what the weights before it answered."""
-    loss, counts = problem.loss(problem.episode(step))
+    loss, counts = problem.loss(team.part(problem.episode(step), config.batch))
+    loss = loss * team.share(config.batch)  # a mean over sequences
     optimizer.zero_grad()
     loss.backward()
+    counted, of = counts.counted.sum(0), counts.of.sum(0)
+    team.add_up([loss.detach(), *_gradients(problem.model).values()])
+    team.add_up([counted, of])
     norm = nn.utils.get_total_norm(_gradients(problem.model).values())
     # The norm is finite only if every gradient is.
     if torch.isfinite(norm + loss.detach()):
         nn.utils.clip_grads_with_norm_(problem.model.parameters(), largest_norm(config, step, norms), norm)
         norms.append(norm.item())
         optimizer.step()
-        sums.add(loss, counts)
+        sums.add(loss, counted, of)
     elif config.on_nonfinite == "skip":
         sums.skipped += 1
     else:
@@ -291,8 +310,11 @@ def _restore(
 
 
 @contextmanager
-def _tensorboard(run: Run, start: int) -> Iterator[SummaryWriter]:
-    """Open the TensorBoard log; what was written after step `start` is marked as replaced."""
+def _tensorboard(run: Run, start: int) -> Iterator[SummaryWriter | None]:
+    """Open the TensorBoard log, if the run is written; what was written after step `start` is marked as replaced."""
+    if isinstance(run, Follower):
+        yield None
+        return
     before = threading.excepthook
 
     def quiet(failed: threading.ExceptHookArgs) -> None:
@@ -308,8 +330,10 @@ def _tensorboard(run: Run, start: int) -> Iterator[SummaryWriter]:
         threading.excepthook = before
 
 
-def _log_to_tensorboard(board: SummaryWriter, line: dict[str, Any]) -> None:
+def _log_to_tensorboard(board: SummaryWriter | None, line: dict[str, Any]) -> None:
     """Write the numbers of a line of metrics, those within another under the name of both."""
+    if board is None:
+        return
     for name, value in line.items():
         if isinstance(value, dict):
             for inner, number in value.items():

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import os
 import re
 import signal
 import sys
@@ -105,6 +106,16 @@ def progress_bar() -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+@contextlib.contextmanager
+def quiet(silent: bool) -> Iterator[None]:
+    """Say nothing, if it is so; errors that end the block are not held back."""
+    if not silent:
+        yield
+        return
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+        yield
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ TASK is a data set to learn one-shot classification from (omniglot, strokes, fol
 import argparse
 import math
 import shlex
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from commands import caught_signals, one_line_errors, parse, pick_device, progress_bar
+from commands import caught_signals, one_line_errors, parse, pick_device, progress_bar, quiet
 
 from data import DATASETS, InputError
 from episodes import TASKS
 from mann.addressing import SCHEMES
 from mann.config import AnyConfig, addressed, checked, preset, preset_changes, what_is_learned
 from mann.problems import open_problem
-from mann.runs import Run
+from mann.runs import Follower, Run
+from mann.team import LostError, Team, joined
 from mann.training import NotFiniteError, Pace, Problem, fit
 
 DESCRIPTION = f"""Train a memory-augmented network that learns new classes within a sequence.
@@ -39,6 +41,9 @@ the options of the one chosen are --scheme.NAME below.
 
 A run goes to a folder (--run). If it is stopped, the same command with --resume goes on, and ends with
 the very weights that it would have had without the stop. Then: python scripts/evaluate.py RUN
+
+Several processes train together, each on its part of every batch, on CPUs or with a GPU each:
+  torchrun --nproc-per-node 2 -- scripts/train.py TASK ...
 """
 
 
@@ -91,7 +96,18 @@ def main(arguments: list[str]) -> int:
     start = starting_point(task, arguments)
     options = parse(Options, arguments, default=start, prog="train.py TASK", description=DESCRIPTION)
     config = checked(options.config)
-    run = Run(options.run)
+    try:
+        with joined(pick_device(options.device)) as team, quiet(not team.first):
+            return _run(options, config, team)
+    except LostError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: Options, config: AnyConfig, team: Team) -> int:
+    """Start a run, or go on with it; returns the exit status."""
+    team.refuse_small(config.batch)
+    run = Run(options.run) if team.first else Follower(options.run)
     if run.exists():
         if not options.resume:
             raise run.taken()
@@ -99,9 +115,14 @@ def main(arguments: list[str]) -> int:
         if run.steps_done() == config.steps:
             print(f"{run.folder} is trained already; next: python scripts/evaluate.py {shlex.quote(str(run.folder))}")
             return 0
-    problem = open_problem(config, run, pick_device(options.device))
+    team.count(0)  # all have looked: now the first one may start the run,
+    if not team.first:
+        team.count(0)
+    problem = open_problem(config, run, team.device)
+    if team.first:
+        team.count(0)  # and the others may see it
     print(f"{problem.description}; {config.episodes} episodes into {run.folder}")
-    return _train(config, problem, run, Pace(save_seconds=options.save_seconds))
+    return _train(config, problem, run, Pace(save_seconds=options.save_seconds), team)
 
 
 def _headline(line: Mapping[str, Any]) -> str:
@@ -139,7 +160,7 @@ def _loss(line: Mapping[str, Any]) -> str:
     return f"{loss}, {line['skipped']} steps skipped" if line.get("skipped") else loss
 
 
-def _train(config: AnyConfig, problem: Problem, run: Run, pace: Pace) -> int:
+def _train(config: AnyConfig, problem: Problem, run: Run, pace: Pace, team: Team) -> int:
     with caught_signals() as caught, progress_bar() as bar:
         task = bar.add_task("starting", total=config.steps * config.batch)
 
@@ -155,7 +176,7 @@ def _train(config: AnyConfig, problem: Problem, run: Run, pace: Pace) -> int:
                 )
 
         try:
-            fit(problem, config, run, pace, report, stopping=lambda: caught() != 0)
+            fit(problem, config, run, pace, report, lambda: caught() != 0, team)
         except NotFiniteError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -163,7 +184,7 @@ def _train(config: AnyConfig, problem: Problem, run: Run, pace: Pace) -> int:
     if run.steps_done() < config.steps:
         again = f"python scripts/train.py {what_is_learned(config)} --run {folder} --resume"
         print(f"stopped; go on with: {again}", file=sys.stderr)
-        return 128 + caught()
+        return 128 + (caught() or signal.SIGTERM)  # another process was told to stop, and with it all
     skipped = sum(line.get("skipped", 0) for line in run.metrics())
     left_out = f" but for {skipped} steps that were not finite" if skipped else ""
     print(f"trained{left_out}; next: python scripts/evaluate.py {folder}")

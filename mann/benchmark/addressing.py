@@ -4,7 +4,6 @@ All cells of a task and a seed see the same episodes and the same validation, an
 training; only the scheme differs, with as many heads for each.
 """
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,10 +20,9 @@ from episodes import TASKS, AssociativeRecall, Copy
 from mann.addressing import SCHEMES
 from mann.addressing.interface import Scheme
 from mann.benchmark.cells import Cell, Goal
+from mann.benchmark.writing import shown, write_benchmark
 from mann.config import checked, default_scheme, preset
-from mann.reporting.files import write_csv, write_picture
 from mann.reporting.style import BLUE, GREY, plain
-from mann.runs import write_atomically
 
 WRONG_BITS = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits a sequence")
 """Converged as Collier and Beel (2018) have it."""
@@ -180,23 +178,15 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in (row for row in rows if row["task"] == task):
             cells = (
                 f"{round(row['success_rate'] * row['seeds'])} of {row['seeds']}",
-                _shown(row["episodes_to_goal"], "{:,.0f}"),
-                _shown(row["score"], "{:.3g}"),
-                _shown(row["milliseconds_a_step"], "{:.1f}"),
+                shown(row["episodes_to_goal"], "{:,.0f}"),
+                shown(row["score"], "{:.3g}"),
+                shown(row["milliseconds_a_step"], "{:.1f}"),
                 f"{row['parameters']['median']:,.0f}",
-                _shown(row["peak_memory_mib"], "{:,.0f}"),
+                shown(row["peak_memory_mib"], "{:,.0f}"),
             )
             lines.append(f"| {row['scheme']} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
-
-
-def _shown(spread: Mapping[str, float] | None, form: str) -> str:
-    """Return a median and its range; a dash where there is none."""
-    if spread is None:
-        return "-"
-    low, median, high = (form.format(spread[name]) for name in ("low", "median", "high"))
-    return median if low == high else f"{median} ({low}-{high})"
 
 
 def plot(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -236,12 +226,9 @@ def plot(rows: Sequence[Mapping[str, Any]]) -> Figure:
 def write_comparison(folder: Path, results: Sequence[Mapping[str, Any]]) -> list[Path]:
     """Write addressing.json, .csv, .md and .png into a folder; returns their paths."""
     rows = summarise(results)
-    paths = [folder / f"addressing.{kind}" for kind in ("json", "csv", "md", "png")]
-    write_atomically(paths[0], json.dumps({"rows": rows, "cells": list(results)}, indent=2) + "\n")
-    write_csv(paths[1], ("task", "scheme", "seed", *_FIGURES), [_line(result) for result in results])
-    write_atomically(paths[2], markdown(rows))
-    write_picture(plot(rows), paths[3])
-    return paths
+    content = {"rows": rows, "cells": list(results)}
+    lines = [_line(result) for result in results]
+    return write_benchmark(folder, "addressing", content, lines, markdown(rows), {"addressing": plot(rows)})
 
 
 _FIGURES = ("episodes_to_goal", "success", "score", "milliseconds_a_step", "seconds", "parameters", "peak_memory_mib")

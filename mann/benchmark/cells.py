@@ -6,10 +6,9 @@ one is not run again, and what was stopped goes on from its last checkpoint.
 
 import json
 import os
-import resource
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from data import InputError, parse_json
 from mann.config import AnyConfig, config_json
 from mann.problems import open_problem
+from mann.resident import forget_peak_memory, peak_memory_mib
 from mann.runs import Run, describe_environment, what_is_wrong, write_atomically
 from mann.training import Pace, fit
 
@@ -126,7 +126,7 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
     if cell.done():
         return read_result(cell.result)
     torch.set_num_threads(threads)
-    _forget_peak_memory()
+    forget_peak_memory()  # of the cell before
     run = Run(cell.folder)
     problem = open_problem(cell.config, run, _CPU)
     # Lines between the validations tell the time of a step.
@@ -136,7 +136,7 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
         "folder": cell.folder.name,
         "settings": json.loads(config_json(cell.config)),
         "parameters": sum(parameter.numel() for parameter in problem.model.parameters()),
-        "peak_memory_mib": _peak_memory_mib(),
+        "peak_memory_mib": peak_memory_mib(),
         **summary(run.metrics(), cell.goal),
         "environment": describe_environment(_CPU),
     }
@@ -212,18 +212,3 @@ def _backend(jobs: int, threads: int, dask: str | None) -> Iterator[joblib.Paral
         raise InputError(f"--dask {dask}: no scheduler answers there: start one with `dask scheduler`") from error
     with client, joblib.parallel_config(backend="dask", client=client):
         yield joblib.Parallel(return_as="generator_unordered")
-
-
-def _forget_peak_memory() -> None:
-    """Let the peak start anew, where the system can: a worker runs one cell after the other."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory_mib() -> float:
-    """Return the largest memory that this process has held, in MiB."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -18,18 +18,13 @@ from episodes.copy import Copy
 from mann.config import AnyConfig, preset
 from mann.problems import open_problem
 from mann.reporting.style import BLUE, VERMILION, plots_below
+from mann.resident import resident_mib
 from mann.runs import Run
 from mann.training import Pace, fit
 
 BATCH = 100
 _SMALL = {"hidden_size": 8, "slots": 6, "word_size": 4}
 _CLASSIFICATION = {**_SMALL, "size": 8, "classes": 2, "presentations": 2, "rotations": False}
-
-
-def resident_mib() -> float:
-    """Return the memory that this process holds, in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def open_files() -> int:

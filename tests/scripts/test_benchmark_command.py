@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from mann.benchmark import addressing
+from data import ImageClasses, Split
+from mann.benchmark import addressing, contestants, speed
 from mann.benchmark.addressing import QUICK, Size, cells
 from mann.benchmark.cells import run_cells
 from mann.runs import Run
+from mann.unrolling import plain
 
 Command = Callable[..., Any]
 
@@ -56,8 +59,14 @@ def test_the_comparison_is_printed_and_written_and_not_run_again(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "no benchmark is named: python scripts/benchmark.py addressing"),
-        ("speeed", "no benchmark is named 'speeed': use addressing"),
+        ("", "no benchmark is named: python scripts/benchmark.py BENCHMARK, one of addressing, speed, episodes"),
+        ("speeed", "no benchmark is named 'speeed': use one of addressing, speed, episodes"),
+        ("speed --workloads w1,w9", "no workload is named 'w9': use all, or some of w1, w1-64"),
+        ("speed --contestants tape", "no contestant is named 'tape': use all, or some of reference, fast"),
+        ("speed --rounds 5", "--rounds 5: at least 6 are needed"),
+        ("speed --threads 0", "--threads 0: at least 1 is needed"),
+        ("episodes --rounds 5", "--rounds 5: at least 6 are needed"),
+        ("episodes --dataset folder", "invalid choice 'folder' for argument '--dataset'"),
         ("addressing --schemes ntm,tape", "no scheme is named 'tape': use all, or some of ntm, content"),
         ("addressing --tasks sort", "no task is named 'sort': use all, or some of copy"),
         ("addressing --seeds 0", "--seeds 0: at least 1 is needed"),
@@ -70,9 +79,53 @@ def test_what_is_wrong_is_said_in_a_line(refused: Callable[..., str], arguments:
     assert message in refused("benchmark", *arguments.split())
 
 
-def test_help_teaches(command: Command) -> None:
-    status, output, _ = command("benchmark", "--help")
-    assert status == 0 and "--dask" in output and "--schemes" in output
+@pytest.mark.parametrize(
+    ("arguments", "taught"),
+    [
+        ("", ("addressing", "speed", "episodes")),
+        ("addressing", ("--dask", "--schemes")),
+        ("speed", ("--growth", "--threads", "w2-32", "floor", "pip install dnc")),
+        ("episodes", ("--dataset", "requirements-learn2learn.txt")),
+    ],
+)
+def test_help_teaches(command: Command, arguments: str, taught: tuple[str, ...]) -> None:
+    status, output, _ = command("benchmark", *arguments.split(), "--help")
+    assert status == 0 and all(word in output for word in taught)
+
+
+def test_speed_is_printed_and_written(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contestants, "fast", lambda: plain)
+    for name, few in (("STEPS", (2, 3)), ("BATCHES", (1,)), ("SLOTS", (4,)), ("GROWING", ("ntm",))):
+        monkeypatch.setattr(speed, name, few)
+    out = tmp_path / "out"
+    status, output, errors = command(
+        *("benchmark", "speed", "--quick", "--growth", "--no-memory", "--rounds", 6, "--device", "cpu"),
+        *("--workloads", "w2-1", "--contestants", "reference,fast,floor", "--out", out),
+    )
+    assert status == 0 and "reference" in output and "floor" in output
+    assert errors.splitlines()[0].startswith("fast is left out of w2-1: there is no compiler here")
+    content = json.loads((out / "speed.json").read_text())
+    assert content["left_out"] == errors.splitlines()
+    assert {row["curve"] for row in content["rows"]} == {None, "steps", "batch", "slots"}
+    assert content["environment"]["command"].startswith("benchmark.py speed --quick")
+    for name in ("speed.csv", "speed.md", "speed.png", "speed-growth.png"):
+        assert str(out / name) in output.replace("\n", "") and (out / name).stat().st_size
+
+
+def test_samplers_are_compared(command: Command, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tuple(f"class{number:02d}" for number in range(20))
+    images = torch.full((20, 10, 20, 20), 255, dtype=torch.uint8)
+    small = ImageClasses(images, torch.full((20,), 10), names), Split(names[:12], names[12:16], names[16:])
+    monkeypatch.setattr(script("benchmark"), "load", lambda *_: small)
+    monkeypatch.setattr(contestants, "fast", lambda: plain)
+    monkeypatch.setitem(sys.modules, "learn2learn.data", None)
+    out = tmp_path / "out"
+    status, output, errors = command("benchmark", "episodes", "--quick", "--rounds", 6, "--out", out)
+    assert status == 0 and "ours" in output
+    assert "learn2learn is left out (none): learn2learn is not installed" in errors
+    content = json.loads((out / "episodes.json").read_text())
+    assert [(row["sampler"], row["augmentation"]) for row in content["rows"]] == [("ours", "none"), ("ours", "jitter")]
+    assert content["step"]["of"].startswith("reference") and content["step"]["share_of_sampling"]["median"] > 0
 
 
 def test_no_scheduler_at_an_address_is_said_in_a_line(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -1,0 +1,207 @@
+"""Processes that train together: they end where one process ends, stop together and go on in any number."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from data import InputError
+from mann.runs import Follower, Run
+from mann.team import Team
+
+TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
+# Three sequences a batch: the processes' parts are not of one size.
+COPY = (
+    "train copy --sizes.bits 3 --sizes.longest 3 --controller lstm --hidden-size 6 --slots 4 --word-size 3 --batch 3 "
+    "--episodes 36"
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+Command = Callable[..., Any]
+
+
+class Said(NamedTuple):
+    """How a process ended, and what it said."""
+
+    status: int | None
+    text: str
+
+
+@pytest.fixture
+def together(script: Callable[[str], Any], tmp_path: Path) -> Callable[..., list[Said]]:
+    """Return what runs the training command in several processes, as torchrun does; forked, for speed."""
+    numbers = itertools.count()
+
+    def run(*arguments: object, processes: int = 2) -> list[Said]:
+        train, commands = script("train"), script("commands")
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        outputs = [tmp_path / f"said-{next(numbers)}.txt" for _ in range(processes)]
+
+        def one(rank: int) -> None:
+            os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": f"{processes}"}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+            with outputs[rank].open("w") as file:
+                sys.stdout = sys.stderr = file
+                with commands.one_line_errors():
+                    sys.exit(train.main([str(argument) for argument in arguments[1:]]))
+
+        started = [multiprocessing.get_context("fork").Process(target=one, args=(rank,)) for rank in range(processes)]
+        for process in started:
+            process.start()
+        for process in started:
+            process.join(120)
+        return [Said(process.exitcode, output.read_text()) for process, output in zip(started, outputs, strict=True)]
+
+    return run
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    """Return the weights of the last checkpoint."""
+    checkpoint = Run(run).last_checkpoint()
+    assert checkpoint is not None
+    return dict(checkpoint.weights)
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """Check that two runs ended alike, to rounding: weights, optimiser, metrics."""
+    torch.testing.assert_close(weights(one), weights(other), rtol=1e-3, atol=1e-5)
+    mine, theirs = Run(one).metrics(), Run(other).metrics()
+    assert [line["step"] for line in mine] == [line["step"] for line in theirs]
+    for line, same in zip(mine, theirs, strict=True):
+        for name in set(line) - {"seconds"}:
+            assert line[name] == pytest.approx(same[name], rel=1e-3, abs=1e-6), name
+
+
+@pytest.fixture
+def subjects(tiny: list[object]) -> dict[str, list[object]]:
+    """Return the arguments of two trainings of 12 steps, but for --run."""
+    return {"folder": [*tiny, "--batch", 3, "--episodes", 36], "copy": [*COPY.split()]}
+
+
+@pytest.mark.parametrize("subject", ["folder", "copy"])
+def test_two_processes_end_with_the_weights_of_one(
+    command: Command, together: Callable[..., list[Said]], subjects: Any, subject: str, tmp_path: Path
+) -> None:
+    assert command(*subjects[subject], "--run", tmp_path / "one").status == 0
+    first, second = together(*subjects[subject], "--run", tmp_path / "two")
+    assert (first.status, second.status) == (0, 0)
+    assert_alike(tmp_path / "one", tmp_path / "two")
+    # One of them speaks and writes.
+    assert "trained; next" in first.text and second.text == ""
+    assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
+    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+
+
+def told_to_stop(monkeypatch: pytest.MonkeyPatch, script: Any, rank: str, steps: int) -> None:
+    """Let one process be told to stop after so many steps."""
+
+    @contextmanager
+    def caught() -> Iterator[Callable[[], int]]:
+        asked = itertools.count(1)
+        told = os.environ.get("RANK", "0") == rank
+        yield lambda: signal.SIGTERM if told and next(asked) >= steps else 0
+
+    monkeypatch.setattr(script("train"), "caught_signals", caught)
+
+
+def test_a_training_goes_on_with_another_number_of_processes(
+    command: Command,
+    script: Any,
+    together: Callable[..., list[Said]],
+    subjects: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = subjects["copy"]
+    assert command(*arguments, "--run", tmp_path / "one").status == 0
+    with monkeypatch.context() as patch:
+        told_to_stop(patch, script, rank="1", steps=4)
+        first, second = together(*arguments, "--run", tmp_path / "two")
+    # Only the second was told; both stopped after the same step, and the first saved.
+    assert (first.status, second.status) == (143, 143) and "stopped; go on with" in first.text
+    assert Run(tmp_path / "two").steps_done() == 4
+    with monkeypatch.context() as patch:
+        told_to_stop(patch, script, rank="0", steps=4)
+        assert command(*arguments, "--run", tmp_path / "two", "--resume").status == 143
+    assert Run(tmp_path / "two").steps_done() == 8
+    with monkeypatch.context() as patch:
+        patch.setattr(Follower, "restore", lambda *_: None)  # as where there is another disk
+        said = together(*arguments, "--run", tmp_path / "two", "--resume")
+    assert [one.status for one in said] == [2, 2] and "they need one disk" in said[0].text
+    assert [one.status for one in together(*arguments, "--run", tmp_path / "two", "--resume", processes=3)] == [0] * 3
+    assert_alike(tmp_path / "one", tmp_path / "two")
+
+
+def test_when_a_process_is_lost_the_others_say_so(
+    script: Any, together: Callable[..., list[Said]], subjects: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def dying() -> Iterator[Callable[[], int]]:
+        yield lambda: os._exit(9) if os.environ["RANK"] == "1" else 0
+
+    monkeypatch.setattr(script("train"), "caught_signals", dying)
+    first, second = together(*subjects["copy"], "--run", tmp_path / "two")
+    assert (first.status, second.status) == (1, 9)
+    assert first.text.splitlines()[-1] == "error: another of the processes that train together has ended"
+    assert "Traceback" not in first.text
+
+
+def test_what_is_wrong_is_refused_by_all(together: Callable[..., list[Said]], subjects: Any, tmp_path: Path) -> None:
+    said = together(*subjects["copy"], "--batch", 1, "--run", tmp_path / "two")
+    assert [one.status for one in said] == [2, 2]
+    assert "--batch 1 cannot be shared out among 2 processes" in said[0].text
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_parts_make_up_the_batch(size: int) -> None:
+    episode = (torch.arange(10).view(2, 5), torch.rand(2, 5, 3))
+    parts = [Team(rank, size).part(episode, 5) for rank in range(size)]
+    for whole, pieces in zip(episode, zip(*parts, strict=True), strict=True):
+        assert torch.equal(torch.cat(pieces, 1), whole)
+    assert sum(Team(rank, size).share(5) for rank in range(size)) == pytest.approx(1)
+    with pytest.raises(InputError, match="cannot be shared out"):
+        Team(0, 6).refuse_small(5)
+
+
+def test_torchrun_trains_and_sigterm_ends_all_with_a_checkpoint(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    # Without a memory nothing is compiled.
+    arguments = [*COPY.split()[1:-1], "1000000", "--addressing", "none", "--run", str(run)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+    environment = {**os.environ, "PYTHONPATH": str(TRAIN.parents[1]), "PYTHONWARNINGS": "ignore"}
+    errors = tmp_path / "errors.txt"
+    with errors.open("w") as file:
+        process = subprocess.Popen(
+            [*torchrun, TRAIN, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
+    try:
+        deadline = time.monotonic() + 200
+        while not Run(run).metrics() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) != 0
+    finally:
+        process.kill()
+    assert "stopped; go on with" in errors.read_text(), errors.read_text()
+    assert Run(run).steps_done() >= 100
