@@ -8,7 +8,7 @@ floor:     the matrix products and one pass over memory at each step, and nothin
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -200,7 +200,7 @@ class Floor:
         self.forward()
         self._run(self._backward_each, self._backward_all)
 
-    def _run(self, each: Sequence[Product], once: Sequence[Product]) -> None:
+    def _run(self, each: list[Product], once: list[Product]) -> None:
         """Do some products at each step, and others once."""
         for product in (*each * self._time, *once):
             product()
