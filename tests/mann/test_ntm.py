@@ -464,7 +464,7 @@ def test_a_read_head_starts_beside_the_write_head_and_others_find_by_content(sta
         read, state = scheme.read(controls, memory, state, written)
         assert written.weights.argmax(-1).tolist() == [[step]]
         assert read.argmax(-1).tolist() == [[step, 7 + after, 3 + after]]
-    assert torch.allclose(read[:, 0], written.weights[:, 0], atol=0.02)
+        assert torch.allclose(read[:, 0], written.weights[:, 0], atol=0.02)
     assert started(NTM(read_heads=1, start=start)).keys() == controls.keys()
 
 
