@@ -358,7 +358,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "slots": 208,
                 "learning_rate": 2e-3,
                 "batch": 8,
-                "episodes": 32_000,
+                "episodes": 64_000,
             },
             "priority-sort": {
                 **_FEEDFORWARD,
@@ -375,7 +375,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "copy": {**_LSTM, "episodes": 192_000},
             "associative-recall": {**_LSTM, "episodes": 320_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
-            "ngrams": {**_LSTM, "batch": 8, "episodes": 32_000},
+            "ngrams": {**_LSTM, "batch": 8, "episodes": 64_000},
             "priority-sort": {**_LSTM, "episodes": 500_000},
         },
         "paper-feedforward-ntm": {
