@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ COPY = (
     "--episodes 36"
 )
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a server that forks")
 Command = Callable[..., Any]
 
 
@@ -40,27 +42,61 @@ class Said(NamedTuple):
     text: str
 
 
+def stopping_after(steps: int, rank: str) -> Callable[[], Any]:
+    """Return what stands for `caught_signals`: one process is told to stop after so many steps."""
+
+    @contextmanager
+    def caught() -> Iterator[Callable[[], int]]:
+        asked = itertools.count(1)
+        told = os.environ.get("RANK", "0") == rank
+        yield lambda: signal.SIGTERM if told and next(asked) >= steps else 0
+
+    return caught
+
+
+@contextmanager
+def dying() -> Iterator[Callable[[], int]]:
+    """Stand for `caught_signals`: the second process ends without a word."""
+    yield lambda: os._exit(9) if os.environ["RANK"] == "1" else 0
+
+
+def train_in(rank: int, size: int, port: int, output: Path, arguments: list[str], caught: Any, blind: bool) -> None:
+    """Run the training command as torchrun would; blind: no process but the first sees the checkpoints."""
+    os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": f"{size}"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    sys.path.insert(0, str(TRAIN.parent))
+    commands, train = map(import_module, ("commands", "train"))
+    if caught is not None:
+        vars(train)["caught_signals"] = caught() if isinstance(caught, partial) else caught
+    if blind:
+        Follower.restore = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
+    with output.open("w") as file:
+        sys.stdout = sys.stderr = file
+        with commands.one_line_errors():
+            sys.exit(train.main(arguments))
+
+
 @pytest.fixture
-def together(script: Callable[[str], Any], tmp_path: Path) -> Callable[..., list[Said]]:
-    """Return what runs the training command in several processes, as torchrun does; forked, for speed."""
+def together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Said]]:
+    """Return what runs the training command in several processes, as torchrun does.
+
+    They are forked from a server that has imported all but computed nothing: OpenMP does not outlive a fork.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     numbers = itertools.count()
 
-    def run(*arguments: object, processes: int = 2) -> list[Said]:
-        train, commands = script("train"), script("commands")
+    def run(*arguments: object, processes: int = 2, caught: Any = None, blind: bool = False) -> list[Said]:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         outputs = [tmp_path / f"said-{next(numbers)}.txt" for _ in range(processes)]
-
-        def one(rank: int) -> None:
-            os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": f"{processes}"}
-            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
-            with outputs[rank].open("w") as file:
-                sys.stdout = sys.stderr = file
-                with commands.one_line_errors():
-                    sys.exit(train.main([str(argument) for argument in arguments[1:]]))
-
-        started = [multiprocessing.get_context("fork").Process(target=one, args=(rank,)) for rank in range(processes)]
+        given = [str(argument) for argument in arguments[1:]]
+        started = [
+            context.Process(target=train_in, args=(rank, processes, port, output, given, caught, blind))
+            for rank, output in enumerate(outputs)
+        ]
         for process in started:
             process.start()
         for process in started:
@@ -107,18 +143,6 @@ def test_two_processes_end_with_the_weights_of_one(
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
 
 
-def told_to_stop(monkeypatch: pytest.MonkeyPatch, script: Any, rank: str, steps: int) -> None:
-    """Let one process be told to stop after so many steps."""
-
-    @contextmanager
-    def caught() -> Iterator[Callable[[], int]]:
-        asked = itertools.count(1)
-        told = os.environ.get("RANK", "0") == rank
-        yield lambda: signal.SIGTERM if told and next(asked) >= steps else 0
-
-    monkeypatch.setattr(script("train"), "caught_signals", caught)
-
-
 def test_a_training_goes_on_with_another_number_of_processes(
     command: Command,
     script: Any,
@@ -129,33 +153,24 @@ def test_a_training_goes_on_with_another_number_of_processes(
 ) -> None:
     arguments = subjects["copy"]
     assert command(*arguments, "--run", tmp_path / "one").status == 0
-    with monkeypatch.context() as patch:
-        told_to_stop(patch, script, rank="1", steps=4)
-        first, second = together(*arguments, "--run", tmp_path / "two")
+    first, second = together(*arguments, "--run", tmp_path / "two", caught=partial(stopping_after, 4, "1"))
     # Only the second was told; both stopped after the same step, and the first saved.
     assert (first.status, second.status) == (143, 143) and "stopped; go on with" in first.text
     assert Run(tmp_path / "two").steps_done() == 4
     with monkeypatch.context() as patch:
-        told_to_stop(patch, script, rank="0", steps=4)
+        patch.setattr(script("train"), "caught_signals", stopping_after(4, "0"))
         assert command(*arguments, "--run", tmp_path / "two", "--resume").status == 143
     assert Run(tmp_path / "two").steps_done() == 8
-    with monkeypatch.context() as patch:
-        patch.setattr(Follower, "restore", lambda *_: None)  # as where there is another disk
-        said = together(*arguments, "--run", tmp_path / "two", "--resume")
+    said = together(*arguments, "--run", tmp_path / "two", "--resume", blind=True)  # as where there is another disk
     assert [one.status for one in said] == [2, 2] and "they need one disk" in said[0].text
     assert [one.status for one in together(*arguments, "--run", tmp_path / "two", "--resume", processes=3)] == [0] * 3
     assert_alike(tmp_path / "one", tmp_path / "two")
 
 
 def test_when_a_process_is_lost_the_others_say_so(
-    script: Any, together: Callable[..., list[Said]], subjects: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    together: Callable[..., list[Said]], subjects: Any, tmp_path: Path
 ) -> None:
-    @contextmanager
-    def dying() -> Iterator[Callable[[], int]]:
-        yield lambda: os._exit(9) if os.environ["RANK"] == "1" else 0
-
-    monkeypatch.setattr(script("train"), "caught_signals", dying)
-    first, second = together(*subjects["copy"], "--run", tmp_path / "two")
+    first, second = together(*subjects["copy"], "--run", tmp_path / "two", caught=dying)
     assert (first.status, second.status) == (1, 9)
     assert first.text.splitlines()[-1] == "error: another of the processes that train together has ended"
     assert "Traceback" not in first.text
