@@ -37,8 +37,8 @@ def few_shot(episode: Episode, shots: int) -> FewShot:
     def parts(most: int) -> tuple[Tensor, Tensor]:
         """Return which steps show a class for at most the `most`-th time, and which later: [steps, batch] each."""
         late = episode.presentation > most
-        order = late.int().argsort(dim=0, stable=True)
-        return order[: int((~late[:, 0]).sum())], order[int((~late[:, 0]).sum()) :]
+        order, early = late.int().argsort(dim=0, stable=True), int((~late[:, 0]).sum())
+        return order[:early], order[early:]
 
     def taken(steps: Tensor, previous: Tensor) -> Episode:
         return Episode(*(values[steps, columns] for values in episode))._replace(previous=previous)

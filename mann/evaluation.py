@@ -105,13 +105,15 @@ def classification_settings(run: Run) -> Config:
     return config
 
 
-def load_classifier(run: Run, device: torch.device) -> Classifier:
+def load_classifier(run: Run, device: torch.device, config: Config | None = None) -> Classifier:
     """Return the classifier of a run's last checkpoint.
+
+    config: Settings to build it from, whose weights are as many; None: the run's own.
 
     Raises:
         InputError: there is no checkpoint, or it is damaged.
     """
-    model = build_classifier(classification_settings(run))
+    model = build_classifier(config or classification_settings(run))
     run.load(model)
     return model.to(device)
 

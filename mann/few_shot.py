@@ -11,9 +11,9 @@ from torch import Tensor
 from data import ImageClasses, InputError, Split
 from episodes import ClassificationEpisodes, Episode
 from episodes.few_shot import few_shot
-from mann.classifier import build_classifier, episode_labels
+from mann.classifier import episode_labels
 from mann.config import Config
-from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, classification_settings
+from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, classification_settings, load_classifier
 from mann.runs import Run
 from mann.statistics import share_interval
 
@@ -123,10 +123,7 @@ def evaluate_few_shot(
     images, seed = classes.select(getattr(split, part)), HELD_OUT[part].seed
     pairs = list(product(ways, shots))
     sources = [few_shot_episodes(config, images, *pair, queries, seed) for pair in pairs]
-    if model is None:
-        model = build_classifier(config)
-        run.load(model)
-        model.to(classes.images.device)
+    model = model or load_classifier(run, classes.images.device, config)
     results = []
     for number, ((way, shot), source) in enumerate(zip(pairs, sources, strict=True)):
 

@@ -78,12 +78,16 @@ class Team:
             tensor.copy_(total.view_as(tensor))
 
     def count(self, here: int) -> int:
-        """Return the sum of a number over all processes; all wait for each other here."""
+        """Return the sum of a number over all processes."""
         if self.size == 1:
             return here
         number = torch.tensor(int(here), device=self.device)
         self.add_up([number])
         return int(number)
+
+    def wait(self) -> None:
+        """Go on once all processes are here."""
+        self.count(0)
 
     def refuse_small(self, batch: int) -> None:
         """Check that there is something to do for each process.
@@ -120,6 +124,6 @@ def joined(device: torch.device) -> Iterator[Team]:
     try:
         team = Team(distributed.get_rank(), size, device)
         yield team
-        team.count(0)  # torchrun ends all when one ends badly: the first has to be done
+        team.wait()  # torchrun ends all when one ends badly: the first has to be done
     finally:
         distributed.destroy_process_group()

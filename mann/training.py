@@ -243,7 +243,7 @@ def fit(
                     saved = time.monotonic()
                 if stop:
                     break
-        team.count(0)  # where this returns, the first process has saved
+        team.wait()  # where this returns, the first process has saved
 
 
 def _train_step(

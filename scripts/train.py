@@ -115,12 +115,12 @@ def _run(options: Options, config: AnyConfig, team: Team) -> int:
         if run.steps_done() == config.steps:
             print(f"{run.folder} is trained already; next: python scripts/evaluate.py {shlex.quote(str(run.folder))}")
             return 0
-    team.count(0)  # all have looked: now the first one may start the run,
+    team.wait()  # all have looked: now the first one may start the run,
     if not team.first:
-        team.count(0)
+        team.wait()
     problem = open_problem(config, run, team.device)
     if team.first:
-        team.count(0)  # and the others may see it
+        team.wait()  # and the others may see it
     print(f"{problem.description}; {config.episodes} episodes into {run.folder}")
     return _train(config, problem, run, Pace(save_seconds=options.save_seconds), team)
 
