@@ -13,9 +13,10 @@ read. The paper leaves open, and here:
 - all heads start at the first slot. Weightings that start at zero, or alike everywhere, stay alike everywhere in a
   constant memory, whatever the controls say. (A network can learn where to start instead.)
 - controls start near the middle of their ranges, so that heads are blurred and half led by content. With
-  `start="tape"` they are those of a tape machine: sharp, led by place, write heads moving on a slot a step. With
-  `start="search"` a tape is written too; the first read head goes along with it, which hands on what was seen before,
-  and the others find by content. With `start="recall"` these look at the slot after what they find: at what came next.
+  `start="tape"` they are those of a tape machine: sharp, led by place, write heads moving on a slot a step. The first of
+  several read heads goes along with the write heads: what was written a step before is read at once, which hands on to
+  a controller without memory what it has seen and done; the others stay. With `start="search"` those others find by
+  content. With `start="recall"` they look at the slot after what they find: at what came next.
 """
 
 from collections.abc import Mapping
@@ -151,8 +152,9 @@ class NTM(Scheme):
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
     start: Literal["alike", "tape", "search", "recall"] = "alike"
-    """Heads start blurred (alike); as those of a tape machine, sharp, and writing a slot further at each step (tape);
-    or so that all read heads but the first find by content on such a tape (search), or find what came next (recall)."""
+    """Heads start blurred (alike); as those of a tape machine, sharp, and writing a slot further at each step, the first
+    of several read heads along with them (tape); or so that the other read heads find by content on such a tape
+    (search), or find what came next (recall)."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""
@@ -168,14 +170,14 @@ class NTM(Scheme):
             return
         start_as_tape(biases, "write")
         start_as_tape(biases, "read")
-        here = self.shift_range
+        here, along = self.shift_range, 1 if self.read_heads > 1 else 0
         forward = slice(here + 1, here + 2)
         biases["write_shift"][:, forward] = TAPE_SHIFT
+        biases["read_shift"][:along, forward] = TAPE_SHIFT
         if self.start != "tape":
-            biases["read_shift"][:1, forward] = TAPE_SHIFT
-            biases["read_shift"][1:, here if self.start == "search" else forward] = SEARCH_SHIFT
-            biases["read_gate"][1:] = SEARCH_GATE
-            biases["read_strength"][1:] = SEARCH_STRENGTH
+            biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
+            biases["read_gate"][along:] = SEARCH_GATE
+            biases["read_strength"][along:] = SEARCH_STRENGTH
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """All heads at the first slot."""

@@ -436,19 +436,34 @@ def started(scheme: NTM, word_size: int = 4) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("reach", [1, 2])
 def test_a_tape_starts_with_write_heads_that_move_on_and_stay_sharp(reach: int) -> None:
-    scheme = NTM(read_heads=2, write_heads=2, shift_range=reach, start="tape")
+    scheme = NTM(read_heads=1, write_heads=2, shift_range=reach, start="tape")
     controls, memory = started(scheme), torch.full((1, 40, 4), 1e-6)
     state = scheme.initial_state(1, 40, memory)
     for step in range(1, 6):
         written, state = scheme.write(controls, memory, state)
         assert written.weights.argmax(-1).tolist() == [[step, step]]
         assert written.weights.max() > (0.75 if reach == 1 else 0.3)
-    # Read heads are as likely to go back as on.
+    # The read head is as likely to go back as on.
     start = scheme.initial_state(1, 40, memory)
     read, _ = scheme.read(controls, memory, start, scheme.write(controls, memory, start)[0])
     assert read[0, 0, 1].item() == pytest.approx(read[0, 0, -1].item())
     assert controls["read_gate"].max() < 0.05
     assert controls["read_sharpening"].min() > 3
+
+
+def test_the_first_of_several_read_heads_goes_along_with_the_tape_and_others_stay() -> None:
+    scheme = NTM(read_heads=3, start="tape")
+    controls, memory = started(scheme), torch.full((1, 40, 4), 1e-6)
+    state = scheme.initial_state(1, 40, memory)
+    for step in range(1, 6):
+        written, state = scheme.write(controls, memory, state)
+        read, state = scheme.read(controls, memory, state, written)
+        assert read.argmax(-1).tolist() == [[step, 0, 0]]
+
+
+@pytest.mark.parametrize("start", ["search", "recall"])
+def test_a_single_read_head_finds(start: Any) -> None:
+    assert started(NTM(start=start))["read_gate"].item() > 0.9
 
 
 @pytest.mark.parametrize(("start", "after"), [("search", 0), ("recall", 1)])
