@@ -365,10 +365,10 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 **_FEEDFORWARD,
                 "hidden_size": 256,
                 "scheme": NTM(read_heads=4, start="search"),
-                "slots": 64,
+                "slots": 48,
                 "word_size": 32,
                 "learning_rate": 2e-3,
-                "episodes": 500_000,
+                "episodes": 640_000,
             },
         },
         # What stands beside the default: as many sequences, trained alike, without a memory.
@@ -377,7 +377,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "associative-recall": {**_LSTM, "episodes": 320_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 64_000},
-            "priority-sort": {**_LSTM, "episodes": 500_000},
+            "priority-sort": {**_LSTM, "episodes": 640_000},
         },
         "paper-feedforward-ntm": {
             "copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},
