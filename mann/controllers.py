@@ -2,7 +2,8 @@
 
 A controller multiplies in two places. `project` gives the input's share of the pre-activations, for all steps in one
 product; `step` adds the products of `weights` with what comes back from the step before. It says what each weight was
-multiplied with, so that its gradient can be taken once for all steps (`mann.unrolling`).
+multiplied with, so that its gradient can be taken once for all steps (`mann.unrolling`). How to multiply, both are told
+(`mann.products`).
 """
 
 import math
@@ -14,14 +15,16 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from mann.products import Affine
+
 Tensors = tuple[Tensor, ...]
 
 
 class Controller(Protocol):
     """What a network asks of its controller; a `torch.nn.Module`."""
 
-    def project(self, inputs: Tensor) -> Tensors:
-        """Return what is added to the product of each weight, [time, batch, input_size] -> [time, batch, width]."""
+    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+        """Return what is added to the product of each weight, [rows, input_size] -> [rows, width]."""
         ...
 
     def weights(self) -> Tensors:
@@ -32,17 +35,14 @@ class Controller(Protocol):
         """Return the state before the first step, with the dtype and device of `like`."""
         ...
 
-    def step(self, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor) -> tuple[Tensor, Tensors, Any]:
+    def step(
+        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor
+    ) -> tuple[Tensor, Tensors, Any]:
         """Return the hidden output [batch, hidden_size], what each weight was multiplied with, and the new state.
 
         preactivations: what `project` returned, at this step; reads: [batch, read_size], what was read last.
         """
         ...
-
-
-def affine(preactivation: Tensor, weight: Tensor, inputs: Tensor) -> Tensor:
-    """Return preactivation + inputs weight^T."""
-    return torch.addmm(preactivation, inputs, weight.T)
 
 
 class LSTMState(NamedTuple):
@@ -71,9 +71,9 @@ class LSTMController(nn.Module):
             self.recurrent[:, :hidden_size] *= 0.1
             self.input.bias[hidden_size : 2 * hidden_size] = -1.0
 
-    def project(self, inputs: Tensor) -> Tensors:
-        """[time, batch, input_size] -> [time, batch, 4 hidden_size]."""
-        return (self.input(inputs),)
+    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+        """[rows, input_size] -> [rows, 4 hidden_size]."""
+        return (affine(self.input.bias, inputs, self.input.weight),)
 
     def weights(self) -> Tensors:
         """One weight, for the last hidden output and the last reads side by side."""
@@ -85,11 +85,11 @@ class LSTMController(nn.Module):
         return LSTMState(zeros, zeros)
 
     def step(
-        self, weights: Tensors, preactivations: Tensors, state: LSTMState, reads: Tensor
+        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: LSTMState, reads: Tensor
     ) -> tuple[Tensor, Tensors, LSTMState]:
         """See `Controller`."""
         back = torch.cat([state.hidden, reads], -1)
-        enter, forget, candidate, leave = affine(preactivations[0], weights[0], back).chunk(4, -1)
+        enter, forget, candidate, leave = affine(preactivations[0], back, weights[0]).chunk(4, -1)
         cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * cell.tanh()
         return hidden, (back,), LSTMState(hidden, cell)
@@ -122,9 +122,9 @@ class GRUController(nn.Module):
             self.recurrent *= 0.1
             self.input.bias[hidden_size : 2 * hidden_size] = -1.0
 
-    def project(self, inputs: Tensor) -> Tensors:
-        """Twice [time, batch, 3 hidden_size]: the candidate's recurrent share is reset before it is added."""
-        return self.input(inputs), self.recurrent_bias.expand(*inputs.shape[:-1], -1)
+    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+        """Twice [rows, 3 hidden_size]: the candidate's recurrent share is reset before it is added."""
+        return affine(self.input.bias, inputs, self.input.weight), self.recurrent_bias.expand(len(inputs), -1)
 
     def weights(self) -> Tensors:
         """One for the last reads, one for the last hidden output."""
@@ -135,11 +135,11 @@ class GRUController(nn.Module):
         return GRUState(like.new_zeros(batch, self.hidden_size))
 
     def step(
-        self, weights: Tensors, preactivations: Tensors, state: GRUState, reads: Tensor
+        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: GRUState, reads: Tensor
     ) -> tuple[Tensor, Tensors, GRUState]:
         """See `Controller`."""
-        seen = affine(preactivations[0], weights[0], reads).chunk(3, -1)
-        back = affine(preactivations[1], weights[1], state.hidden).chunk(3, -1)
+        seen = affine(preactivations[0], reads, weights[0]).chunk(3, -1)
+        back = affine(preactivations[1], state.hidden, weights[1]).chunk(3, -1)
         reset = (seen[0] + back[0]).sigmoid()
         update = (seen[1] + back[1]).sigmoid()
         candidate = (seen[2] + reset * back[2]).tanh()
@@ -148,7 +148,11 @@ class GRUController(nn.Module):
 
 
 class FeedForwardController(nn.Module):
-    """One layer of rectified linear units; nothing is remembered but through memory."""
+    """One layer of rectified linear units; nothing is remembered but through memory.
+
+    Biases start spread out, so that half of the units answer to an empty input while nothing has been read. With none
+    that did, nothing of what the network does then would be learned but its last biases.
+    """
 
     def __init__(self, input_size: int, read_size: int, hidden_size: int):
         super().__init__()
@@ -156,11 +160,11 @@ class FeedForwardController(nn.Module):
         self.recurrent = nn.Parameter(torch.empty(hidden_size, read_size))
         for weight in (self.input.weight, self.recurrent):
             nn.init.kaiming_uniform_(weight, nonlinearity="relu")
-        nn.init.zeros_(self.input.bias)
+        nn.init.uniform_(self.input.bias, -0.5, 0.5)
 
-    def project(self, inputs: Tensor) -> Tensors:
-        """[time, batch, input_size] -> [time, batch, hidden_size]."""
-        return (self.input(inputs),)
+    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+        """[rows, input_size] -> [rows, hidden_size]."""
+        return (affine(self.input.bias, inputs, self.input.weight),)
 
     def weights(self) -> Tensors:
         """One weight, for the last reads."""
@@ -171,10 +175,10 @@ class FeedForwardController(nn.Module):
         return ()
 
     def step(
-        self, weights: Tensors, preactivations: Tensors, state: tuple[()], reads: Tensor
+        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: tuple[()], reads: Tensor
     ) -> tuple[Tensor, Tensors, tuple[()]]:
         """See `Controller`."""
-        return affine(preactivations[0], weights[0], reads).relu(), (reads,), ()
+        return affine(preactivations[0], reads, weights[0]).relu(), (reads,), ()
 
 
 ControllerKind = Callable[[int, int, int], Controller]
@@ -204,9 +208,9 @@ class StackedController(nn.Module):
     def _layers(self) -> list[Controller]:
         return list(self.layers)  # pyright: ignore[reportReturnType]
 
-    def project(self, inputs: Tensor) -> Tensors:
+    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
         """What each layer adds to its products, one layer after the other."""
-        return tuple(part for layer in self._layers() for part in layer.project(inputs))
+        return tuple(part for layer in self._layers() for part in layer.project(affine, inputs))
 
     def weights(self) -> Tensors:
         """The layers' weights, one layer after the other."""
@@ -217,14 +221,14 @@ class StackedController(nn.Module):
         return tuple(layer.initial_state(batch, like) for layer in self._layers())
 
     def step(
-        self, weights: Tensors, preactivations: Tensors, state: tuple[Any, ...], reads: Tensor
+        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: tuple[Any, ...], reads: Tensor
     ) -> tuple[Tensor, Tensors, tuple[Any, ...]]:
         """Step from the lowest layer to the highest; the hidden output is that of the highest."""
         seen, used, after, start = reads, (), (), 0
         hidden = reads
         for layer, before, share in zip(self._layers(), state, self._shares, strict=True):
             own = slice(start, start + share)
-            hidden, inputs, now = layer.step(weights[own], preactivations[own], before, seen)
+            hidden, inputs, now = layer.step(affine, weights[own], preactivations[own], before, seen)
             seen = torch.cat([reads, hidden], -1)
             used, after, start = (*used, *inputs), (*after, now), start + share
         return hidden, used, after

@@ -16,9 +16,9 @@ from torch.utils import _pytree as pytree
 
 from mann import memory as memories
 from mann.addressing.interface import Controls, Scheme, Write
-from mann.controllers import ControllerKind, Tensors, affine
+from mann.controllers import ControllerKind, Tensors
 from mann.start import Start, StartKind
-from mann.unrolling import plain
+from mann.unrolling import Unrolling, plain
 
 
 class NetworkState(NamedTuple):
@@ -118,7 +118,7 @@ class MemoryNetwork(nn.Module):
         with torch.no_grad():
             scheme.initialise(self._by_control(self.interface.weight), self._by_control(self.interface.bias))
         self.start = start(scheme, slots, word_size)
-        self.unroll = plain
+        self.unroll: Unrolling = plain
 
     def initial_state(self, batch: int, like: Tensor, steps: int | None = None) -> NetworkState:
         """Return the state before the first step, with the dtype and device of `like`.
@@ -173,7 +173,8 @@ class MemoryNetwork(nn.Module):
         """Return the shares of all steps that need no state, each in one product, and the state to start from."""
         time, batch = inputs.shape[:2]
         bias = self.interface.bias
-        projected = (part.to(bias.dtype) for part in self.controller.project(inputs))
+        shares = self.controller.project(self.unroll.affine, inputs.flatten(0, 1))
+        projected = (share.to(bias.dtype).unflatten(0, (time, batch)) for share in shares)
         if state is None:
             state = self.initial_state(batch, bias, time)
         else:
@@ -195,10 +196,11 @@ class MemoryNetwork(nn.Module):
         self, weights: Tensors, preactivations: Tensors, state: NetworkState
     ) -> tuple[Tensor, Tensors, NetworkState, Access]:
         """One step, and what happened to the memory."""
+        affine = self.unroll.affine
         hidden, used, controller = self.controller.step(
-            weights[:-1], preactivations[:-1], state.controller, state.reads
+            affine, weights[:-1], preactivations[:-1], state.controller, state.reads
         )
-        emitted = self._clipped(affine(preactivations[-1], weights[-1], hidden))
+        emitted = self._clipped(affine(preactivations[-1], hidden, weights[-1]))
         parts = self._by_control(emitted, -1)
         controls = {name: control.range(parts[name]) for name, control in self._controls.items()}
         access = self._access(controls, state)

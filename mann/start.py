@@ -15,6 +15,7 @@ SPREAD = 0.5
 """Standard deviation of a random memory, cut off at two of them (Collier and Beel 2018)."""
 
 StartingMemory = Literal["constant", "random", "learned"]
+StartingHeads = Literal["plain", "reads", "learned"]
 
 
 class Start(nn.Module):
@@ -25,8 +26,9 @@ class Start(nn.Module):
         slots, word_size: Of the memory.
         memory: "constant": 1e-6 everywhere. "random": drawn once with the weights and kept. "learned": starts from
             random numbers.
-        heads: "plain": nothing read; weightings as the scheme has them. "learned": the last reads, and the weightings
-            among the scheme's state (softmax of learned numbers), are parameters.
+        heads: "plain": nothing read; weightings as the scheme has them. "reads": what was read last is a parameter,
+            which starts from nothing. "learned": so are the weightings among the scheme's state (softmax of learned
+            numbers), which start from random ones.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class Start(nn.Module):
         slots: int,
         word_size: int,
         memory: StartingMemory = "constant",
-        heads: Literal["plain", "learned"] = "plain",
+        heads: StartingHeads = "plain",
     ):
         super().__init__()
         self.scheme, self.slots, self.word_size = scheme, slots, word_size
@@ -49,7 +51,7 @@ class Start(nn.Module):
                 self.memory = nn.Parameter(values)
             else:
                 self.register_buffer("memory", values)
-        self.reads = nn.Parameter(torch.zeros(scheme.read_heads * word_size)) if heads == "learned" else None
+        self.reads = nn.Parameter(torch.zeros(scheme.read_heads * word_size)) if heads != "plain" else None
         self.weightings = nn.ParameterDict()
         if heads == "learned":
             first = scheme.initial_state(1, slots, torch.empty(0))

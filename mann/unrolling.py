@@ -4,6 +4,8 @@ Both take and return the same, so that a network holds one of them and a test ho
 
     (step, weights, preactivations, state) -> (features, state)
 
+and both say with `affine` how to multiply (`mann.products`).
+
 weights: the weights that are used again at every step; preactivations: as many, each [time, batch, width], what is
 added to the product of that weight and does not depend on the step before; step(weights, preactivations at t, state)
 returns the features [batch, ...], what each weight was multiplied with, and the new state.
@@ -12,12 +14,14 @@ returns the features [batch, ...], what each weight was multiplied with, and the
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+from mann.products import Affine, affine, product, quick
 
 Tensors = tuple[Tensor, ...]
 Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
@@ -39,10 +43,31 @@ def _through_time(step: Step, weights: Tensors, preactivations: Tensors, state: 
     return torch.stack(features), tuple(torch.stack(part) for part in zip(*inputs, strict=True)), state
 
 
-def plain(step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
+class Unrolling(Protocol):
+    """A way through time; see the module's docstring."""
+
+    @property
+    def affine(self) -> Affine:
+        """How a step multiplies."""
+        ...
+
+    def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
+        """Return features and the last state."""
+        ...
+
+
+class Plain:
     """One step after the other: the reference."""
-    features, _, state = _through_time(step, weights, preactivations, state)
-    return features, state
+
+    affine = staticmethod(affine)
+
+    def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
+        """See the module's docstring."""
+        features, _, state = _through_time(step, weights, preactivations, state)
+        return features, state
+
+
+plain = Plain()
 
 
 class _WeightGradientAfterwards(Function):
@@ -63,7 +88,7 @@ class _WeightGradientAfterwards(Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (gradient,) = gradients
         (inputs,) = ctx.inputs
-        return gradient, gradient.flatten(0, 1).T @ inputs.flatten(0, 1), None
+        return gradient, product(gradient.flatten(0, 1).T, inputs.flatten(0, 1).T), None
 
 
 class Compiled:
@@ -75,6 +100,8 @@ class Compiled:
     Attributes:
         piece: Steps in a compiled piece. More of them run a little faster and take longer to compile.
     """
+
+    affine = staticmethod(quick)
 
     def __init__(self, piece: int = 5):
         self.piece = piece
@@ -103,7 +130,7 @@ class Compiled:
         return torch.cat(features), state
 
 
-def fast(piece: int = 5) -> Callable[..., tuple[Tensor, Any]]:
+def fast(piece: int = 5) -> Unrolling:
     """Return `Compiled`, or `plain` with a warning where there is no C++ compiler to compile with."""
     # Where nvcc is installed without a GPU, torch would warn that the two do not fit: of no use to the reader.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

@@ -13,10 +13,13 @@ read. The paper leaves open, and here:
 - all heads start at the first slot. Weightings that start at zero, or alike everywhere, stay alike everywhere in a
   constant memory, whatever the controls say. (A network can learn where to start instead.)
 - controls start near the middle of their ranges, so that heads are blurred and half led by content. With
-  `start="tape"` they are those of a tape machine: sharp, led by place, write heads moving on a slot a step. The first of
-  several read heads goes along with the write heads: what was written a step before is read at once, which hands on to
-  a controller without memory what it has seen and done; the others stay. With `start="search"` those others find by
-  content. With `start="recall"` they look at the slot after what they find: at what came next.
+  `start="tape"` they are those of a tape machine, sharp and led by place. Write heads go on by a slot a step and begin
+  every word with a mark; read heads stay at the first slot, which is never written, and would rather go on than back.
+  Which way a tape runs is the same to the task: heads that are not told choose for themselves, read heads the one and
+  write heads the other, and turn round late. The mark tells a controller without memory whether it reads something or
+  nothing yet. The first of several read heads goes along with the write heads: what was written a step before is read
+  at once, which hands on what was seen and done. With `start="search"` the others find by content. With
+  `start="recall"` they look at the slot after what they find: at what came next.
 """
 
 from collections.abc import Mapping
@@ -35,8 +38,13 @@ from mann.addressing.similarity import Similarity, content_weights
 SMALLEST = 1e-12
 """Weightings without a larger weight are not brought back to a sum of 1."""
 
-TAPE_GATE, TAPE_SHARPENING, TAPE_SHIFT = -3.0, 2.0, 1.0
-"""What tape-like heads start with, before the ranges: g = 0.05, gamma = 3.1, and for write heads a step forward."""
+TAPE_READ_GATE, TAPE_WRITE_GATE, TAPE_SHARPENING = -5.0, -12.0, 2.0
+"""What the heads of a tape start with, before the ranges: gates nearly closed, gamma = 3.1. The write heads' are so
+nearly closed that they stay so: where nothing depends on it (when an answer is read), a gate wanders open, and the
+write head then spoils what a longer answer still needs."""
+
+TAPE_FORWARD, TAPE_STAY, TAPE_BACK, TAPE_MARK = 2.5, 1.0, -2.0, 2.0
+"""What its shifts start with, and the first number of what is written, before the ranges."""
 
 SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
 """What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
@@ -133,12 +141,6 @@ def erase_and_add(controls: Controls, weights: Tensor) -> Write:
     return Write(weights, memories.kept(weights, controls["erase"]), controls["add"])
 
 
-def start_as_tape(biases: Mapping[str, Tensor], kind: str) -> None:
-    """Let the heads of a kind start sharp and by location (in place)."""
-    biases[f"{kind}_gate"].fill_(TAPE_GATE)
-    biases[f"{kind}_sharpening"].fill_(TAPE_SHARPENING)
-
-
 @dataclass(frozen=True)
 class NTM(Scheme):
     """Content and location; see the module's docstring."""
@@ -168,13 +170,19 @@ class NTM(Scheme):
         """Let heads start as `start` says; without a shift, none moves on."""
         if self.start == "alike":
             return
-        start_as_tape(biases, "write")
-        start_as_tape(biases, "read")
         here, along = self.shift_range, 1 if self.read_heads > 1 else 0
         forward = slice(here + 1, here + 2)
-        biases["write_shift"][:, forward] = TAPE_SHIFT
-        biases["read_shift"][:along, forward] = TAPE_SHIFT
-        if self.start != "tape":
+        biases["write_gate"].fill_(TAPE_WRITE_GATE)
+        biases["read_gate"].fill_(TAPE_READ_GATE)
+        for kind in ("write", "read"):
+            biases[f"{kind}_sharpening"].fill_(TAPE_SHARPENING)
+            biases[f"{kind}_shift"][:, :here] = TAPE_BACK
+        biases["write_shift"][:, forward] = TAPE_FORWARD
+        biases["read_shift"][:along, forward] = TAPE_FORWARD
+        biases["add"][:, 0] = TAPE_MARK
+        if self.start == "tape":
+            biases["read_shift"][along:, here] = TAPE_STAY
+        else:
             biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
             biases["read_gate"][along:] = SEARCH_GATE
             biases["read_strength"][along:] = SEARCH_STRENGTH

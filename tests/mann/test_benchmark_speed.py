@@ -18,7 +18,7 @@ from mann.benchmark.contestants import CONTESTANTS, WORKLOADS, Floor, LeftOutErr
 from mann.benchmark.measuring import interleaved, memory_mib, quartiles, ratio
 from mann.benchmark.speed import BATCHES, SLOTS, STEPS, Race, races, run
 from mann.network import MemoryNetwork
-from mann.unrolling import plain
+from mann.unrolling import Plain, plain
 
 CPU = torch.device("cpu")
 TINY = quick(WORKLOADS["w1"])
@@ -27,7 +27,7 @@ TINY = quick(WORKLOADS["w1"])
 @pytest.fixture(autouse=True)
 def nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fast way be a plain one of another name: compiling takes longer than these tests."""
-    monkeypatch.setattr(contestants, "fast", lambda: lambda *arguments: plain(*arguments))
+    monkeypatch.setattr(contestants, "fast", Plain)
 
 
 def test_calls_take_turns_and_the_first_rounds_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

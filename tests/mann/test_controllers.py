@@ -20,6 +20,7 @@ from mann.controllers import (
     StackedController,
     controller_kind,
 )
+from mann.products import affine
 
 SIZES = {name: st.integers(1, 4) for name in ("batch", "input_size", "read_size", "hidden_size")}
 
@@ -42,7 +43,7 @@ def stepped(
     controller: Any, inputs: torch.Tensor, state: Any, reads: torch.Tensor
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], Any]:
     """Run one step on inputs [batch, input_size]."""
-    return controller.step(controller.weights(), controller.project(inputs), state, reads)
+    return controller.step(affine, controller.weights(), controller.project(affine, inputs), state, reads)
 
 
 def gate_rows(cell: nn.LSTMCell | nn.GRUCell, input_share: torch.Tensor, recurrent_share: torch.Tensor) -> None:
@@ -144,9 +145,9 @@ def test_each_weight_is_multiplied_with_what_the_step_says(name: str, layers: in
     state = pytree.tree_map(
         lambda leaf: random(generator, *leaf.shape), controller.initial_state(5, torch.zeros(1, dtype=torch.float64))
     )
-    added = tuple(part.detach().requires_grad_() for part in controller.project(random(generator, 5, 3)))
+    added = tuple(part.detach().requires_grad_() for part in controller.project(affine, random(generator, 5, 3)))
     weights = controller.weights()
-    hidden, used, _ = controller.step(weights, added, state, random(generator, 5, 2))
+    hidden, used, _ = controller.step(affine, weights, added, state, random(generator, 5, 2))
     assert len(used) == len(weights) == len(added)
     hidden.square().sum().backward()
     for weight, inputs, part in zip(weights, used, added, strict=True):
@@ -172,7 +173,7 @@ def test_an_open_forget_gate_and_a_shut_input_gate_keep_the_cell() -> None:
     preactivations = torch.tensor([[*shut, *wide, 3.0, 3.0, *wide]])
     nothing = (torch.zeros_like(controller.recurrent),)
     before = LSTMState(torch.zeros(1, 2), torch.tensor([[0.5, -2.0]]))
-    _, _, state = controller.step(nothing, (preactivations,), before, torch.zeros(1, 1))
+    _, _, state = controller.step(affine, nothing, (preactivations,), before, torch.zeros(1, 1))
     assert state.cell.tolist() == [[0.5, -2.0]]
     assert state.hidden.tolist() == [pytest.approx([numpy.tanh(0.5), numpy.tanh(-2)])]
 
@@ -188,10 +189,10 @@ def test_a_new_gru_answers_to_what_it_sees_more_than_to_the_step_before() -> Non
 def test_all_steps_are_projected_at_once_as_one_by_one(name: str, layers: int) -> None:
     controller = controller_kind(name, layers)(3, 2, 4)
     inputs = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
-    together = controller.project(inputs)
+    together = controller.project(affine, inputs.flatten(0, 1))
     for step in range(5):
-        for whole, part in zip(together, controller.project(inputs[step]), strict=True):
-            torch.testing.assert_close(whole[step], part)
+        for whole, part in zip(together, controller.project(affine, inputs[step]), strict=True):
+            torch.testing.assert_close(whole.unflatten(0, (5, 2))[step], part)
 
 
 @pytest.mark.parametrize("name", list(CONTROLLERS))
@@ -201,8 +202,18 @@ def test_a_step_changes_nothing_in_place_and_starts_from_nothing(name: str, laye
     state = controller.initial_state(2, torch.zeros(1, dtype=torch.float64))
     assert all(part.shape == (2, 4) and part.dtype == torch.float64 and not part.any() for part in leaves(state))
     reads = torch.ones(2, 2, dtype=torch.float64)
-    preactivations = controller.project(torch.randn(2, 3, dtype=torch.float64))
+    preactivations = controller.project(affine, torch.randn(2, 3, dtype=torch.float64))
     before = [part.clone() for part in preactivations]
-    controller.step(controller.weights(), preactivations, state, reads)
+    controller.step(affine, controller.weights(), preactivations, state, reads)
     assert all(torch.equal(one, other) for one, other in zip(preactivations, before, strict=True))
     assert not any(part.any() for part in leaves(state))
+
+
+def test_half_of_a_feedforward_controllers_units_answer_to_nothing() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        controller = FeedForwardController(3, 2, 400)
+    (added,) = controller.project(affine, torch.zeros(1, 3))
+    hidden, _, _ = controller.step(affine, controller.weights(), (added,), (), torch.zeros(1, 2))
+    assert 150 < int((hidden > 0).sum()) < 250
+    assert 0.45 < hidden.max() < 0.5

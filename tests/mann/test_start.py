@@ -66,6 +66,16 @@ def test_learned_heads_have_read_something_and_point_somewhere(scheme: Any, weig
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0
 
 
+def test_learned_reads_start_from_nothing_and_heads_as_the_scheme_says() -> None:
+    start = seeded(NTM(2, 1), 4, 3, heads="reads")
+    _, addressing, reads = start(2, 3, LIKE)
+    assert reads.tolist() == [[0.0] * 6] * 2
+    assert torch.equal(addressing.read_weights, NTM(2, 1).initial_state(2, 4, LIKE).read_weights)
+    reads.sum().backward()
+    (parameter,) = start.parameters()
+    assert parameter.grad is not None and parameter.grad.tolist() == [2.0] * 6
+
+
 def test_only_slots_that_start_alike_are_left_out() -> None:
     scheme = Sparse(read_heads=2, nearest=3)
     assert seeded(scheme, 1000, 2)(1, 5, LIKE)[0].shape[1] == 5 * 2 * 4 + 1

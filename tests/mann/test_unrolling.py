@@ -14,6 +14,7 @@ from torch import Tensor
 from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils import _pytree as pytree
 
+from mann import products
 from mann.addressing import LRUA
 from mann.controllers import CONTROLLERS
 from mann.network import MemoryNetwork
@@ -106,7 +107,10 @@ def forget_compiled() -> Iterator[None]:
 )
 @pytest.mark.usefixtures("forget_compiled")
 @COMPILING
-def test_compiled_pieces_equal_the_plain_way(scheme: LRUA, controller: str) -> None:
+def test_compiled_pieces_equal_the_plain_way(
+    scheme: LRUA, controller: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "LARGE", 1)
     # 7 steps in pieces of 2 leave a rest; the second sequence starts from the first one's state.
     network = build(scheme, controller, torch.float32)
     expected = outcome(network, plain, 7, 2, torch.float32)

@@ -1,0 +1,114 @@
+"""Products with a weight: what they are, and which way they go."""
+
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mann import products
+from mann.products import affine, product, quick
+
+ONEDNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+def numbers(*size: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return the same random numbers for the same size."""
+    return torch.randn(size, generator=torch.Generator().manual_seed(sum(size)), dtype=torch.float64).to(dtype)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """The sizes of the products that oneDNN did."""
+    seen: list[tuple[int, int, int]] = []
+
+    def watched(inputs: Tensor, weight: Tensor) -> Tensor:
+        seen.append((inputs.shape[0], inputs.shape[1], len(weight)))
+        return inputs @ weight.T
+
+    monkeypatch.setattr(products, "_operator", watched)
+    return seen
+
+
+@pytest.mark.parametrize("way", [affine, quick])
+@pytest.mark.parametrize("large", [1, 10**9])
+@settings(deadline=None, max_examples=20)
+@given(rows=st.integers(1, 5), size=st.integers(1, 5), width=st.integers(1, 5), dtype=st.sampled_from(["32", "64"]))
+def test_both_ways_equal_an_oracle_in_values_and_gradients(
+    way: products.Affine, large: int, rows: int, size: int, width: int, dtype: str
+) -> None:
+    kind = getattr(torch, f"float{dtype}")
+    inputs, weight, downstream = numbers(rows, size), numbers(width, size) + 1, numbers(rows, width) - 1
+    addend, bias = numbers(rows, width) + 2, numbers(width)
+    tolerance = 1e-5 if dtype == "32" else 1e-12
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "LARGE", large)
+        for added in (addend, bias):
+            leaves = [part.to(kind).clone().requires_grad_() for part in (added, inputs, weight)]
+            result = way(*leaves)
+            result.backward(downstream.to(kind))
+            expected = added.numpy() + inputs.numpy() @ weight.numpy().T
+            numpy.testing.assert_allclose(result.detach().double().numpy(), expected, rtol=tolerance, atol=tolerance)
+            gradients = [leaf.grad.double().numpy() for leaf in leaves if leaf.grad is not None]
+            above = downstream.numpy()
+            for found, wanted in zip(
+                gradients,
+                (above if added.ndim == 2 else above.sum(0), above @ weight.numpy(), above.T @ inputs.numpy()),
+                strict=True,
+            ):
+                numpy.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+@ONEDNN
+def test_large_products_of_float32_go_to_onednn(
+    calls: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "LARGE", 4 * 5 * 6)
+    inputs, weight = numbers(4, 5, dtype=torch.float32), numbers(6, 5, dtype=torch.float32)
+    product(inputs, weight)
+    assert calls == [(4, 5, 6)]
+    product(inputs[1:], weight)
+    product(inputs.double(), weight.double())
+    assert calls == [(4, 5, 6)]
+    monkeypatch.setattr(products, "_HAS_ONEDNN", False)
+    product(inputs, weight)
+    assert calls == [(4, 5, 6)]
+
+
+@ONEDNN
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+def test_the_operator_takes_matrices_that_lie_either_way(turned: tuple[bool, bool]) -> None:
+    inputs, weight = numbers(7, 5, dtype=torch.float32), numbers(3, 5, dtype=torch.float32)
+    left = inputs.T.contiguous().T if turned[0] else inputs
+    right = weight.T.contiguous().T if turned[1] else weight
+    operator: Any = torch.ops.mann.product
+    torch.testing.assert_close(operator(left, right), inputs @ weight.T)
+
+
+@ONEDNN
+def test_the_operator_is_what_the_compiler_is_told() -> None:
+    sample = (numbers(7, 5, dtype=torch.float32), numbers(3, 5, dtype=torch.float32))
+    torch.library.opcheck(torch.ops.mann.product.default, sample, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_a_gradient_that_nobody_asks_for_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, int]] = []
+
+    def watched(inputs: Tensor, weight: Tensor) -> Tensor:
+        taken.append((len(inputs), len(weight)))
+        return inputs @ weight.T
+
+    monkeypatch.setattr(products, "product", watched)
+    addend, inputs, weight = numbers(4, 3), numbers(4, 2), numbers(3, 2).requires_grad_()
+    quick(addend, inputs, weight).sum().backward()
+    assert taken == [(4, 3), (3, 2)]
+
+
+def test_second_derivatives_are_refused() -> None:
+    inputs = numbers(2, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(quick(numbers(2, 4), inputs, numbers(4, 3)).square().sum(), inputs, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
