@@ -71,8 +71,8 @@ class Settings:
     initial_memory: StartingMemory = "constant"
     """What memory holds at first: a small constant, numbers drawn once, or learned numbers."""
     initial_heads: StartingHeads = "plain"
-    """What heads have read and where they are at first: nothing and as the scheme says (plain), something learned and as
-    the scheme says (reads), or both learned (learned)."""
+    """What heads have read and where they are at first: nothing and as the scheme says (plain), something learned and
+    as the scheme says (reads), or both learned (learned)."""
     read_first: bool = False
     """Read before the write of the same step, instead of after it."""
     clip_emitted: Positive | None = None

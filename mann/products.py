@@ -81,4 +81,3 @@ class _Product(Function):
             product(gradient, weight.T) if ctx.needs_input_grad[0] else None,
             product(gradient.T, inputs.T) if ctx.needs_input_grad[1] else None,
         )
-

@@ -154,9 +154,9 @@ class NTM(Scheme):
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
     start: Literal["alike", "tape", "search", "recall"] = "alike"
-    """Heads start blurred (alike); as those of a tape machine, sharp, and writing a slot further at each step, the first
-    of several read heads along with them (tape); or so that the other read heads find by content on such a tape
-    (search), or find what came next (recall)."""
+    """Heads start blurred (alike); as those of a tape machine, sharp, writing a slot further at each step, the first of
+    several read heads along with them (tape); or so that the other read heads find by content on such a tape (search),
+    or find what came next (recall)."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""

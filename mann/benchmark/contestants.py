@@ -25,7 +25,7 @@ from mann.addressing.interface import Scheme
 from mann.baselines import BASELINES
 from mann.controllers import LSTMController
 from mann.network import MemoryNetwork
-from mann.unrolling import fast, plain
+from mann.unrolling import Unrolling, fast, plain
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _product(left: Tensor, right: Tensor) -> Product:
     return partial(torch.matmul, left, right, out=left @ right)
 
 
-def _network(workload: Workload, device: torch.device, unroll: Callable[..., Any]) -> Contestant:
+def _network(workload: Workload, device: torch.device, unroll: Unrolling) -> Contestant:
     """Return our network with a way of running through time."""
     network = MemoryNetwork(
         workload.input_size,

@@ -109,6 +109,7 @@ def test_a_gradient_that_nobody_asks_for_is_not_taken(monkeypatch: pytest.Monkey
 
 def test_second_derivatives_are_refused() -> None:
     inputs = numbers(2, 3).requires_grad_()
-    (gradient,) = torch.autograd.grad(quick(numbers(2, 4), inputs, numbers(4, 3)).square().sum(), inputs, create_graph=True)
+    result = quick(numbers(2, 4), inputs, numbers(4, 3)).square().sum()
+    (gradient,) = torch.autograd.grad(result, inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()

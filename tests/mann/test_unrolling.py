@@ -107,9 +107,7 @@ def forget_compiled() -> Iterator[None]:
 )
 @pytest.mark.usefixtures("forget_compiled")
 @COMPILING
-def test_compiled_pieces_equal_the_plain_way(
-    scheme: LRUA, controller: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiled_pieces_equal_the_plain_way(scheme: LRUA, controller: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LARGE", 1)
     # 7 steps in pieces of 2 leave a rest; the second sequence starts from the first one's state.
     network = build(scheme, controller, torch.float32)
