@@ -61,6 +61,8 @@ class Settings:
     """Layers of the controller."""
     hidden_size: AtLeastOne = 200
     """Width of a layer of the controller."""
+    initial_biases: Annotated[float, Ge(0)] = 0.0
+    """Largest magnitude of the biases that a feed-forward controller starts with; others start with their own."""
     addressing: str = "lrua"
     """How memory is addressed: one of the schemes; or none for a network without memory, or prototypes for a
     prototypical network of one-hot labels, which has no controller either (the baselines)."""
@@ -340,7 +342,7 @@ def _paper_lstm(units: int, learning_rate: float) -> Mapping[str, Any]:
 
 _FEEDFORWARD = {"controller": "feedforward"}
 # The longest tests write 241 and 221 times: the tape must not come round to what is still to be read.
-_TAPE = {**_FEEDFORWARD, "slots": 256, "learning_rate": 2e-3}
+_TAPE = {**_FEEDFORWARD, "initial_biases": 0.5, "slots": 256, "learning_rate": 2e-3}
 _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(

@@ -150,17 +150,19 @@ class GRUController(nn.Module):
 class FeedForwardController(nn.Module):
     """One layer of rectified linear units; nothing is remembered but through memory.
 
-    Biases start spread out, so that half of the units answer to an empty input while nothing has been read. With none
-    that did, nothing of what the network does then would be learned but its last biases.
+    Args:
+        input_size, read_size, hidden_size: As of each controller.
+        initial_biases: Largest magnitude of the biases at first. With 0 all units are silent when the input is empty
+            and nothing has been read; what the network does then is learned by its last biases alone.
     """
 
-    def __init__(self, input_size: int, read_size: int, hidden_size: int):
+    def __init__(self, input_size: int, read_size: int, hidden_size: int, initial_biases: float = 0.0):
         super().__init__()
         self.input = nn.Linear(input_size, hidden_size)
         self.recurrent = nn.Parameter(torch.empty(hidden_size, read_size))
         for weight in (self.input.weight, self.recurrent):
             nn.init.kaiming_uniform_(weight, nonlinearity="relu")
-        nn.init.uniform_(self.input.bias, -0.5, 0.5)
+        nn.init.uniform_(self.input.bias, -initial_biases, initial_biases)
 
     def project(self, affine: Affine, inputs: Tensor) -> Tensors:
         """[rows, input_size] -> [rows, hidden_size]."""
@@ -234,6 +236,12 @@ class StackedController(nn.Module):
         return hidden, used, after
 
 
-def controller_kind(name: str, layers: int = 1) -> ControllerKind:
-    """Return what makes a controller of `layers` layers from (input_size, read_size, hidden_size)."""
-    return CONTROLLERS[name] if layers == 1 else partial(StackedController, CONTROLLERS[name], layers)
+def controller_kind(name: str, layers: int = 1, initial_biases: float = 0.0) -> ControllerKind:
+    """Return what makes a controller of `layers` layers from (input_size, read_size, hidden_size).
+
+    initial_biases: Of feed-forward layers; the others start with biases of their own.
+    """
+    kind = CONTROLLERS[name]
+    if name == "feedforward":
+        kind = partial(FeedForwardController, initial_biases=initial_biases)
+    return kind if layers == 1 else partial(StackedController, kind, layers)

@@ -209,11 +209,15 @@ def test_a_step_changes_nothing_in_place_and_starts_from_nothing(name: str, laye
     assert not any(part.any() for part in leaves(state))
 
 
-def test_half_of_a_feedforward_controllers_units_answer_to_nothing() -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        controller = FeedForwardController(3, 2, 400)
-    (added,) = controller.project(affine, torch.zeros(1, 3))
-    hidden, _, _ = controller.step(affine, controller.weights(), (added,), (), torch.zeros(1, 2))
-    assert 150 < int((hidden > 0).sum()) < 250
-    assert 0.45 < hidden.max() < 0.5
+@pytest.mark.parametrize("layers", [1, 2])
+def test_biases_to_start_with_let_half_of_the_units_answer_to_nothing(layers: int) -> None:
+    hidden = []
+    for initial_biases in (0.0, 0.5):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            controller = controller_kind("feedforward", layers, initial_biases)(3, 2, 400)
+        added = controller.project(affine, torch.zeros(1, 3))
+        state = controller.initial_state(1, torch.zeros(()))
+        hidden.append(controller.step(affine, controller.weights(), added, state, torch.zeros(1, 2))[0])
+    assert hidden[0].count_nonzero() == 0
+    assert 130 < hidden[1].count_nonzero() < 270
