@@ -162,7 +162,10 @@ class FeedForwardController(nn.Module):
         self.recurrent = nn.Parameter(torch.empty(hidden_size, read_size))
         for weight in (self.input.weight, self.recurrent):
             nn.init.kaiming_uniform_(weight, nonlinearity="relu")
-        nn.init.uniform_(self.input.bias, -initial_biases, initial_biases)
+        if initial_biases == 0.0:
+            nn.init.zeros_(self.input.bias)  # no random number is drawn: weights are those without the option
+        else:
+            nn.init.uniform_(self.input.bias, -initial_biases, initial_biases)
 
     def project(self, affine: Affine, inputs: Tensor) -> Tensors:
         """[rows, input_size] -> [rows, hidden_size]."""
