@@ -62,6 +62,7 @@ def looked(browser: Any, site: Served) -> Iterator[Looked]:
     found = Looked(context.new_page(), site.address)
     found.says("#said", "Draw a character")
     yield found
+    found.settles()  # what arrives later would be there when the next test has begun
     context.close()
     assert [url for url in found.requests if not url.startswith(site.address)] == []
 
