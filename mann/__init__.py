@@ -5,6 +5,7 @@ memory:       reading and writing with given weightings
 controllers:  what drives the memory
 start:        what memory and heads begin with
 network:      all of them together, used like torch.nn.LSTM
+products:     multiplying, as torch does or faster
 unrolling:    running a step through time, plainly or fast
 baselines:    networks without memory
 prototypes:   prototypical networks

@@ -21,7 +21,6 @@ Affine = Callable[[Tensor, Tensor, Tensor], Tensor]
 LARGE = 1_500_000
 """Multiplications from which on a product is large enough for oneDNN, whose calls cost more."""
 
-
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
 
 
@@ -34,17 +33,21 @@ def affine(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
 
 
 def quick(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
-    """Return what `affine` does, up to rounding, with first derivatives only."""
-    return addend + _Product.apply(inputs, weight)
+    """Return what `affine` does, up to rounding; of a large product with first derivatives only."""
+    if _suits_onednn(inputs, weight):
+        return addend + _Product.apply(inputs, weight)
+    return affine(addend, inputs, weight)
 
 
 def product(inputs: Tensor, weight: Tensor) -> Tensor:
     """Return inputs weight^T, without a derivative."""
-    rows, size = inputs.shape
-    fits = _HAS_ONEDNN and inputs.device.type == "cpu" and inputs.dtype == torch.float32
-    if fits and rows * size * len(weight) >= LARGE:
-        return _operator(inputs, weight)
-    return inputs @ weight.T
+    return _operator(inputs, weight) if _suits_onednn(inputs, weight) else inputs @ weight.T
+
+
+def _suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
+    """Return whether oneDNN takes the numbers and is worth its call."""
+    fits = _HAS_ONEDNN and inputs.device.type == "cpu" and inputs.dtype == weight.dtype == torch.float32
+    return fits and inputs.numel() * len(weight) >= LARGE
 
 
 # An operator of our own: the compiler would take oneDNN's for that of a network whose weights do not change.

@@ -94,6 +94,7 @@ def test_the_operator_is_what_the_compiler_is_told() -> None:
     torch.library.opcheck(torch.ops.mann.product.default, sample, test_utils=("test_schema", "test_faketensor"))
 
 
+@ONEDNN
 def test_a_gradient_that_nobody_asks_for_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[tuple[int, int]] = []
 
@@ -101,15 +102,19 @@ def test_a_gradient_that_nobody_asks_for_is_not_taken(monkeypatch: pytest.Monkey
         taken.append((len(inputs), len(weight)))
         return inputs @ weight.T
 
-    monkeypatch.setattr(products, "product", watched)
-    addend, inputs, weight = numbers(4, 3), numbers(4, 2), numbers(3, 2).requires_grad_()
+    monkeypatch.setattr(products, "_operator", watched)
+    monkeypatch.setattr(products, "LARGE", 1)
+    addend, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((4, 3), (4, 2), (3, 2)))
+    weight.requires_grad_()
     quick(addend, inputs, weight).sum().backward()
     assert taken == [(4, 3), (3, 2)]
 
 
-def test_second_derivatives_are_refused() -> None:
-    inputs = numbers(2, 3).requires_grad_()
-    result = quick(numbers(2, 4), inputs, numbers(4, 3)).square().sum()
+@ONEDNN
+def test_second_derivatives_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "LARGE", 1)
+    inputs = numbers(2, 3, dtype=torch.float32).requires_grad_()
+    result = quick(numbers(2, 4), inputs, numbers(4, 3, dtype=torch.float32)).square().sum()
     (gradient,) = torch.autograd.grad(result, inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()

@@ -142,6 +142,25 @@ def test_pieces_and_weight_gradients_afterwards_equal_the_plain_way(
     )
 
 
+@pytest.mark.parametrize("large", [1, 10**9])
+@pytest.mark.parametrize("controller", list(CONTROLLERS))
+def test_the_fast_way_trains_under_autocast_as_the_plain_one_does(
+    controller: str, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "LARGE", large)
+    network = build(TRAINED, controller, torch.float32)
+    gradients = []
+    for unroll in (plain, uncompiled(2)):
+        network.unroll = unroll
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs, _ = network(sequence(3, 2, torch.float32))
+            loss = outputs.float().square().sum()
+        loss.backward()
+        gradients.append(network.output.weight.grad)
+    torch.testing.assert_close(*gradients, atol=0.1, rtol=0.1)
+
+
 def test_weight_gradients_afterwards_are_those_of_the_parameters_that_ask_for_them() -> None:
     network = build(TRAINED, "lstm", torch.float64)
     expected = outcome(network, plain, 4, 2, torch.float64)
