@@ -15,7 +15,7 @@ SPREAD = 0.5
 """Standard deviation of a random memory, cut off at two of them (Collier and Beel 2018)."""
 
 StartingMemory = Literal["constant", "random", "learned"]
-StartingHeads = Literal["plain", "reads", "learned"]
+StartingHeads = Literal["plain", "learned"]
 
 
 class Start(nn.Module):
@@ -24,11 +24,11 @@ class Start(nn.Module):
     Args:
         scheme: How memory is addressed.
         slots, word_size: Of the memory.
-        memory: "constant": 1e-6 everywhere. "random": drawn once with the weights and kept. "learned": starts from
-            random numbers.
-        heads: "plain": nothing read; weightings as the scheme has them. "reads": what was read last is a parameter,
-            which starts from nothing. "learned": so are the weightings among the scheme's state (softmax of learned
-            numbers), which start from random ones.
+        memory: "constant": 1e-6 everywhere, but for the scheme's sign at the left end. "random": drawn once with the
+            weights and kept. "learned": starts from random numbers.
+        heads: "plain": nothing read, or the sign at the left end of a constant memory; weightings as the scheme has
+            them. "learned": what was read last is a parameter, which starts from that, and so are the weightings among
+            the scheme's state (softmax of learned numbers), which start from random ones.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Start(nn.Module):
         super().__init__()
         self.scheme, self.slots, self.word_size = scheme, slots, word_size
         self.constant = memory == "constant"
+        self.left_end = scheme.left_end if self.constant else 0.0
         if memory == "constant":
             # A number, not a tensor of slots: fewer of them may be made.
             self.memory = None
@@ -51,7 +52,7 @@ class Start(nn.Module):
                 self.memory = nn.Parameter(values)
             else:
                 self.register_buffer("memory", values)
-        self.reads = nn.Parameter(torch.zeros(scheme.read_heads * word_size)) if heads != "plain" else None
+        self.reads = nn.Parameter(self._unread(torch.empty(0))) if heads == "learned" else None
         self.weightings = nn.ParameterDict()
         if heads == "learned":
             first = scheme.initial_state(1, slots, torch.empty(0))
@@ -71,8 +72,8 @@ class Start(nn.Module):
             name: numbers.softmax(-1).to(like.dtype).expand(batch, -1, -1) for name, numbers in self.weightings.items()
         }
         size = (batch, slots, self.word_size)
-        memory = like.new_full(size, CONSTANT) if self.memory is None else self.memory.to(like.dtype).expand(size)
-        reads = like.new_zeros(self.scheme.read_heads * self.word_size) if self.reads is None else self.reads
+        memory = self._blank(like, size) if self.memory is None else self.memory.to(like.dtype).expand(size)
+        reads = self._unread(like) if self.reads is None else self.reads
         return (
             memory,
             addressing._replace(**learned) if learned else addressing,
@@ -83,6 +84,19 @@ class Start(nn.Module):
     def _alike(self) -> bool:
         """Whether all slots start alike."""
         return self.constant and not self.weightings
+
+    def _blank(self, like: Tensor, size: tuple[int, int, int]) -> Tensor:
+        """A constant memory, [batch, slots, word_size]."""
+        memory = like.new_full(size, CONSTANT)
+        if self.left_end:
+            memory[:, 0, 0] = self.left_end
+        return memory
+
+    def _unread(self, like: Tensor) -> Tensor:
+        """What heads have read that read nothing yet, [heads * word_size]."""
+        reads = like.new_zeros(self.scheme.read_heads, self.word_size)
+        reads[:, 0] = self.left_end
+        return reads.flatten()
 
     def grown(self, memory: Tensor, addressing: Any, steps: int) -> tuple[Tensor, Any]:
         """Add the slots that `steps` more steps can reach to a state that went without them."""

@@ -56,6 +56,14 @@ class Scheme(ABC):
     read_heads: int
     """Number of read heads."""
 
+    @property
+    def left_end(self) -> float:
+        """A sign in the first slot of a constant memory, and in what was read before the first step; 0: none.
+
+        It is the first number of the word, and means something to heads that start there.
+        """
+        return 0.0
+
     @abstractmethod
     def controls(self, word_size: int) -> dict[str, Control]:
         """The controls that the controller must emit."""

@@ -14,10 +14,11 @@ read. The paper leaves open, and here:
   constant memory, whatever the controls say. (A network can learn where to start instead.)
 - controls start near the middle of their ranges, so that heads are blurred and half led by content. With
   `start="tape"` they are those of a tape machine, sharp and led by place. Write heads go on by a slot a step and begin
-  every word with a mark; read heads stay at the first slot, which is never written, and would rather go on than back.
-  Which way a tape runs is the same to the task: heads that are not told choose for themselves, read heads the one and
-  write heads the other, and turn round late. The mark tells a controller without memory whether it reads something or
-  nothing yet. The first of several read heads goes along with the write heads: what was written a step before is read
+  every word with a mark; read heads stay at the first slot, which is never written and holds a sign of its own, the
+  mark's opposite, and would rather go on than back. Which way a tape runs is the same to the task: heads that are not
+  told choose for themselves, read heads the one and write heads the other, and turn round late. Sign and mark tell a
+  controller without memory what it reads, however empty its input is; and the left end can be found again by its
+  content. The first of several read heads goes along with the write heads: what was written a step before is read
   at once, which hands on what was seen and done. With `start="search"` the others find by content. With
   `start="recall"` they look at the slot after what they find: at what came next.
 """
@@ -45,6 +46,9 @@ write head then spoils what a longer answer still needs."""
 
 TAPE_FORWARD, TAPE_STAY, TAPE_BACK, TAPE_MARK = 2.5, 1.0, -2.0, 2.0
 """What its shifts start with, and the first number of what is written, before the ranges."""
+
+TAPE_LEFT_END = -2.0
+"""The first number of its first slot."""
 
 SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
 """What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
@@ -157,6 +161,11 @@ class NTM(Scheme):
     """Heads start blurred (alike); as those of a tape machine, sharp, writing a slot further at each step, the first of
     several read heads along with them (tape); or so that the other read heads find by content on such a tape (search),
     or find what came next (recall)."""
+
+    @property
+    def left_end(self) -> float:
+        """The sign at the left end of a tape."""
+        return 0.0 if self.start == "alike" else TAPE_LEFT_END
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""

@@ -30,6 +30,21 @@ def test_a_plain_start_has_no_parameters_and_is_the_schemes_own(name: str) -> No
         assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("start", ["tape", "search", "recall"])
+def test_a_tape_has_a_sign_at_its_left_end_which_heads_have_read_before_the_first_step(start: Any) -> None:
+    scheme = NTM(2, 1, start=start)
+    memory, addressing, reads = seeded(scheme, 5, 3)(2, 5, LIKE)
+    sign = memory[0, 0, 0].item()
+    assert sign < -1 and memory[:, 0].tolist() == [[sign, CONSTANT, CONSTANT]] * 2
+    assert torch.equal(memory[:, 1:], torch.full((2, 4, 3), CONSTANT, dtype=torch.float64))
+    # What stands in `reads` is what the heads would read where they are.
+    torch.testing.assert_close(reads.view(2, 2, 3), addressing.read_weights @ memory, atol=2e-6, rtol=0)
+    # The other kinds of memory have no sign.
+    assert seeded(scheme, 5, 3, "random")(2, 5, LIKE)[2].abs().sum() == 0
+    learned = seeded(scheme, 5, 3, heads="learned")
+    assert learned(2, 5, LIKE)[2].tolist() == [[sign, 0.0, 0.0] * 2] * 2
+
+
 def test_a_random_memory_is_drawn_once_kept_with_the_weights_and_cut_off() -> None:
     start = seeded(NTM(), 500, 20, "random")
     memory = start(2, 3, LIKE.float())[0]
@@ -64,16 +79,6 @@ def test_learned_heads_have_read_something_and_point_somewhere(scheme: Any, weig
     (reads.sum() + sum((weights * weights).sum() for weights in learned)).backward()
     for parameter in start.parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0
-
-
-def test_learned_reads_start_from_nothing_and_heads_as_the_scheme_says() -> None:
-    start = seeded(NTM(2, 1), 4, 3, heads="reads")
-    _, addressing, reads = start(2, 3, LIKE)
-    assert reads.tolist() == [[0.0] * 6] * 2
-    assert torch.equal(addressing.read_weights, NTM(2, 1).initial_state(2, 4, LIKE).read_weights)
-    reads.sum().backward()
-    (parameter,) = start.parameters()
-    assert parameter.grad is not None and parameter.grad.tolist() == [2.0] * 6
 
 
 def test_only_slots_that_start_alike_are_left_out() -> None:
