@@ -347,7 +347,7 @@ _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
-            "copy": {**_TAPE, "episodes": 240_000},
+            "copy": {**_TAPE, "episodes": 160_000},
             "repeat-copy": {**_TAPE, "scheme": NTM(read_heads=2, start="tape"), "episodes": 400_000},
             "associative-recall": {
                 **_FEEDFORWARD,
@@ -375,7 +375,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         # What stands beside the default: as many sequences, trained alike, without a memory.
         "lstm": {
-            "copy": {**_LSTM, "episodes": 240_000},
+            "copy": {**_LSTM, "episodes": 160_000},
             "associative-recall": {**_LSTM, "episodes": 160_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 64_000},

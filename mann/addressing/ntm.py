@@ -17,10 +17,11 @@ read. The paper leaves open, and here:
   every word with a mark; read heads stay at the first slot, which is never written and holds a sign of its own, the
   mark's opposite, and would rather go on than back. Which way a tape runs is the same to the task: heads that are not
   told choose for themselves, read heads the one and write heads the other, and turn round late. Sign and mark tell a
-  controller without memory what it reads, however empty its input is; and the left end can be found again by its
-  content. The first of several read heads goes along with the write heads: what was written a step before is read
-  at once, which hands on what was seen and done. With `start="search"` the others find by content. With
-  `start="recall"` they look at the slot after what they find: at what came next.
+  controller without memory what it reads, however empty its input is. The gate of these heads is nearly closed, and
+  what they would find by content is the left end: wherever it opens, they are taken back to the start. The first of
+  several read heads goes along with the write heads: what was written a step before is read at once, which hands on
+  what was seen and done. With `start="search"` the others find by content. With `start="recall"` they look at the slot
+  after what they find: at what came next.
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,10 @@ TAPE_FORWARD, TAPE_STAY, TAPE_BACK, TAPE_MARK = 2.5, 1.0, -2.0, 2.0
 """What its shifts start with, and the first number of what is written, before the ranges."""
 
 TAPE_LEFT_END = -2.0
-"""The first number of its first slot."""
+"""The first number of its first slot, and of the key of a read head that stays there, before its range."""
+
+TAPE_REWIND = 8.0
+"""The strength of that key: an open gate takes the head back to the left end."""
 
 SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
 """What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
@@ -191,6 +195,8 @@ class NTM(Scheme):
         biases["add"][:, 0] = TAPE_MARK
         if self.start == "tape":
             biases["read_shift"][along:, here] = TAPE_STAY
+            biases["read_key"][along:, 0] = TAPE_LEFT_END
+            biases["read_strength"][along:] = TAPE_REWIND
         else:
             biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
             biases["read_gate"][along:] = SEARCH_GATE

@@ -23,6 +23,7 @@ from mann.addressing.ntm import (
     shift,
 )
 from mann.addressing.similarity import EPSILON, Similarity
+from mann.start import Start
 
 KINDS: list[Similarity] = ["cosine", "dot", "euclidean"]
 
@@ -461,6 +462,21 @@ def test_the_first_of_several_read_heads_goes_along_with_the_tape_and_others_sta
         written, state = scheme.write(controls, memory, state)
         read, state = scheme.read(controls, memory, state, written)
         assert read.argmax(-1).tolist() == [[step, 0, 0]]
+
+
+@pytest.mark.parametrize("read_heads", [1, 3])
+def test_a_read_head_of_a_tape_is_taken_back_to_the_left_end_when_its_gate_opens(read_heads: int) -> None:
+    scheme = NTM(read_heads=read_heads, start="tape")
+    controls = started(scheme)
+    memory, addressing, _ = Start(scheme, 40, 4)(1, 5, torch.empty(0))
+    memory[0, 1:9] = controls["add"][0, 0]
+    state = addressing._replace(read_weights=addressing.read_weights.roll(8, -1))
+    write, _ = scheme.write(controls, memory, state)
+    staying, _ = scheme.read(controls, memory, state, write)
+    back, _ = scheme.read({**controls, "read_gate": torch.ones_like(controls["read_gate"])}, memory, state, write)
+    stays = slice(read_heads > 1, None)
+    assert set(staying.argmax(-1)[0, stays].tolist()) == {8}
+    assert set(back.argmax(-1)[0, stays].tolist()) == {0} and back[0, stays, 0].min() > 0.9
 
 
 @pytest.mark.parametrize("start", ["search", "recall"])
