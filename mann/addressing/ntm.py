@@ -45,7 +45,7 @@ TAPE_READ_GATE, TAPE_WRITE_GATE, TAPE_SHARPENING = -5.0, -12.0, 2.0
 nearly closed that they stay so: where nothing depends on it (when an answer is read), a gate wanders open, and the
 write head then spoils what a longer answer still needs."""
 
-TAPE_FORWARD, TAPE_STAY, TAPE_BACK, TAPE_MARK = 2.5, 1.0, -2.0, 2.0
+TAPE_FORWARD, TAPE_STAY, TAPE_BACK, TAPE_MARK = 4.0, 1.0, -6.0, 2.0
 """What its shifts start with, and the first number of what is written, before the ranges."""
 
 TAPE_LEFT_END = -2.0
