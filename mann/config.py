@@ -348,7 +348,12 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
             "copy": {**_TAPE, "episodes": 160_000},
-            "repeat-copy": {**_TAPE, "scheme": NTM(read_heads=2, start="tape"), "episodes": 400_000},
+            "repeat-copy": {
+                **_TAPE,
+                "scheme": NTM(read_heads=2, start="tape"),
+                "clip_to_median": 3.0,
+                "episodes": 400_000,
+            },
             "associative-recall": {
                 **_FEEDFORWARD,
                 "hidden_size": 256,
@@ -361,7 +366,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "slots": 208,
                 "learning_rate": 2e-3,
                 "batch": 8,
-                "episodes": 64_000,
+                "episodes": 32_000,
             },
             "priority-sort": {
                 **_FEEDFORWARD,
@@ -378,7 +383,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "copy": {**_LSTM, "episodes": 160_000},
             "associative-recall": {**_LSTM, "episodes": 160_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
-            "ngrams": {**_LSTM, "batch": 8, "episodes": 64_000},
+            "ngrams": {**_LSTM, "batch": 8, "episodes": 32_000},
             "priority-sort": {**_LSTM, "episodes": 640_000},
         },
         "paper-feedforward-ntm": {
