@@ -54,6 +54,10 @@ TAPE_LEFT_END = -2.0
 TAPE_REWIND = 8.0
 """The strength of that key: an open gate takes the head back to the left end."""
 
+TAPE_HEED = 0.1
+"""How much of its usual weight the controller's output has in that key and strength, or what is found would depend on
+it."""
+
 SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
 """What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
 
@@ -197,6 +201,8 @@ class NTM(Scheme):
             biases["read_shift"][along:, here] = TAPE_STAY
             biases["read_key"][along:, 0] = TAPE_LEFT_END
             biases["read_strength"][along:] = TAPE_REWIND
+            for control in ("read_key", "read_strength"):
+                weights[control][along:] *= TAPE_HEED
         else:
             biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
             biases["read_gate"][along:] = SEARCH_GATE

@@ -431,7 +431,8 @@ def started(scheme: NTM, word_size: int = 4) -> dict[str, torch.Tensor]:
     """The controls [1, heads, size] of a controller that says nothing, with the scheme's start."""
     controls = scheme.controls(word_size)
     biases = {name: torch.zeros(control.heads, control.size) for name, control in controls.items()}
-    scheme.initialise({}, biases)
+    weights = {name: torch.zeros(control.heads, control.size, 3) for name, control in controls.items()}
+    scheme.initialise(weights, biases)
     return {name: control.range(biases[name])[None] for name, control in controls.items()}
 
 
@@ -477,6 +478,23 @@ def test_a_read_head_of_a_tape_is_taken_back_to_the_left_end_when_its_gate_opens
     stays = slice(read_heads > 1, None)
     assert set(staying.argmax(-1)[0, stays].tolist()) == {8}
     assert set(back.argmax(-1)[0, stays].tolist()) == {0} and back[0, stays, 0].min() > 0.9
+
+
+def test_the_way_back_hardly_depends_on_what_the_controller_says_at_first() -> None:
+    scheme, generator = NTM(read_heads=2, start="tape"), torch.Generator().manual_seed(0)
+    controls = scheme.controls(10)
+    weights = {
+        name: torch.randn(control.heads, control.size, 50, generator=generator) / 10
+        for name, control in controls.items()
+    }
+    biases = {name: torch.zeros(control.heads, control.size) for name, control in controls.items()}
+    scheme.initialise(weights, biases)
+    for hidden in torch.rand(20, 50, generator=generator):
+        said = {name: controls[name].range(weights[name] @ hidden + biases[name]) for name in controls}
+        assert -said["read_key"][1, 0] > 2 * said["read_key"][1, 1:].norm()
+        assert said["read_strength"][1, 0] > 7
+        # The head that goes along, and what is written, are led by the controller.
+        assert said["read_key"][0].norm() > 0.6 and said["add"][0, 1:].norm() > 0.6
 
 
 @pytest.mark.parametrize("start", ["search", "recall"])
