@@ -29,6 +29,7 @@ runs:         the folder of a run
 resident:     the memory that a process holds
 statistics:   intervals
 published:    the papers' figures
+recipes:      how each row of their tables is made
 reporting:    tables and pictures
 page:         a page on which one draws
 """

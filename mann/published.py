@@ -1,14 +1,19 @@
-"""What Santoro et al. 2016 report (arXiv 1605.06065, Tables 1 and 2), to stand beside our figures.
+"""What papers report, to stand beside our figures: by instance, and N-way K-shot, which are two measures.
 
-All are accuracies on Omniglot characters not seen in training, after 100,000 episodes, by
-instance: 1 when a class is shown for the first time in an episode, then 2, 3, ... They are not
-N-way K-shot accuracies: at the 2nd instance one example of the class has been seen, and any number
-of the others.
+By instance: Santoro et al. 2016 (arXiv 1605.06065, Tables 1 and 2). All are accuracies on Omniglot
+characters not seen in training, after 100,000 episodes, by instance: 1 when a class is shown for
+the first time in an episode, then 2, 3, ... They are not N-way K-shot accuracies: at the 2nd
+instance one example of the class has been seen, and any number of the others.
+
+N-way K-shot: what later papers report for Omniglot, each in its own table, on splits of their own.
 """
 
 from typing import NamedTuple
 
-_INSTANCES = (1, 2, 3, 4, 5, 10)
+INSTANCES = (1, 2, 3, 4, 5, 10)
+"""The instances that the tables have."""
+SHOTS = (1, 5)
+"""The numbers of shots that papers report."""
 
 
 class Published(NamedTuple):
@@ -17,7 +22,7 @@ class Published(NamedTuple):
     Attributes:
         model: Such as "MANN" (with the LRUA access unless it says otherwise), "LSTM", "human".
         controller: "LSTM" or "feed-forward"; None where the table names none.
-        accuracies: Fraction of right answers by instance.
+        accuracies: Fraction of right answers by instance, or by the number of shots.
     """
 
     model: str
@@ -26,9 +31,9 @@ class Published(NamedTuple):
 
 
 def _row(model: str, controller: str | None, *percent: float) -> Published:
-    """Turn a row as printed into fractions; one figure for each of `_INSTANCES`."""
+    """Turn a row as printed into fractions; one figure for each of `INSTANCES`."""
     fractions = (round(figure / 100, 3) for figure in percent)
-    return Published(model, controller, dict(zip(_INSTANCES, fractions, strict=True)))
+    return Published(model, controller, dict(zip(INSTANCES, fractions, strict=True)))
 
 
 # By number of classes and kind of labels.
@@ -79,3 +84,25 @@ def published_row(model: str, classes: int, labels: str) -> Published | None:
         if row.model == model and row.controller != "feed-forward":
             return row
     return None
+
+
+# 5 ways and 1 shot, 5 and 5, 20 and 1, 20 and 5.
+_FEW_SHOT = {
+    "Siamese networks": (97.3, 98.4, 88.2, 97.0),
+    "matching networks": (98.1, 98.9, 93.8, 98.5),
+    "memory module (Kaiser et al. 2017)": (98.4, 99.6, 95.0, 98.6),
+    "prototypical networks": (98.8, 99.7, 96.0, 98.9),
+    "MAML": (98.7, 99.9, 95.8, 98.9),
+    "SNAIL": (99.07, 99.78, 97.64, 99.36),
+}
+
+
+def published_few_shot(ways: int) -> list[Published]:
+    """Return what papers report for so many ways, by the number of shots; empty but for 5 and 20 ways."""
+    if ways not in (5, 20):
+        return []
+    first = 0 if ways == 5 else 2
+    return [
+        Published(model, None, {shots: round(percent[first + place] / 100, 4) for place, shots in enumerate(SHOTS)})
+        for model, percent in _FEW_SHOT.items()
+    ]

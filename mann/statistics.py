@@ -8,6 +8,8 @@ Korn and Graubard, Survey Methodology 24, 1998).
 """
 
 import math
+import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy
@@ -33,6 +35,14 @@ class Instance(NamedTuple):
     low: float
     high: float
     observations: int
+
+
+class Estimate(NamedTuple):
+    """A share and the ends of its 95% interval, 0 <= low <= value <= high <= 1."""
+
+    value: float
+    low: float
+    high: float
 
 
 def by_instance(correct: numpy.ndarray, shown: numpy.ndarray) -> list[Instance]:
@@ -69,6 +79,26 @@ def share_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, fl
     """
     observations = int(of.sum())
     return _wilson(int(counted.sum()) / observations, observations / _design_effect(counted, of))
+
+
+def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean over training seeds that were measured on the same episodes, and its 95% interval.
+
+    It covers the choice of seeds, by Student's interval, and that of episodes. The latter does not shrink with the
+    number of seeds, which share the episodes: it is as wide as that of a seed, on average. The two are joined as those
+    of a sum are (Zou and Donner, Statistics in Medicine 27, 2008). The interval of a single seed is its own, and covers
+    the choice of episodes alone.
+
+    estimates: of each seed, at least one.
+    """
+    values = [estimate.value for estimate in estimates]
+    mean, count = statistics.fmean(values), len(values)
+    spread = 0.0
+    if count > 1:
+        spread = float(student.ppf((1 + CONFIDENCE) / 2, count - 1)) * statistics.stdev(values) / math.sqrt(count)
+    below = statistics.fmean(estimate.value - estimate.low for estimate in estimates)
+    above = statistics.fmean(estimate.high - estimate.value for estimate in estimates)
+    return Estimate(mean, max(0.0, mean - math.hypot(below, spread)), min(1.0, mean + math.hypot(above, spread)))
 
 
 def mean_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, float]:

@@ -9,9 +9,12 @@ import pytest
 from mann.addressing import SCHEMES
 from mann.benchmark.addressing import FULL, cells, markdown, summarise
 from mann.config import config_json
+from mann.recipes import PAPERS
+from mann.reporting.results import PICTURE, page, read_results
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = sorted((REPOSITORY / "docs" / "results").glob("omniglot-seed*.json"))
+DOCS = REPOSITORY / "docs"
+RESULTS = sorted((DOCS / "results" / "one-hot-5-mann").glob("seed-*.json"))
 SHOWN = (1, 2, 3, 4, 5, 10)
 
 
@@ -28,7 +31,7 @@ def readme_rows() -> dict[str, list[str]]:
 def test_a_row_of_the_readme_says_what_the_stored_result_says(path: Path) -> None:
     result = json.loads(path.read_text())
     instances = {entry["instance"]: entry for entry in result["instances"]}
-    seed = path.stem.removeprefix("omniglot-seed")
+    seed = path.stem.removeprefix("seed-")
     expected = [
         f"{percent(instances[k]['accuracy'])} ({percent(instances[k]['low'])}-{percent(instances[k]['high'])})"
         for k in SHOWN
@@ -42,13 +45,32 @@ def test_a_stored_result_is_of_test_classes_and_says_how_it_was_made(path: Path)
     assert result["split"] == "test"
     assert result["episodes"] >= 2000
     assert all(entry["observations"] == 5 * result["episodes"] for entry in result["instances"])
-    assert result["training"]["seed"] == int(path.stem.removeprefix("omniglot-seed"))
+    assert result["training"]["seed"] == int(path.stem.removeprefix("seed-"))
     assert {"commit", "device", "threads", "command"} <= set(result["environment"])
 
 
 def test_every_seed_of_the_readme_has_a_stored_result() -> None:
     shown = {name.removeprefix("ours, seed ") for name in readme_rows() if name.startswith("ours")}
-    assert shown == {path.stem.removeprefix("omniglot-seed") for path in RESULTS}
+    assert shown == {path.stem.removeprefix("seed-") for path in RESULTS}
+
+
+def test_the_page_of_results_is_what_the_stored_results_come_to() -> None:
+    assert (DOCS / "results.md").read_text() == page(PAPERS, read_results(DOCS / "results", PAPERS))
+    assert (DOCS / "results" / PICTURE).stat().st_size
+
+
+def test_every_stored_result_is_on_the_page() -> None:
+    stored = sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "results").glob("*/seed-*.json"))
+    assert len(stored) >= 3
+    assert sorted(re.findall(r"\[\d+\]\((.*?)\)", (DOCS / "results.md").read_text())) == stored
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("results/*/seed-*.json")), ids=str)
+def test_a_stored_row_is_of_all_test_episodes_and_names_its_folders_beside_the_repository(path: Path) -> None:
+    result = json.loads(path.read_text())
+    assert result["episodes"] == 2000
+    for made in (result, result["training"] or result):
+        assert not re.search(r"(^|\s)/", made["environment"]["command"])
 
 
 COMPARISON = json.loads((REPOSITORY / "docs" / "results" / "addressing.json").read_text())

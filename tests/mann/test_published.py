@@ -1,6 +1,6 @@
 """The paper's figures: spot checks against the tables, and how a row is found."""
 
-from mann.published import published_row, published_rows
+from mann.published import published_few_shot, published_row, published_rows
 
 
 def test_mann_with_one_hot_labels() -> None:
@@ -29,3 +29,10 @@ def test_nothing_is_made_up_where_the_paper_reports_nothing() -> None:
     assert published_rows(15, "one-hot") == []
     assert published_row("MANN", 15, "one-hot") is None
     assert published_row("human", 5, "strings") is None
+
+
+def test_few_shot_figures_are_those_of_the_ways_asked_for() -> None:
+    for ways, expected in ((5, {1: 0.988, 5: 0.997}), (20, {1: 0.96, 5: 0.989})):
+        (row,) = [row for row in published_few_shot(ways) if row.model == "prototypical networks"]
+        assert row.accuracies == expected
+    assert published_few_shot(10) == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from mann.statistics import Instance, by_instance, mean_interval
+from mann.statistics import Estimate, Instance, by_instance, mean_interval, over_seeds
 
 
 def column(*values: int) -> numpy.ndarray:
@@ -205,3 +205,24 @@ def test_interval_of_a_mean_holds_the_truth_as_often_as_it_says() -> None:
 
 def test_a_single_group_tells_nothing_of_a_mean() -> None:
     assert mean_interval(numpy.array([3.0]), numpy.array([2.0])) == (-math.inf, math.inf)
+
+
+def test_seeds_that_agree_leave_the_choice_of_episodes() -> None:
+    one = Estimate(0.9, 0.88, 0.91)
+    assert over_seeds([one]) == pytest.approx(one)
+    assert over_seeds([one] * 5) == pytest.approx(one)  # they share their episodes
+
+
+def test_seeds_that_differ_have_students_interval_where_episodes_leave_nothing_open() -> None:
+    values = [0.5, 0.6, 0.55, 0.7]
+    expected = student.interval(0.95, 3, statistics.fmean(values), statistics.stdev(values) / 2)
+    found = over_seeds([Estimate(value, value, value) for value in values])
+    assert found == pytest.approx((0.5875, *expected))
+
+
+def test_both_choices_make_the_interval_of_several_seeds() -> None:
+    # Student's interval of 0.6 and 0.8 would be 12.706 * 0.1 to each side: everything.
+    assert over_seeds([Estimate(0.6, 0.5, 0.7), Estimate(0.8, 0.7, 0.9)]) == pytest.approx((0.7, 0.0, 1.0))
+    spread = student.ppf(0.975, 1) * 0.001
+    found = over_seeds([Estimate(0.699, 0.689, 0.719), Estimate(0.701, 0.681, 0.721)])
+    assert found == pytest.approx((0.7, 0.7 - math.hypot(0.015, spread), 0.7 + math.hypot(0.02, spread)))

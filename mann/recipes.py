@@ -1,0 +1,237 @@
+"""How each row of the papers' tables is made: `scripts/reproduce.py` reads this, and so does what it writes.
+
+A row is a training, an evaluation of it, and the table that it belongs to. To add one, add it to `ROWS`; nothing else
+has to know of it. Rows with the same training share its run.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data import InputError
+from mann.published import INSTANCES, SHOTS, Published, published_few_shot, published_rows
+from mann.reporting.style import ordinal
+
+
+class Table(NamedTuple):
+    """A table.
+
+    Attributes:
+        title: Its heading.
+        columns: Names of the columns, by what figures are at: an instance, or a number of shots.
+        content: What results have to say of themselves to belong here.
+        published: The papers' rows.
+        ways: Of an N-way K-shot table; None: of one by instance.
+    """
+
+    title: str
+    columns: Mapping[int, str]
+    content: Mapping[str, Any]
+    published: Sequence[Published]
+    ways: int | None = None
+
+
+class Row(NamedTuple):
+    """A row of a table, and how it is made.
+
+    Attributes:
+        table: Its table's name.
+        model, controller: What was measured, called as the papers' row is that it stands beside, if there is one.
+        minutes: How long one seed takes, if its run is not shared: on two free cores (AMD EPYC), about.
+        training: Arguments of scripts/train.py, but for seed and folders.
+        evaluation: Arguments of scripts/evaluate.py, but for the run.
+        written: The file that this evaluation writes into the folder of the run.
+        seeds: Those that belong to the row; empty where nothing is trained, and seed 0 stands for all.
+    """
+
+    table: str
+    model: str
+    controller: str | None
+    minutes: int
+    training: str
+    evaluation: str = ""
+    written: str = "evaluation.json"
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+class Recipes(NamedTuple):
+    """Tables and rows, by name."""
+
+    tables: Mapping[str, Table]
+    rows: Mapping[str, Row]
+
+
+def _by_instance(title: str, classes: int, labels: str) -> Table:
+    """Return a table by instance."""
+    content = {"task": "classification", "dataset": "omniglot", "split": "test", "classes": classes, "labels": labels}
+    return Table(title, {at: ordinal(at) for at in INSTANCES}, content, published_rows(classes, labels))
+
+
+def _few_shot(ways: int) -> Table:
+    """Return a table of N-way K-shot accuracies."""
+    content = {"task": "few-shot", "dataset": "omniglot", "split": "test"}
+    columns = {shots: f"{shots} shot{'s' if shots > 1 else ''}" for shots in SHOTS}
+    return Table(f"{ways}-way few-shot", columns, content, published_few_shot(ways), ways)
+
+
+TABLES = {
+    "one-hot-5": _by_instance("Table 1: 5 classes, one-hot labels", 5, "one-hot"),
+    "strings-5": _by_instance("Table 2: 5 classes, labels of five characters", 5, "strings"),
+    "strings-15": _by_instance("Table 2: 15 classes, labels of five characters", 15, "strings"),
+    "few-shot-5": _few_shot(5),
+    "few-shot-20": _few_shot(20),
+}
+
+_ONE_HOT_5 = "omniglot"
+_STRINGS_5 = "omniglot --labels strings"
+_STRINGS_15 = "omniglot --labels strings --classes 15"
+_ONE_HOT_20 = "omniglot --classes 20 --presentations 6"  # five shots and a query
+
+# Fewer episodes than by default where an episode has more steps, or an encoder takes most of the time.
+_LONG = "--episodes 200000"
+_LONGER = "--episodes 100000"
+# Of 150 steps, each with a drawing in a slot of its own, the last 128 are held, and with them every class: one in 7000
+# is not shown within so many. More slots would be learned later (docs/log.md).
+_SLOTS = "--slots 128"
+
+_FEEDFORWARD = "--addressing none --controller feedforward"
+_LSTM = "--addressing none --controller lstm"
+_MANN_FEEDFORWARD = "--controller feedforward"
+_NTM = "--addressing ntm --scheme.read-heads 2 --scheme.write-heads 2"  # as many heads as LRUA has by default
+_PROTOTYPES = "--addressing prototypes"
+# A step takes a third of the time that it takes with 64 channels.
+_CONV = "--encoder conv --encoder-width 32"
+_CONV_5 = f"{_CONV} {_LONG}"
+_CONV_20 = f"{_CONV} {_LONGER}"
+# Nothing that is learned is measured: the run says which episodes are meant, and no more.
+_UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
+_SHOTS = f"--shots {' '.join(map(str, SHOTS))}"
+
+
+def _nearest(table: str, model: str, training: str) -> Row:
+    """Return a row of nearest neighbours on raw pixels, by instance."""
+    return Row(table, model, None, 1, f"{training} {_UNTRAINED}", "--nearest", "nearest.json", seeds=())
+
+
+def _nearest_few_shot(ways: int, training: str) -> Row:
+    """Return a row of nearest neighbours on raw pixels, N-way K-shot."""
+    row = _few_shot_row(ways, "nearest neighbour, raw pixels", 3, f"{training} {_UNTRAINED}")
+    return row._replace(evaluation=f"--nearest {row.evaluation}", written="nearest-few-shot.json", seeds=())
+
+
+def _few_shot_row(ways: int, model: str, minutes: int, training: str) -> Row:
+    """Return a row of N-way K-shot accuracies."""
+    return Row(f"few-shot-{ways}", model, None, minutes, training, f"--ways {ways} {_SHOTS}", "few-shot.json")
+
+
+ROWS = {
+    "one-hot-5-feedforward": Row("one-hot-5", "feed-forward", None, 4, f"{_ONE_HOT_5} {_FEEDFORWARD}"),
+    "one-hot-5-lstm": Row("one-hot-5", "LSTM", None, 8, f"{_ONE_HOT_5} {_LSTM}"),
+    "one-hot-5-mann": Row("one-hot-5", "MANN", None, 17, _ONE_HOT_5),
+    "one-hot-5-mann-conv": Row("one-hot-5", "MANN, convolutional encoder", None, 55, f"{_ONE_HOT_5} {_CONV_5}"),
+    "one-hot-5-prototypes": Row(
+        "one-hot-5", "prototypes, convolutional encoder", None, 45, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
+    ),
+    "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
+    "strings-5-feedforward": Row("strings-5", "feed-forward", None, 4, f"{_STRINGS_5} {_FEEDFORWARD}"),
+    "strings-5-lstm": Row("strings-5", "LSTM", None, 8, f"{_STRINGS_5} {_LSTM}"),
+    "strings-5-mann-feedforward": Row("strings-5", "MANN", "feed-forward", 15, f"{_STRINGS_5} {_MANN_FEEDFORWARD}"),
+    "strings-5-mann": Row("strings-5", "MANN", "LSTM", 18, _STRINGS_5),
+    "strings-15-knn-pixels": _nearest("strings-15", "KNN, raw pixels", _STRINGS_15),
+    "strings-15-feedforward": Row("strings-15", "feed-forward", None, 8, f"{_STRINGS_15} {_FEEDFORWARD} {_LONG}"),
+    "strings-15-lstm": Row("strings-15", "LSTM", None, 15, f"{_STRINGS_15} {_LSTM} {_LONG}"),
+    "strings-15-mann-feedforward": Row(
+        "strings-15", "MANN", "feed-forward", 35, f"{_STRINGS_15} {_MANN_FEEDFORWARD} {_SLOTS} {_LONG}"
+    ),
+    "strings-15-mann": Row("strings-15", "MANN", "LSTM", 40, f"{_STRINGS_15} {_SLOTS} {_LONG}"),
+    "strings-15-mann-ntm": Row("strings-15", "MANN (NTM access)", "LSTM", 60, f"{_STRINGS_15} {_NTM} {_SLOTS} {_LONG}"),
+    "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 60, f"{_ONE_HOT_5} {_CONV_5}"),
+    "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 50, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
+    "few-shot-5-nearest": _nearest_few_shot(5, _ONE_HOT_5),
+    "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, f"{_ONE_HOT_20} {_CONV_20} {_SLOTS}"),
+    "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 65, f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"),
+    "few-shot-20-nearest": _nearest_few_shot(20, _ONE_HOT_20),
+}
+
+PAPERS = Recipes(TABLES, ROWS)
+"""All that the papers' tables take."""
+
+
+def small(recipes: Recipes, dataset: str = "strokes") -> Recipes:
+    """Return the same for other images, with trainings of two steps: to see that everything runs."""
+    tables = {
+        name: table._replace(content={**table.content, "dataset": dataset}) for name, table in recipes.tables.items()
+    }
+    sizes = "--size 8 --presentations 3 --hidden-size 8 --slots 8 --word-size 4 --encoder-width 4"
+    rows = {
+        name: row._replace(
+            training=f"{row.training.replace('omniglot', dataset, 1)} {sizes} --batch 2 --episodes 4",
+            evaluation=f"{row.evaluation} --episodes 50".strip(),
+        )
+        for name, row in recipes.rows.items()
+    }
+    return Recipes(tables, rows)
+
+
+def chosen(recipes: Recipes, names: Sequence[str]) -> list[str]:
+    """Return the rows that are named: by their names, by those of tables, or as "all"; in the order of the recipes.
+
+    Raises:
+        InputError: a name is none of these.
+    """
+    for name in names:
+        if name != "all" and name not in (*recipes.rows, *recipes.tables):
+            raise InputError(
+                f"no row or table is named {name!r}: use all, {', '.join(recipes.tables)}, or a row of --list"
+            )
+    return [row for row, recipe in recipes.rows.items() if {"all", row, recipe.table} & set(names)]
+
+
+def seeds_of(row: Row, asked: Sequence[int]) -> Sequence[int]:
+    """Return the seeds to make of a row, if these are asked for (none: its own)."""
+    return (asked or row.seeds) if row.seeds else (0,)
+
+
+def run_folder(recipes: Recipes, name: str, seed: int, runs: Path) -> Path:
+    """Return the folder of a row's run: that of the first row with this training, in the folder `runs`."""
+    training = recipes.rows[name].training
+    first = next(other for other, row in recipes.rows.items() if row.training == training)
+    return runs / f"{first}-{seed}"
+
+
+def training_arguments(row: Row, seed: int, run: Path, root: Path | None) -> list[str]:
+    """Return what scripts/train.py is given: to start the training, or to go on with it."""
+    task, *arguments = row.training.split()
+    return [task, *arguments, "--seed", str(seed), *_where(root), "--run", str(run), "--resume"]
+
+
+def evaluation_arguments(row: Row, run: Path, root: Path | None) -> list[str]:
+    """Return what scripts/evaluate.py is given."""
+    return [str(run), *row.evaluation.split(), *_where(root)]
+
+
+def recipe_of_training(command: str) -> str:
+    """Return the training that a stored command is of, as `Row.training` has it: without seed and folders."""
+    return _without_places(shlex.split(command)[1:])
+
+
+def recipe_of_evaluation(command: str) -> str:
+    """Return the evaluation that a stored command is of, as `Row.evaluation` has it: without folders."""
+    return _without_places(shlex.split(command)[2:])
+
+
+def _where(root: Path | None) -> list[str]:
+    """Return the option that says where the images are."""
+    return [] if root is None else ["--root", str(root)]
+
+
+def _without_places(words: Sequence[str]) -> str:
+    """Return the words of a command but for those that the rows leave out."""
+    kept, rest = [], iter(words)
+    for word in rest:
+        if word in ("--seed", "--root", "--run"):
+            next(rest, None)
+        elif word != "--resume":
+            kept.append(word)
+    return " ".join(kept)

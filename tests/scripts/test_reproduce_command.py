@@ -1,0 +1,228 @@
+"""The command that rebuilds the papers' tables: what it runs, stores, skips, refuses, and how it stops."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from PIL import Image
+
+from mann.config import Config, checked
+from mann.recipes import PAPERS, small
+from mann.runs import Run
+
+Command = Callable[..., Any]
+
+KNN = "strings-5-knn-pixels"
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 80 classes of 10 images: enough of them to validate with and to test on."""
+    root = tmp_path_factory.mktemp("drawings")
+    rng = numpy.random.default_rng(0)
+    for number in range(80):
+        (root / f"class{number:02d}").mkdir()
+        for drawing in range(10):
+            pixels = rng.integers(256, size=(8, 8), dtype=numpy.uint8)
+            Image.fromarray(pixels).save(root / f"class{number:02d}" / f"{drawing}.png")
+    return root
+
+
+@pytest.fixture
+def ran(command: Command, script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Let the commands run in this process; returns a list to which those that were run are added."""
+    reproduce, said = script("reproduce"), []
+
+    def run(name: str, arguments: Sequence[str]) -> int:
+        said.append([name, *arguments])
+        return command(name.removesuffix(".py"), *arguments).status
+
+    monkeypatch.setattr(reproduce, "run", run)
+    monkeypatch.setattr(reproduce, "small", partial(small, dataset="folder"))
+    return said
+
+
+@pytest.fixture
+def reproduced(command: Command, drawings: Path, tmp_path: Path) -> Command:
+    """Return what runs the command on tiny trainings."""
+    return partial(command, "reproduce", "--smoke", "--root", drawings, "--runs", tmp_path / "runs")
+
+
+def test_a_row_is_trained_evaluated_stored_and_shown_and_not_made_again(
+    ran: list[list[str]], reproduced: Command, tmp_path: Path
+) -> None:
+    names = ("few-shot-5-memory", KNN, "one-hot-5-mann-conv")
+    status, output, errors = reproduced(*names, "--seeds", 4)
+    assert (status, errors) == (0, "")
+    docs = tmp_path / "runs" / "smoke" / "docs"
+    # The row without seeds comes first; rows of one training share its run.
+    trained = [words[words.index("--run") + 1] for name, *words in ran if name == "train.py"]
+    assert [Path(folder).name for folder in trained] == [f"{KNN}-0", *["one-hot-5-mann-conv-4"] * 2]
+    stored = {name: docs / "results" / name / f"seed-{0 if name == KNN else 4}.json" for name in names}
+    contents = {name: json.loads(path.read_text()) for name, path in stored.items()}
+    assert [contents[name]["task"] for name in names] == ["few-shot", "classification", "classification"]
+    assert contents["one-hot-5-mann-conv"]["training"]["seed"] == 4 and contents[KNN]["training"] is None
+    page = (docs / "results.md").read_text()
+    assert page.count("| single seed |") == 2 and page.count("| nothing is trained |") == 1
+    assert page.count("not measured yet") == len(PAPERS.rows) - len(names)
+    accuracy = contents["one-hot-5-mann-conv"]["instances"][1]["accuracy"]
+    (ours,) = [line for line in page.splitlines() if line.startswith("| MANN, convolutional encoder | ours | ")]
+    assert ours.split(" | ")[3].startswith(f"{100 * accuracy:.1f} (")
+    assert (docs / "results" / "instances.png").stat().st_size
+
+    ran.clear()
+    before = {path: path.stat().st_mtime_ns for path in stored.values()}
+    assert reproduced(*names, "--seeds", 4).status == 0
+    assert ran == [] and all(path.stat().st_mtime_ns == time for path, time in before.items())
+    status, output, _ = reproduced("--list", "--seeds", 4)
+    done = {line.split()[0]: line.split()[-1] for line in output.splitlines() if line.split()}
+    assert (done["one-hot-5-mann-conv"], done[KNN], done["one-hot-5-lstm"]) == ("4", "0", "-")
+
+
+def test_what_is_stored_by_another_recipe_is_refused_before_the_work_begins(
+    ran: list[list[str]], reproduced: Command, tmp_path: Path
+) -> None:
+    assert reproduced(KNN).status == 0
+    path = tmp_path / "runs" / "smoke" / "docs" / "results" / KNN / "seed-0.json"
+    path.write_text(path.read_text().replace("--nearest", "--part validation"))
+    ran.clear()
+    status, _, errors = reproduced("one-hot-5-lstm")
+    assert status == 2 and errors.count("\n") == 1 and "but the recipe says '--nearest" in errors
+    assert ran == []
+
+
+def test_what_was_stopped_goes_on(
+    ran: list[list[str]],
+    reproduced: Command,
+    script: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    train = script("train")
+    with monkeypatch.context() as patch:
+        # Told to stop before the first step, a training saves and ends with 128 and the signal's number.
+        fit = train.fit
+        patch.setattr(train, "fit", lambda *given: fit(*given[:5], lambda: True, *given[6:]))
+        status, _, errors = reproduced("one-hot-5-lstm", "one-hot-5-mann", "--seeds", 0)
+    assert status == 128 + signal.SIGTERM and [name for name, *_ in ran] == ["train.py"]
+    assert errors.splitlines()[-1] == "stopped; the same command goes on where it was"
+    docs = tmp_path / "runs" / "smoke" / "docs"
+    assert not list(docs.glob("results/*/*.json"))
+    run = Run(tmp_path / "runs" / "smoke" / "one-hot-5-lstm-0")
+    assert run.steps_done() == 1
+    assert "seed 0: 50%" in reproduced("--list").output
+    assert reproduced("one-hot-5-lstm", "--seeds", 0).status == 0
+    assert run.steps_done() == 2
+    assert [line["step"] for line in run.metrics()] == [2]
+    assert len(list(docs.glob("results/*/*.json"))) == 1
+
+
+@pytest.mark.parametrize("name", PAPERS.rows)
+def test_a_recipe_is_of_its_table_and_of_settings_that_there_are(script: Callable[[str], Any], name: str) -> None:
+    row, parse = PAPERS.rows[name], script("commands").parse
+    table = PAPERS.tables[row.table]
+    assert name.startswith(row.table)
+    task, *arguments = row.training.split()
+    start = script("train").starting_point(task, arguments)
+    config = checked(parse(script("train").Options, arguments, default=start).config)
+    evaluate = script("evaluate")
+    evaluation = parse(evaluate.Options, ["RUN", *row.evaluation.split()])
+    assert isinstance(config, Config) and (config.dataset, evaluation.part) == ("omniglot", "test")
+    assert (config.seed, config.size, evaluation.episodes) == (0, 20, 2000)
+    assert row.written == (
+        ("nearest" if evaluation.nearest else "evaluation" if table.ways is None else "")
+        + ("-" if evaluation.nearest and table.ways else "")
+        + ("few-shot" if table.ways else "")
+        + ".json"
+    )
+    assert bool(row.seeds) != evaluation.nearest
+    if table.ways is None:
+        assert (config.classes, config.labels) == (table.content["classes"], table.content["labels"])
+        assert not evaluate.few_shot_asked(evaluation)
+    else:
+        assert evaluation.ways == (table.ways,) and evaluation.shots == tuple(table.columns)
+        assert config.classes >= table.ways and config.labels == "one-hot"
+    if config.addressing not in ("none", "prototypes"):
+        # What 15 classes have shown is held; see mann/recipes.py.
+        assert config.slots >= min(128, config.classes * config.presentations)
+
+
+SCRIPT = """
+import signal, sys, time
+if sys.argv[1:] == ["wait"]:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    open("ready", "w").close()
+    time.sleep(60)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def stand_in(script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Return what runs a small script as the command runs others."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    reproduce = script("reproduce")
+    monkeypatch.setattr(reproduce, "SCRIPTS", tmp_path)
+    return partial(reproduce.run, "script.py")
+
+
+def test_a_command_that_fails_is_known_by_its_status(stand_in: Callable[..., int]) -> None:
+    assert [stand_in([status]) for status in ("0", "2", "130")] == [0, 2, 130]
+
+
+def test_a_command_that_was_killed_did_not_succeed(
+    stand_in: Callable[..., int], script: Callable[[str], Any], tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    assert stand_in([]) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_stops_with_the_command_that_runs(
+    stand_in: Callable[..., int], tmp_path: Path, number: signal.Signals
+) -> None:
+    stopped = threading.Event()
+
+    def stop() -> None:
+        while not (tmp_path / "ready").exists() and not stopped.wait(0.05):
+            pass
+        if number == signal.SIGINT:  # a terminal would have sent it to both
+            (child,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()[-1:]
+            os.kill(int(child), signal.SIGTERM)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        assert stand_in(["wait"]) == 128 + number
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no row is named: python scripts/reproduce.py ROW, with ROW one of --list, a table, or all"),
+        (("mann",), "no row or table is named 'mann': use all, one-hot-5, strings-5"),
+        (("all", "--seeds", "zero"), "Error parsing --seeds"),
+        (("all", "--seed", 1), "did you mean --seeds?"),
+    ],
+)
+def test_wrong_options_are_refused(refused: Callable[..., str], arguments: Sequence[object], message: str) -> None:
+    assert message in refused("reproduce", *arguments)
+
+
+def test_help_teaches(command: Command) -> None:
+    status, output, _ = command("reproduce", "--help")
+    assert status == 0
+    for words in ("--list", "--smoke", "--seeds", "--write", "strings-15", "mann/recipes.py", "docs/results.md"):
+        assert words in output
