@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from data import InputError
 from mann.published import INSTANCES, SHOTS, Published, published_few_shot, published_rows
-from mann.reporting.style import ordinal
 
 
 class Table(NamedTuple):
@@ -19,14 +18,14 @@ class Table(NamedTuple):
 
     Attributes:
         title: Its heading.
-        columns: Names of the columns, by what figures are at: an instance, or a number of shots.
+        columns: What its figures are at: instances, or numbers of shots.
         content: What results have to say of themselves to belong here.
         published: The papers' rows.
         ways: Of an N-way K-shot table; None: of one by instance.
     """
 
     title: str
-    columns: Mapping[int, str]
+    columns: Sequence[int]
     content: Mapping[str, Any]
     published: Sequence[Published]
     ways: int | None = None
@@ -65,14 +64,13 @@ class Recipes(NamedTuple):
 def _by_instance(title: str, classes: int, labels: str) -> Table:
     """Return a table by instance."""
     content = {"task": "classification", "dataset": "omniglot", "split": "test", "classes": classes, "labels": labels}
-    return Table(title, {at: ordinal(at) for at in INSTANCES}, content, published_rows(classes, labels))
+    return Table(title, INSTANCES, content, published_rows(classes, labels))
 
 
 def _few_shot(ways: int) -> Table:
     """Return a table of N-way K-shot accuracies."""
     content = {"task": "few-shot", "dataset": "omniglot", "split": "test"}
-    columns = {shots: f"{shots} shot{'s' if shots > 1 else ''}" for shots in SHOTS}
-    return Table(f"{ways}-way few-shot", columns, content, published_few_shot(ways), ways)
+    return Table(f"{ways}-way few-shot", SHOTS, content, published_few_shot(ways), ways)
 
 
 TABLES = {
@@ -89,8 +87,8 @@ _STRINGS_15 = "omniglot --labels strings --classes 15"
 _ONE_HOT_20 = "omniglot --classes 20 --presentations 6"  # five shots and a query
 
 # Fewer episodes than by default where an episode has more steps, or an encoder takes most of the time.
-_LONG = "--episodes 200000"
-_LONGER = "--episodes 100000"
+_FEWER = "--episodes 200000"
+_FEWEST = "--episodes 100000"
 # Of 150 steps, each with a drawing in a slot of its own, the last 128 are held, and with them every class: one in 7000
 # is not shown within so many. More slots would be learned later (docs/log.md).
 _SLOTS = "--slots 128"
@@ -102,8 +100,8 @@ _NTM = "--addressing ntm --scheme.read-heads 2 --scheme.write-heads 2"  # as man
 _PROTOTYPES = "--addressing prototypes"
 # A step takes a third of the time that it takes with 64 channels.
 _CONV = "--encoder conv --encoder-width 32"
-_CONV_5 = f"{_CONV} {_LONG}"
-_CONV_20 = f"{_CONV} {_LONGER}"
+_CONV_5 = f"{_CONV} {_FEWER}"
+_CONV_20 = f"{_CONV} {_FEWEST}"
 # Nothing that is learned is measured: the run says which episodes are meant, and no more.
 _UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
 _SHOTS = f"--shots {' '.join(map(str, SHOTS))}"
@@ -114,9 +112,9 @@ def _nearest(table: str, model: str, training: str) -> Row:
     return Row(table, model, None, 1, f"{training} {_UNTRAINED}", "--nearest", "nearest.json", seeds=())
 
 
-def _nearest_few_shot(ways: int, training: str) -> Row:
+def _nearest_few_shot(ways: int, minutes: int, training: str) -> Row:
     """Return a row of nearest neighbours on raw pixels, N-way K-shot."""
-    row = _few_shot_row(ways, "nearest neighbour, raw pixels", 3, f"{training} {_UNTRAINED}")
+    row = _few_shot_row(ways, "nearest neighbour, raw pixels", minutes, f"{training} {_UNTRAINED}")
     return row._replace(evaluation=f"--nearest {row.evaluation}", written="nearest-few-shot.json", seeds=())
 
 
@@ -139,19 +137,21 @@ ROWS = {
     "strings-5-mann-feedforward": Row("strings-5", "MANN", "feed-forward", 15, f"{_STRINGS_5} {_MANN_FEEDFORWARD}"),
     "strings-5-mann": Row("strings-5", "MANN", "LSTM", 18, _STRINGS_5),
     "strings-15-knn-pixels": _nearest("strings-15", "KNN, raw pixels", _STRINGS_15),
-    "strings-15-feedforward": Row("strings-15", "feed-forward", None, 8, f"{_STRINGS_15} {_FEEDFORWARD} {_LONG}"),
-    "strings-15-lstm": Row("strings-15", "LSTM", None, 15, f"{_STRINGS_15} {_LSTM} {_LONG}"),
+    "strings-15-feedforward": Row("strings-15", "feed-forward", None, 8, f"{_STRINGS_15} {_FEEDFORWARD} {_FEWER}"),
+    "strings-15-lstm": Row("strings-15", "LSTM", None, 15, f"{_STRINGS_15} {_LSTM} {_FEWER}"),
     "strings-15-mann-feedforward": Row(
-        "strings-15", "MANN", "feed-forward", 35, f"{_STRINGS_15} {_MANN_FEEDFORWARD} {_SLOTS} {_LONG}"
+        "strings-15", "MANN", "feed-forward", 35, f"{_STRINGS_15} {_MANN_FEEDFORWARD} {_SLOTS} {_FEWER}"
     ),
-    "strings-15-mann": Row("strings-15", "MANN", "LSTM", 40, f"{_STRINGS_15} {_SLOTS} {_LONG}"),
-    "strings-15-mann-ntm": Row("strings-15", "MANN (NTM access)", "LSTM", 60, f"{_STRINGS_15} {_NTM} {_SLOTS} {_LONG}"),
+    "strings-15-mann": Row("strings-15", "MANN", "LSTM", 40, f"{_STRINGS_15} {_SLOTS} {_FEWER}"),
+    "strings-15-mann-ntm": Row(
+        "strings-15", "MANN (NTM access)", "LSTM", 60, f"{_STRINGS_15} {_NTM} {_SLOTS} {_FEWER}"
+    ),
     "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 60, f"{_ONE_HOT_5} {_CONV_5}"),
     "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 50, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
-    "few-shot-5-nearest": _nearest_few_shot(5, _ONE_HOT_5),
+    "few-shot-5-nearest": _nearest_few_shot(5, 2, _ONE_HOT_5),
     "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, f"{_ONE_HOT_20} {_CONV_20} {_SLOTS}"),
     "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 65, f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"),
-    "few-shot-20-nearest": _nearest_few_shot(20, _ONE_HOT_20),
+    "few-shot-20-nearest": _nearest_few_shot(20, 8, _ONE_HOT_20),
 }
 
 PAPERS = Recipes(TABLES, ROWS)

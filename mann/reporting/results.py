@@ -152,7 +152,8 @@ def paper_of(table: Table, row: Row) -> Published | None:
 
 def _markdown(table: Table, rows: Mapping[str, Row], results: Results) -> Iterator[str]:
     """Yield the lines of a table: the paper's rows with ours below each, then those that no paper has."""
-    yield _line(["model", "", *table.columns.values(), "seeds"])
+    columns = map(ordinal, table.columns) if table.ways is None else (f"{shots}-shot" for shots in table.columns)
+    yield _line(["model", "", *columns, "seeds"])
     yield "|---" * (len(table.columns) + 3) + "|"
     ours = {name: paper_of(table, row) for name, row in rows.items()}
     for paper in table.published:
@@ -199,8 +200,8 @@ def _cell(estimate: Estimate | None) -> str:
 
 def _making(recipes: Recipes, results: Results) -> Iterator[str]:
     """Yield the lines of the table of recipes."""
-    yield "`python scripts/reproduce.py ROW` makes a row. Minutes are of a seed: those to be expected on two free cores,"
-    yield "and those that the trainings here took, beside other work. Rows with the same training share it."
+    yield "`python scripts/reproduce.py ROW` makes a row. Minutes are of a seed: to be expected on two free cores,"
+    yield "and what the trainings here took, beside other work. Rows with the same training share it."
     yield ""
     yield _line(["row", "scripts/train.py", "scripts/evaluate.py RUN", "expected", "took", "seeds", "commits"])
     yield "|---" * 7 + "|"

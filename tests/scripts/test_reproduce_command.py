@@ -41,6 +41,7 @@ def ran(command: Command, script: Callable[[str], Any], monkeypatch: pytest.Monk
     reproduce, said = script("reproduce"), []
 
     def run(name: str, arguments: Sequence[str]) -> int:
+        assert (reproduce.SCRIPTS / name).exists()
         said.append([name, *arguments])
         return command(name.removesuffix(".py"), *arguments).status
 
