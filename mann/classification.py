@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -52,6 +53,11 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
     )
 
 
+def classes_at(config: Config, step: int) -> int:
+    """Return how many classes the episodes of a training step have: in a curriculum, more and more of them."""
+    return min(config.labelled, config.classes + step * config.batch // config.class_every)
+
+
 class Classification:
     """Label-offset classification as `fit` asks for it.
 
@@ -67,6 +73,7 @@ class Classification:
     def __init__(self, config: Config, classes: ImageClasses, split: Split):
         with _naming("train"):
             self._source = training_episodes(config, classes, split)
+            replace(self._source, classes=config.labelled)  # refused now rather than when it gets there
         with _naming("validation"):
             self._validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
         with _naming("test"):  # refused now rather than after the training
@@ -74,7 +81,10 @@ class Classification:
         rotated = " x 4 rotations" if config.rotations else ""
         trained, held_out = len(split.train), len(split.validation)
         self.description = f"{config.dataset}: {trained} training classes{rotated}, {held_out} validation classes"
+        if config.labelled > config.classes:
+            self.description += f"; {config.classes} classes in an episode at first, up to {config.labelled}"
         self.counts = config.presentations
+        self._config = config
         self.model: Classifier = build_classifier(config).to(classes.images.device)
         if isinstance(self.model.encoder, ConvEncoder):
             self.model.encoder.settle(self._source(0).images.flatten(0, 1))
@@ -82,7 +92,7 @@ class Classification:
 
     def episode(self, step: int) -> Episode:
         """Return the training episodes of a step."""
-        return self._source(step)
+        return replace(self._source, classes=classes_at(self._config, step))(step)
 
     def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
         """Return the loss, and right answers and all answers by instance."""

@@ -1,6 +1,7 @@
 """Accuracy by instance on classes that were never trained on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy
@@ -118,6 +119,23 @@ def load_classifier(run: Run, device: torch.device, config: Config | None = None
     return model.to(device)
 
 
+def with_classes(config: Config, classes: int) -> Config:
+    """Return the settings of a training, for a network with its weights and episodes of so many classes.
+
+    Raises:
+        InputError: the labels of the training cannot tell so many apart.
+    """
+    if classes < 2:
+        raise InputError(f"--classes {classes}: at least 2 are needed")
+    # The weights of prototypes know of no labels: there may be more than in training.
+    if classes > config.labelled and config.labels == "one-hot" and config.addressing != "prototypes":
+        raise InputError(
+            f"--classes {classes}: with the one-hot labels of a training with {config.labelled} classes no more can be "
+            f"told apart; use at most {config.labelled}, or a run trained with --labels strings"
+        )
+    return replace(config, classes=classes, most_classes=config.labelled)
+
+
 def evaluate(
     run: Run,
     classes: ImageClasses,
@@ -126,6 +144,7 @@ def evaluate(
     episodes: int = TEST.episodes,
     report: Report | None = None,
     model: Answering | None = None,
+    config: Config | None = None,
 ) -> dict[str, Any]:
     """Measure the accuracy by instance of a run's last checkpoint; returns the content of `evaluation.json`.
 
@@ -137,16 +156,17 @@ def evaluate(
         episodes: How many, at least 1.
         report: Called now and then.
         model: Measured in place of the run's classifier, on the same episodes.
+        config: Settings of the episodes, such as from `with_classes`; None: the run's own.
 
     Raises:
         InputError: no checkpoint, or too few classes or episodes.
     """
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
-    config = classification_settings(run)
+    config = config or classification_settings(run)
     held_out = HELD_OUT[part]._replace(episodes=episodes)
     fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out)
-    model = model or load_classifier(run, classes.images.device)
+    model = model or load_classifier(run, classes.images.device, config)
     instances = by_instance(*answer_counts(model, fixed, report))
     return {
         "task": "classification",

@@ -34,10 +34,10 @@ def few_shot_episodes(
     for name, value, least in (("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1)):
         if value < least:
             raise InputError(f"--{name} {value}: at least {least} is needed")
-    if ways > config.classes and config.labels == "one-hot":
+    if ways > config.labelled and config.labels == "one-hot":
         raise InputError(
-            f"--ways {ways}: with the one-hot labels of a training with {config.classes} classes no more can be told "
-            f"apart; use at most {config.classes}, or a run trained with --classes {ways} or --labels strings"
+            f"--ways {ways}: with the one-hot labels of a training with {config.labelled} classes no more can be told "
+            f"apart; use at most {config.labelled}, or a run trained with --classes {ways} or --labels strings"
         )
     if ways > len(images.names):
         raise InputError(f"--ways {ways}: there are only {len(images.names)} classes to draw from")

@@ -60,6 +60,8 @@ def test_json_holds_every_setting_even_the_defaults() -> None:
         ({"size": 7}, "size: .*greater than or equal to 8, found 7"),
         ({"size": 106}, "size: .*less than or equal to 105"),
         ({"classes": 1}, "classes: .*greater than or equal to 2, found 1"),
+        ({"most_classes": 4}, "most_classes: 4, expected at least the 5 to begin with"),
+        ({"class_every": 0}, "class_every: "),
         ({"presentations": 0}, "presentations: "),
         ({"counting": "never"}, "counting: .*'exact' or 'random'"),
         ({"jitter_rotation": -1.0}, "jitter_rotation: "),

@@ -26,6 +26,7 @@ from mann.evaluation import (
     evaluate,
     held_out_episodes,
     load_classifier,
+    with_classes,
 )
 from mann.runs import Checkpoint, Run
 from mann.statistics import by_instance
@@ -123,7 +124,7 @@ def test_sources_can_draw_from_no_other_part(tiny_config: Config, name: str) -> 
             return numpy.ones((2, 2), int), numpy.ones((2, 2), int)
 
         patched.setattr(evaluation, "answer_counts", note)
-        patched.setattr(evaluation, "load_classifier", lambda run, device: None)
+        patched.setattr(evaluation, "load_classifier", lambda run, device, config: None)
         patched.setattr(Run, "config", lambda run: tiny_config)
         for part in ("validation", "test"):
             evaluate(Run(Path("none")), classes, split, part)
@@ -304,6 +305,42 @@ def test_evaluation_holds_what_the_contract_says(
         assert set(instance) == {"instance", "accuracy", "low", "high", "observations"}
         assert 0 <= instance["low"] <= instance["accuracy"] <= instance["high"] <= 1
         assert instance["observations"] == 120
+
+
+@pytest.mark.parametrize(("labels", "classes"), [("strings", 4), ("strings", 3), ("one-hot", 2)])
+def test_a_run_is_evaluated_with_another_number_of_classes(
+    tmp_path: Path, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, labels: str, classes: int
+) -> None:
+    config = replace(tiny_config, labels=labels, classes=3, presentations=3)
+    run = Run(tmp_path / "run")
+    run.start(config, tiny_split, {})
+    weights = build_classifier(config).state_dict()
+    run.save(Checkpoint(1, config, weights, {}))
+    with watched() as seen:
+        content = evaluate(run, tiny_classes, tiny_split, episodes=50, config=with_classes(config, classes))
+    (call,) = seen
+    assert content["classes"] == classes
+    assert [one["observations"] for one in content["instances"]] == [50 * classes] * 3
+    assert len(call.images) == 3 * classes
+    # Labels as wide as in training, of which as many are given to the classes of each episode as there are classes.
+    assert call.previous.shape[2] == {"one-hot": 3, "strings": 25}[labels]
+    for column in call.previous[1:].unbind(1):
+        assert len({tuple(label) for label in column.tolist()}) == classes
+
+
+def test_a_curriculum_is_evaluated_with_the_classes_of_its_beginning_or_any_it_has_names_for(
+    tiny_config: Config,
+) -> None:
+    config = replace(tiny_config, classes=2, most_classes=4)
+    assert held_out_episodes(config, numbered(tuple("abcdef")), TEST).source.classes == 2
+    assert with_classes(config, 4).classes == 4
+    with pytest.raises(InputError, match=r"--classes 5: .* training with 4 classes no more .* use at most 4"):
+        with_classes(config, 5)
+    with pytest.raises(InputError, match="--classes 1: at least 2"):
+        with_classes(config, 1)
+    # Strings name as many as there are; the weights of prototypes know of no names.
+    assert with_classes(replace(config, labels="strings"), 50).classes == 50
+    assert with_classes(replace(config, addressing="prototypes", scheme=None), 50).labelled == 50
 
 
 def test_evaluated_is_the_last_checkpoint(trained: Run, tiny_config: Config) -> None:

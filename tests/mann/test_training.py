@@ -95,7 +95,30 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "scheme": LRUA(),
     },
     "no memory": {"addressing": "none", "rotations": False},
+    "curriculum": {"labels": "strings", "most_classes": 4, "class_every": 4},
 }
+
+
+@pytest.mark.parametrize("labels", ["one-hot", "strings"])
+def test_a_curriculum_adds_a_class_every_so_many_episodes(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, labels: str
+) -> None:
+    config = replace(tiny_config, labels=labels, most_classes=5, class_every=5, batch=2)
+    problem = Classification(config, tiny_classes, tiny_split)
+    assert "2 classes in an episode at first, up to 5" in problem.description
+    # Before the 5th, 10th and 15th episode, two at a step; asked for in any order.
+    expected = [2, 2, 2, 3, 3, 4, 4, 4, 5, 5, 5, 5, 5, 5]
+    for step in reversed(range(len(expected))):
+        episode = problem.episode(step)
+        assert len(episode.images) == 2 * expected[step]
+        for column in range(2):
+            assert len(set(episode.classes[:, column].tolist())) == expected[step]
+            assert len(set(map(tuple, episode.targets[:, column].tolist()))) == expected[step]
+        loss, _ = problem.loss(episode)
+        assert loss.isfinite()
+    # Refused before it begins, not when it gets there: there are 12 training classes.
+    with pytest.raises(InputError, match="train classes: 13 classes asked for in an episode, but only 12"):
+        Classification(replace(config, most_classes=13, rotations=False), tiny_classes, tiny_split)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

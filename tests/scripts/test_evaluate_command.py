@@ -89,6 +89,24 @@ def test_nearest_neighbours_are_measured_on_the_episodes_of_a_run(command: Comma
     assert not (run / "few-shot.json").exists() and not (run / "evaluation.json").exists()
 
 
+def test_another_number_of_classes_goes_to_a_file_of_its_own(
+    command: Command, refused: Refused, tiny: list[object], tmp_path: Path
+) -> None:
+    runs = [tmp_path / name for name in ("one", "other")]
+    for folder in runs:
+        assert command(*tiny, "--labels", "strings", "--run", folder).status == 0
+    status, output, errors = command("evaluate", *runs, "--classes", 5, "--episodes", 10)
+    assert (status, errors) == (0, "")
+    for folder in runs:
+        content = json.loads((folder / "5-classes.json").read_text())
+        assert (content["classes"], content["instances"][0]["observations"]) == (5, 50)
+        assert not (folder / "evaluation.json").exists()
+    assert "folder, 5 classes, strings, test:" in output[output.index("Runs side by side") :]
+    assert command("evaluate", runs[0], "--classes", 3, "--nearest", "--episodes", 10).status == 0
+    assert json.loads((runs[0] / "nearest-3-classes.json").read_text())["classes"] == 3
+    assert "7 classes asked for in an episode, but only 6" in refused("evaluate", runs[0], "--classes", 7)
+
+
 def test_evaluating_again_gives_the_same(command: Command, run: Path) -> None:
     contents = []
     for _ in range(2):
@@ -136,6 +154,8 @@ def test_data_that_have_moved_are_found_with_root(
         (["--episode", 3], "did you mean --episodes?"),
         (["--ways", 3], "--ways 3: with the one-hot labels of a training with 2 classes no more can be told apart"),
         (["--ways", 1], "--ways 1: at least 2 is needed"),
+        (["--classes", 3], "--classes 3: with the one-hot labels of a training with 2 classes no more can be"),
+        (["--classes", 2, "--shots", 1], "--classes is for accuracy by instance"),
         (["--shots", 1, "--episodes", 0], "--episodes 0: at least 1 is needed"),
         (["--shots", 4], "--shots 4 and --queries 5 take 9 drawings of a class, but class"),
     ],
