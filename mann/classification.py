@@ -47,6 +47,7 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
         classes=config.classes,
         presentations=config.presentations,
         counting=config.counting,
+        alphabets=config.alphabets,
         batch=config.batch,
         seed=config.seed,
         jitter=jitter if jitter != Jitter(0.0, 0.0) else None,

@@ -139,6 +139,8 @@ class Config(Settings):
     """How often a class is shown in an episode."""
     counting: Literal["exact", "random"] = "exact"
     """Show every class equally often, or draw classes * presentations drawings at random."""
+    alphabets: Literal["all", "one"] = "all"
+    """Draw the classes of an episode from all alphabets, or from one (omniglot)."""
     jitter_rotation: Annotated[float, Ge(0), Le(180)] = 6.0
     """Largest random rotation of a drawing, in degrees (the paper: 11.25)."""
     jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.03

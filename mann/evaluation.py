@@ -62,6 +62,7 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
         classes=config.classes,
         presentations=config.presentations,
         counting=config.counting,
+        alphabets=config.alphabets,
         batch=BATCH,
         seed=held_out.seed,
     )
@@ -174,6 +175,7 @@ def evaluate(
         "split": part,
         "episodes": episodes,
         "classes": config.classes,
+        "alphabets": config.alphabets,
         "labels": config.labels,
         "instances": [instance._asdict() for instance in instances],
     }

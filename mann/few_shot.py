@@ -47,7 +47,8 @@ def few_shot_episodes(
             f"--shots {shots} and --queries {queries} take {shots + queries} drawings of a class, but class "
             f"{images.names[int(images.counts.argmin())]!r} has {fewest}: lower one of them"
         )
-    return ClassificationEpisodes(images, episode_labels(config), ways, shots + queries, batch=BATCH, seed=seed)
+    labels, alphabets = episode_labels(config), config.alphabets
+    return ClassificationEpisodes(images, labels, ways, shots + queries, alphabets=alphabets, batch=BATCH, seed=seed)
 
 
 @torch.no_grad()
@@ -97,6 +98,7 @@ def evaluate_few_shot(
     episodes: int = TEST.episodes,
     report: Report | None = None,
     model: Answering | None = None,
+    config: Config | None = None,
 ) -> dict[str, Any]:
     """Measure N-way K-shot accuracy of a run's last checkpoint; returns the content of `few-shot.json`.
 
@@ -111,13 +113,14 @@ def evaluate_few_shot(
         episodes: How many for each, at least 1.
         report: Called now and then with how many episodes have been done, on average over ways and shots.
         model: Measured in place of the run's classifier, on the same episodes.
+        config: Settings of the episodes; None: the run's own.
 
     Raises:
         InputError: no checkpoint, or too few classes, drawings, labels or episodes.
     """
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
-    config = classification_settings(run)
+    config = config or classification_settings(run)
     if config.addressing == "prototypes":  # whose weights know of no labels: there may be more than in training
         config = replace(config, classes=max(config.classes, *ways))
     images, seed = classes.select(getattr(split, part)), HELD_OUT[part].seed
@@ -139,5 +142,6 @@ def evaluate_few_shot(
         "episodes": episodes,
         "queries": queries,
         "labels": config.labels,
+        "alphabets": config.alphabets,
         "results": results,
     }

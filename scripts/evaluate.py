@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,7 @@ DESCRIPTION = """Measure what trained networks can do, on episodes that none of 
   evaluate.py runs/copy-0 runs/copy-1      the same for each, then all of them side by side (--out)
   evaluate.py runs/omniglot --ways 5 --shots 1 5       N-way K-shot instead, into few-shot.json
   evaluate.py runs/omniglot --classes 50   episodes of 50 classes instead, into 50-classes.json
+  evaluate.py runs/omniglot --alphabets one            classes of one alphabet in each episode, into one-alphabet.json
   evaluate.py runs/omniglot --nearest      nearest neighbours on raw pixels instead, on the very same episodes
 
 Of a classification: how often it is right at the 1st, 2nd, ... time it sees a class. The classes are the split's test
@@ -63,10 +64,12 @@ class Options:
     """Test episodes (of a task: sequences for each of the sizes)."""
     classes: int | None = None
     """Classes in an episode, if not as many as in training; what is found goes to a file of its own."""
+    alphabets: Literal["all", "one"] | None = None
+    """The same: whether the classes of an episode are drawn from all alphabets or from one."""
     ways: tuple[int, ...] = ()
     """Measure N-way K-shot instead of accuracy by instance: numbers of classes, such as 5 20."""
     shots: tuple[int, ...] = ()
-    """The same: numbers of drawings shown of each class, such as 1 5."""
+    """Of that, numbers of drawings shown of each class, such as 1 5."""
     queries: int = QUERIES
     """Drawings of each class to be named after them."""
     nearest: bool = False
@@ -115,6 +118,7 @@ def evaluated_otherwise(
     if few_shot_asked(options) and options.classes is not None:
         raise InputError("--classes is for accuracy by instance: of N-way K-shot, --ways is the number of classes")
     settings = config if options.classes is None else with_classes(config, options.classes)
+    settings = replace(settings, alphabets=options.alphabets or config.alphabets)
     classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
     measured = (run, classes.to(device), split)
     model, names, title = None, [], ""
@@ -123,10 +127,12 @@ def evaluated_otherwise(
         names, title = ["nearest"], "nearest neighbour of the pixels, among all drawings so far"
     if options.classes is not None:
         names.append(f"{options.classes}-classes")
+    if options.alphabets is not None:
+        names.append({"all": "all-alphabets", "one": "one-alphabet"}[options.alphabets])
     if few_shot_asked(options):
         ways, shots = options.ways or (config.classes,), options.shots or SHOTS
         content = evaluate_few_shot(
-            *measured, ways, shots, options.queries, options.part, options.episodes, report, model
+            *measured, ways, shots, options.queries, options.part, options.episodes, report, model, settings
         )
         names.append("few-shot")
         print_whole(few_shot_table(content, title))
@@ -147,7 +153,7 @@ def few_shot_asked(options: Options) -> bool:
 
 def otherwise_asked(options: Options) -> bool:
     """Return whether something else is to be measured than what was trained, by the network that was trained."""
-    return options.nearest or few_shot_asked(options) or options.classes is not None
+    return options.nearest or few_shot_asked(options) or (options.classes, options.alphabets) != (None, None)
 
 
 def print_whole(table: Table) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mann.answers import answers_of
 from mann.reporting.files import write_csv, write_picture
-from mann.reporting.instances import draw_instances, draw_second_instance
+from mann.reporting.instances import draw_instances, draw_second_instance, variant
 from mann.reporting.style import ordinal, plots_below
 from mann.reporting.tasks import draw_sizes, draw_task_training, said
 from mann.task_evaluation import SWEEPS
@@ -50,7 +50,8 @@ def learned(evaluation: Mapping[str, Any]) -> str:
     """Return what was learned: runs of which this is the same are compared."""
     if evaluation["task"] != "classification":
         return evaluation["task"]
-    return f"{evaluation['dataset']}, {evaluation['classes']} classes, {evaluation['labels']}, {evaluation['split']}"
+    what = f"{evaluation['dataset']}, {evaluation['classes']} classes, {evaluation['labels']}, {evaluation['split']}"
+    return what + variant(evaluation)
 
 
 def groups(runs: Mapping[str, Compared]) -> dict[str, dict[str, Compared]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval, MinLen
 from pydantic import BaseModel, ConfigDict, create_model
@@ -47,6 +47,7 @@ class _Classification(_Evaluation):
     split: str
     episodes: _Count
     classes: _Count
+    alphabets: Literal["all", "one"] = "all"  # older ones do not say it
     labels: str
     instances: Annotated[list[_Instance], MinLen(1)]
 

@@ -28,6 +28,7 @@ from mann.evaluation import (
     load_classifier,
     with_classes,
 )
+from mann.few_shot import few_shot_episodes
 from mann.runs import Checkpoint, Run
 from mann.statistics import by_instance
 from mann.training import Pace
@@ -294,6 +295,7 @@ def test_evaluation_holds_what_the_contract_says(
         "split": part,
         "episodes": 60,
         "classes": 2,
+        "alphabets": "all",
         "labels": "one-hot",
     }
     held_out = {"validation": VALIDATION, "test": TEST}[part]
@@ -326,6 +328,27 @@ def test_a_run_is_evaluated_with_another_number_of_classes(
     assert call.previous.shape[2] == {"one-hot": 3, "strings": 25}[labels]
     for column in call.previous[1:].unbind(1):
         assert len({tuple(label) for label in column.tolist()}) == classes
+
+
+def test_one_alphabet_is_an_option_of_training_evaluation_and_few_shots(
+    tiny_config: Config, tiny_classes: ImageClasses
+) -> None:
+    names = tuple(f"{'ABCDE'[index % 5]}/{index // 5}" for index in range(20))
+    classes = replace(tiny_classes, names=names)
+    split = Split(names[:10], names[10:15], names[10:])
+    config = replace(tiny_config, alphabets="one", rotations=True)
+    sources = {
+        "all": held_out_episodes(replace(config, alphabets="all"), classes.select(split.test), TEST).source,
+        "test": held_out_episodes(config, classes.select(split.test), TEST).source,
+        "training": training_episodes(config, classes, split),
+        "few shots": few_shot_episodes(config, classes.select(split.test), 2, 1, 1, 0),
+    }
+    for name, source in sources.items():
+        drawn = replace(source, batch=400)(0).classes.T
+        # A name without its character: alphabet and turn.
+        found = [{tuple(source.images.names[int(row)].split("/")[::2]) for row in column} for column in drawn]
+        assert all(len(alphabets) == 1 for alphabets in found) == (name != "all")
+        assert len(set.union(*found)) == {"training": 20}.get(name, 5)
 
 
 def test_a_curriculum_is_evaluated_with_the_classes_of_its_beginning_or_any_it_has_names_for(
