@@ -1,7 +1,9 @@
 """Accuracy by instance on classes that were never trained on."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy
@@ -67,6 +69,16 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
         seed=held_out.seed,
     )
     return FixedEpisodes(source, held_out.episodes)
+
+
+def identity(fixed: FixedEpisodes) -> str:
+    """Return a text that only evaluations on the very same episodes have in common."""
+    source = fixed.source
+    drawn_from = source.images
+    # What the source is a pure function of; the numbers of a generator differ between kinds of devices.
+    settings = [str(getattr(source, entry.name)) for entry in fields(source) if entry.name != "images"]
+    classes = [drawn_from.names, drawn_from.counts.tolist(), drawn_from.images.device.type]
+    return hashlib.sha256(json.dumps([fixed.episodes, settings, classes]).encode()).hexdigest()[:16]
 
 
 @torch.no_grad()
@@ -168,7 +180,8 @@ def evaluate(
     held_out = HELD_OUT[part]._replace(episodes=episodes)
     fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out)
     model = model or load_classifier(run, classes.images.device, config)
-    instances = by_instance(*answer_counts(model, fixed, report))
+    right, shown = answer_counts(model, fixed, report)
+    instances = by_instance(right, shown)
     return {
         "task": "classification",
         "dataset": config.dataset,
@@ -178,7 +191,18 @@ def evaluate(
         "alphabets": config.alphabets,
         "labels": config.labels,
         "instances": [instance._asdict() for instance in instances],
+        "counts": {"of": identity(fixed), "right": in_columns(right), "shown": in_columns(shown)},
     }
+
+
+def in_columns(counts: numpy.ndarray) -> list[str]:
+    """Return counts [episodes, instances] as a text for each instance, its numbers in the order of the episodes."""
+    return [" ".join(map(str, column)) for column in counts.T.tolist()]
+
+
+def from_columns(columns: list[str]) -> numpy.ndarray:
+    """Return what `in_columns` made texts of."""
+    return numpy.array([[int(number) for number in column.split()] for column in columns]).T
 
 
 class Seen(NamedTuple):

@@ -40,6 +40,12 @@ class _Instance(_Known):
     observations: _Count
 
 
+class _Counts(_Known):
+    of: str
+    right: list[str]
+    shown: list[str]
+
+
 class _Classification(_Evaluation):
     """See `mann.evaluation.evaluate`."""
 
@@ -50,6 +56,7 @@ class _Classification(_Evaluation):
     alphabets: Literal["all", "one"] = "all"  # older ones do not say it
     labels: str
     instances: Annotated[list[_Instance], MinLen(1)]
+    counts: _Counts | None = None  # likewise
 
 
 class _Reference(_Known):

@@ -167,6 +167,27 @@ def test_all_models_are_evaluated_on_the_same_episodes(
         assert torch.equal(previous, shown[0][1])
 
 
+def test_evaluations_say_whether_their_episodes_were_the_same(tiny_config: Config, tiny_classes: ImageClasses) -> None:
+    def identity(images: ImageClasses = tiny_classes, episodes: int = 60, **changes: Any) -> str:
+        config = replace(tiny_config, **changes)
+        return evaluation.identity(held_out_episodes(config, images, HeldOut(3, episodes)))
+
+    same = [identity(), identity(seed=9, batch=7, hidden_size=5, jitter_rotation=5.0, addressing="none", scheme=None)]
+    others = [
+        identity(classes=3),
+        identity(labels="strings"),
+        identity(most_classes=3),
+        identity(counting="random"),
+        identity(presentations=3),
+        identity(tiny_classes.select(tiny_classes.names[1:])),
+        identity(tiny_classes.select(tiny_classes.names[::-1])),
+        identity(episodes=61),
+        evaluation.identity(held_out_episodes(tiny_config, tiny_classes, HeldOut(4, 60))),
+    ]
+    assert len(set(same)) == 1
+    assert len(set(same + others)) == 1 + len(others)
+
+
 def test_test_validation_and_training_episodes_are_drawn_apart(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
 ) -> None:
@@ -288,7 +309,7 @@ def test_evaluation_holds_what_the_contract_says(
     trained: Run, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, part: str
 ) -> None:
     content = evaluate(trained, tiny_classes, tiny_split, part, episodes=60)
-    instances = content.pop("instances")
+    instances, counts = content.pop("instances"), content.pop("counts")
     assert content == {
         "task": "classification",
         "dataset": "strokes",
@@ -300,7 +321,11 @@ def test_evaluation_holds_what_the_contract_says(
     }
     held_out = {"validation": VALIDATION, "test": TEST}[part]
     fixed = held_out_episodes(tiny_config, tiny_classes.select(getattr(tiny_split, part)), HeldOut(held_out.seed, 60))
-    expected = by_instance(*answer_counts(load_classifier(trained, CPU), fixed))
+    right, shown = answer_counts(load_classifier(trained, CPU), fixed)
+    assert [[int(number) for number in column.split()] for column in counts["right"]] == right.T.tolist()
+    assert counts["shown"] == [" ".join(["2"] * 60)] * 2
+    assert numpy.array_equal(evaluation.from_columns(counts["right"]), right)
+    expected = by_instance(right, shown)
     assert instances == [instance._asdict() for instance in expected]
     assert [instance["instance"] for instance in instances] == [1, 2]
     for instance in instances:

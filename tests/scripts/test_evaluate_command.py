@@ -42,6 +42,7 @@ def test_evaluation_writes_and_prints_the_accuracy_by_instance(command: Command,
         "alphabets",
         "labels",
         "instances",
+        "counts",
         "training",
         "environment",
     }
@@ -94,15 +95,22 @@ def test_another_number_of_classes_goes_to_a_file_of_its_own(
     command: Command, refused: Refused, tiny: list[object], tmp_path: Path
 ) -> None:
     runs = [tmp_path / name for name in ("one", "other")]
-    for folder in runs:
-        assert command(*tiny, "--labels", "strings", "--run", folder).status == 0
+    for seed, folder in enumerate(runs):
+        assert command(*tiny, "--labels", "strings", "--run", folder, "--seed", seed).status == 0
     status, output, errors = command("evaluate", *runs, "--classes", 5, "--episodes", 10)
     assert (status, errors) == (0, "")
     for folder in runs:
         content = json.loads((folder / "5-classes.json").read_text())
         assert (content["classes"], content["instances"][0]["observations"]) == (5, 50)
         assert not (folder / "evaluation.json").exists()
-    assert "folder, 5 classes, strings, test:" in output[output.index("Runs side by side") :]
+    table = output[output.index("Runs side by side") :]
+    assert "folder, 5 classes, strings, test:" in table and "minus one" in table and "minus other" not in table
+    rows = rows_of(tmp_path / "comparison" / "comparison.csv")
+    by_place = {(row["run"], row["name"], row["at"]): float(row["value"]) for row in rows}
+    for instance in ("1st", "2nd"):
+        accuracies = [by_place[run, "accuracy", instance] for run in ("one", "other")]
+        assert by_place["other", "difference", instance] == pytest.approx(accuracies[1] - accuracies[0])
+        assert ("one", "difference", instance) not in by_place
     asked = ("--classes", 3, "--alphabets", "all", "--nearest")
     assert command("evaluate", runs[0], *asked, "--episodes", 10).status == 0
     assert json.loads((runs[0] / "nearest-3-classes-all-alphabets.json").read_text())["classes"] == 3
