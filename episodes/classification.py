@@ -49,6 +49,7 @@ class ClassificationEpisodes:
             are drawn from all those of the classes, so that a class may be shown more or fewer times.
         alphabets: "all": classes are drawn from all; "one": each sequence draws an alphabet that has enough of them,
             any as likely as the others, and its classes from that one.
+        length: Steps after which a sequence ends, at most `classes * presentations`; None: so many.
         batch: Sequences in an episode.
         seed: Any number >= 0.
         jitter: Rotation and translation of every drawing, or None.
@@ -63,6 +64,7 @@ class ClassificationEpisodes:
     presentations: int = 10
     counting: Literal["exact", "random"] = "exact"
     alphabets: Literal["all", "one"] = "all"
+    length: int | None = None
     batch: int = 16
     seed: int = 0
     jitter: Jitter | None = None
@@ -84,6 +86,11 @@ class ClassificationEpisodes:
                 f"{self.classes} classes of one alphabet asked for in an episode, but none has more than {most} to "
                 "draw from: lower --classes"
             )
+        if self.time > self.classes * self.presentations:
+            raise InputError(
+                f"{self.time} steps asked for in an episode, but {self.classes} classes with {self.presentations} "
+                f"presentations have {self.classes * self.presentations}: lower --length"
+            )
         fewest = int(self.images.counts.min())
         if self.presentations > fewest:
             name = self.images.names[int(self.images.counts.argmin())]
@@ -95,7 +102,7 @@ class ClassificationEpisodes:
     @property
     def time(self) -> int:
         """Steps in a sequence."""
-        return self.classes * self.presentations
+        return self.length or self.classes * self.presentations
 
     @cached_property
     def _members(self) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from data import ImageClasses, InputError, Split, read_split
 from episodes import ClassificationEpisodes, Episode, Jitter
@@ -29,6 +30,7 @@ from mann.evaluation import (
     held_out_episodes,
     load_classifier,
 )
+from mann.network import MemoryNetwork
 from mann.runs import Run
 from mann.training import Counts, Pace, Report, fit
 
@@ -48,6 +50,7 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
         presentations=config.presentations,
         counting=config.counting,
         alphabets=config.alphabets,
+        length=config.length,
         batch=config.batch,
         seed=config.seed,
         jitter=jitter if jitter != Jitter(0.0, 0.0) else None,
@@ -61,6 +64,10 @@ def classes_at(config: Config, step: int) -> int:
 
 class Classification:
     """Label-offset classification as `fit` asks for it.
+
+    Attributes:
+        carried: Of a training with persistent memory, the state that each sequence of a batch goes on from: all of it,
+            so that the episodes of a place in the batch are one long sequence. Gradients end where an episode begins.
 
     Args:
         config: The settings.
@@ -90,6 +97,11 @@ class Classification:
         if isinstance(self.model.encoder, ConvEncoder):
             self.model.encoder.settle(self._source(0).images.flatten(0, 1))
         run_fast(self.model.network, config)
+        self.carried: Any = None
+        if config.memory == "persistent":
+            assert isinstance(self.model.network, MemoryNetwork)
+            state = self.model.network.initial_state(config.batch, next(self.model.network.parameters()))
+            self.carried = pytree.tree_map(Tensor.detach, state)
 
     def episode(self, step: int) -> Episode:
         """Return the training episodes of a step."""
@@ -97,7 +109,9 @@ class Classification:
 
     def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
         """Return the loss, and right answers and all answers by instance."""
-        logits, _ = self.model(episode.images, episode.previous)
+        logits, after = self.model(episode.images, episode.previous, self.carried)
+        if self.carried is not None:
+            self.carried = pytree.tree_map(Tensor.detach, after)
         right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
         return answer_loss(logits, episode), Counts(*right)
 

@@ -141,6 +141,10 @@ class Config(Settings):
     """Show every class equally often, or draw classes * presentations drawings at random."""
     alphabets: Literal["all", "one"] = "all"
     """Draw the classes of an episode from all alphabets, or from one (omniglot)."""
+    length: AtLeastOne | None = None
+    """Steps after which an episode ends (none: when all of its drawings were shown)."""
+    memory: Literal["wiped", "persistent"] = "wiped"
+    """Between one episode and the next memory is wiped, or stays as it is."""
     jitter_rotation: Annotated[float, Ge(0), Le(180)] = 6.0
     """Largest random rotation of a drawing, in degrees (the paper: 11.25)."""
     jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.03
@@ -305,6 +309,8 @@ def config_from_json(text: str | bytes, source: str) -> AnyConfig:
             raise InputError(f"{source}: no {name} is named {value!r}: use one of {', '.join(choices)}")
     if config.addressing == "prototypes" and getattr(config, "labels", None) != "one-hot":
         raise InputError(f"{source}: addressing: prototypes are of classes of images with one-hot labels")
+    if isinstance(config, Config) and config.memory == "persistent" and config.addressing in WITHOUT_MEMORY:
+        raise InputError(f"{source}: memory: there is none to be persistent with addressing {config.addressing}")
     if isinstance(config, Config) and config.most_classes is not None and config.most_classes < config.classes:
         raise InputError(
             f"{source}: most_classes: {config.most_classes}, expected at least the {config.classes} to begin with"

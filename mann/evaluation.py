@@ -46,10 +46,15 @@ Answering = Callable[..., tuple[Tensor, Any]]
 
 
 class FixedEpisodes(NamedTuple):
-    """The first `episodes` sequences of a source."""
+    """The first `episodes` sequences of a source.
+
+    Attributes:
+        persistent: Whether the sequences at a place in the batch follow each other without their memory being wiped.
+    """
 
     source: ClassificationEpisodes
     episodes: int
+    persistent: bool = False
 
 
 def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -> FixedEpisodes:
@@ -65,10 +70,11 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
         presentations=config.presentations,
         counting=config.counting,
         alphabets=config.alphabets,
+        length=config.length,
         batch=BATCH,
         seed=held_out.seed,
     )
-    return FixedEpisodes(source, held_out.episodes)
+    return FixedEpisodes(source, held_out.episodes, config.memory == "persistent")
 
 
 def identity(fixed: FixedEpisodes) -> str:
@@ -87,15 +93,22 @@ def answer_counts(
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Count right answers and all answers by episode and instance, int64 [episodes, instances] each.
 
-    Memory is blank at the start of each episode; weights do not change.
+    Memory is blank at the start of each episode, or else never: what comes before the first counted ones is the batch
+    after the last. Weights do not change.
     """
     # With random counting a class can be shown more often than on average, at most in every step.
     source = fixed.source
     instances = source.presentations if source.counting == "exact" else source.time
-    right, shown = [], []
-    for step in range(-(-fixed.episodes // source.batch)):
+    steps = -(-fixed.episodes // source.batch)
+    right, shown, state = [], [], None
+    if fixed.persistent:
+        before = source(steps)
+        _, state = model(before.images, before.previous)
+    for step in range(steps):
         episode = source(step)
-        logits, _ = model(episode.images, episode.previous)
+        logits, after = model(episode.images, episode.previous, state)
+        if fixed.persistent:
+            state = after
         counted = count_by_instance(is_right(logits, episode), episode.presentation, instances)
         right.append(counted[0].cpu())
         shown.append(counted[1].cpu())
@@ -133,7 +146,7 @@ def load_classifier(run: Run, device: torch.device, config: Config | None = None
 
 
 def with_classes(config: Config, classes: int) -> Config:
-    """Return the settings of a training, for a network with its weights and episodes of so many classes.
+    """Return the settings of a training, for a network with its weights and whole episodes of so many classes.
 
     Raises:
         InputError: the labels of the training cannot tell so many apart.
@@ -146,7 +159,7 @@ def with_classes(config: Config, classes: int) -> Config:
             f"--classes {classes}: with the one-hot labels of a training with {config.labelled} classes no more can be "
             f"told apart; use at most {config.labelled}, or a run trained with --labels strings"
         )
-    return replace(config, classes=classes, most_classes=config.labelled)
+    return replace(config, classes=classes, most_classes=config.labelled, length=None)
 
 
 def evaluate(
@@ -189,6 +202,7 @@ def evaluate(
         "episodes": episodes,
         "classes": config.classes,
         "alphabets": config.alphabets,
+        "memory": config.memory,
         "labels": config.labels,
         "instances": [instance._asdict() for instance in instances],
         "counts": {"of": identity(fixed), "right": in_columns(right), "shown": in_columns(shown)},

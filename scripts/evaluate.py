@@ -36,12 +36,13 @@ DESCRIPTION = """Measure what trained networks can do, on episodes that none of 
   evaluate.py runs/omniglot --ways 5 --shots 1 5       N-way K-shot instead, into few-shot.json
   evaluate.py runs/omniglot --classes 50   episodes of 50 classes instead, into 50-classes.json
   evaluate.py runs/omniglot --alphabets one            classes of one alphabet in each episode, into one-alphabet.json
+  evaluate.py runs/omniglot --memory persistent        memory not wiped between episodes, into persistent-memory.json
   evaluate.py runs/omniglot --nearest      nearest neighbours on raw pixels instead, on the very same episodes
 
 Of a classification: how often it is right at the 1st, 2nd, ... time it sees a class. The classes are the split's test
-classes; memory is blank at the start of every episode, weights are fixed. The paper's figures stand beside where there
-are any. In the run's folder: evaluation.json, instances.csv and instances.png, curves.csv and training.png, and
-binding.png: which slot of the memory was bound to which class.
+classes, weights are fixed, and memory is blank at the start of every episode (or persistent, as in training). The
+paper's figures stand beside where there are any. In the run's folder: evaluation.json, instances.csv and instances.png,
+curves.csv and training.png, and binding.png: which slot of the memory was bound to which class.
 
 Labels that are strings can tell any number of classes apart, one-hot labels as many as there were in training.
 
@@ -66,6 +67,8 @@ class Options:
     """Classes in an episode, if not as many as in training; what is found goes to a file of its own."""
     alphabets: Literal["all", "one"] | None = None
     """The same: whether the classes of an episode are drawn from all alphabets or from one."""
+    memory: Literal["wiped", "persistent"] | None = None
+    """The same: whether memory is wiped between one episode and the next, or stays as it is."""
     ways: tuple[int, ...] = ()
     """Measure N-way K-shot instead of accuracy by instance: numbers of classes, such as 5 20."""
     shots: tuple[int, ...] = ()
@@ -115,10 +118,15 @@ def evaluated_otherwise(
     Returns what runs can be compared by.
     """
     config = classification_settings(run)
-    if few_shot_asked(options) and options.classes is not None:
-        raise InputError("--classes is for accuracy by instance: of N-way K-shot, --ways is the number of classes")
+    if few_shot_asked(options) and (options.classes, options.memory) != (None, None):
+        raise InputError(
+            "--classes and --memory are for accuracy by instance: of N-way K-shot, --ways is the number of classes, "
+            "and support sets are shown to a blank memory"
+        )
     settings = config if options.classes is None else with_classes(config, options.classes)
-    settings = replace(settings, alphabets=options.alphabets or config.alphabets)
+    settings = replace(
+        settings, alphabets=options.alphabets or config.alphabets, memory=options.memory or config.memory
+    )
     classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
     measured = (run, classes.to(device), split)
     model, names, title = None, [], ""
@@ -129,6 +137,8 @@ def evaluated_otherwise(
         names.append(f"{options.classes}-classes")
     if options.alphabets is not None:
         names.append({"all": "all-alphabets", "one": "one-alphabet"}[options.alphabets])
+    if options.memory is not None:
+        names.append(f"{options.memory}-memory")
     if few_shot_asked(options):
         ways, shots = options.ways or (config.classes,), options.shots or SHOTS
         content = evaluate_few_shot(
@@ -153,7 +163,8 @@ def few_shot_asked(options: Options) -> bool:
 
 def otherwise_asked(options: Options) -> bool:
     """Return whether something else is to be measured than what was trained, by the network that was trained."""
-    return options.nearest or few_shot_asked(options) or (options.classes, options.alphabets) != (None, None)
+    changes = (options.classes, options.alphabets, options.memory)
+    return options.nearest or few_shot_asked(options) or any(change is not None for change in changes)
 
 
 def print_whole(table: Table) -> None:

@@ -54,6 +54,7 @@ class _Classification(_Evaluation):
     episodes: _Count
     classes: _Count
     alphabets: Literal["all", "one"] = "all"  # older ones do not say it
+    memory: Literal["wiped", "persistent"] = "wiped"
     labels: str
     instances: Annotated[list[_Instance], MinLen(1)]
     counts: _Counts | None = None  # likewise

@@ -158,7 +158,8 @@ def _paper_rows(evaluation: Mapping[str, Any]) -> list[Published]:
 
 def variant(evaluation: Mapping[str, Any]) -> str:
     """Say, after a comma, in what the episodes are not those of the paper's tables; nothing where they are."""
-    return ", within one alphabet" if evaluation.get("alphabets") == "one" else ""
+    alphabets = ", within one alphabet" if evaluation.get("alphabets") == "one" else ""
+    return alphabets + (", persistent memory" if evaluation.get("memory") == "persistent" else "")
 
 
 def _chance(evaluation: Mapping[str, Any]) -> float:

@@ -74,6 +74,22 @@ def test_classes_of_one_alphabet_are_drawn_together_and_each_alphabet_is_as_like
     assert not same(source(1), episode) and same(replace(source)(0), episode)
 
 
+@pytest.mark.parametrize("counting", COUNTING)
+def test_a_sequence_can_end_before_all_drawings_were_shown(counting: Counting) -> None:
+    whole = replace(SOURCE, images=numbered([5] * 4), counting=counting, batch=200)
+    cut = replace(whole, length=7)
+    episode = cut(0)
+    assert len(episode.images) == len(episode.targets) == 7
+    times = Counter(number for column in episode.classes.T for number in Counter(column.tolist()).values())
+    # In any order: some classes are shown as often as they can be, some once.
+    assert set(times) == ({1, 2, 3} if counting == "exact" else {1, 2, 3, 4, 5})
+    drawn = Counter(tuple(map(int, pair)) for pair in zip(*(part[:, 0] for part in shown(episode)), strict=True))
+    assert set(drawn.values()) == {1}
+    assert same(replace(whole, length=12)(3), whole(3))
+    with pytest.raises(InputError, match="13 steps asked for in an episode, but 4 classes with 3 .* have 12"):
+        replace(whole, length=13)
+
+
 def test_what_no_alphabet_can_fill_is_refused() -> None:
     names = ("A/1", "A/2", "A/3", "B/1", "B/2", "C/1")
     source = replace(SOURCE, images=replace(numbered([6] * 6), names=names), classes=3, alphabets="one")

@@ -62,6 +62,8 @@ def test_json_holds_every_setting_even_the_defaults() -> None:
         ({"classes": 1}, "classes: .*greater than or equal to 2, found 1"),
         ({"most_classes": 4}, "most_classes: 4, expected at least the 5 to begin with"),
         ({"class_every": 0}, "class_every: "),
+        ({"length": 0}, "length: "),
+        ({"memory": "persistent", "addressing": "none", "scheme": None}, "memory: there is none to be persistent"),
         ({"presentations": 0}, "presentations: "),
         ({"counting": "never"}, "counting: .*'exact' or 'random'"),
         ({"jitter_rotation": -1.0}, "jitter_rotation: "),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from data import ImageClasses, InputError, Split, read_split, split_names
 from mann import evaluation
 from mann.classification import train, training_episodes
-from mann.classifier import Classifier, build_classifier
+from mann.classifier import Classifier, build_classifier, is_right
 from mann.config import Config, config_json
 from mann.evaluation import (
     TEST,
@@ -179,6 +179,7 @@ def test_evaluations_say_whether_their_episodes_were_the_same(tiny_config: Confi
         identity(most_classes=3),
         identity(counting="random"),
         identity(presentations=3),
+        identity(length=3),
         identity(tiny_classes.select(tiny_classes.names[1:])),
         identity(tiny_classes.select(tiny_classes.names[::-1])),
         identity(episodes=61),
@@ -244,7 +245,7 @@ class Constant:
 class RightNowAndThen(nn.Module):
     """Answers "aaaab", or "aaaac" where the first pixel is bright, or a label that is nearly right."""
 
-    def forward(self, images: Tensor, previous: Tensor) -> tuple[Tensor, None]:
+    def forward(self, images: Tensor, previous: Tensor, state: None = None) -> tuple[Tensor, None]:
         """Return logits [time, batch, 5, 5]."""
         answers = torch.zeros(*images.shape[:2], 5, dtype=torch.int64)
         answers[..., 4] = 1 + (images[..., 0, 0] > 0.3).long()
@@ -263,6 +264,30 @@ def test_memory_is_blank_at_the_start_of_every_episode(
     assert all(call.blank and not call.learning for call in seen)
 
     # The slow loop above runs every episode by itself.
+
+
+def test_persistent_memory_is_never_wiped(tiny_config: Config, tiny_classes: ImageClasses) -> None:
+    config = replace(tiny_config, classes=3, labels="strings", memory="persistent")
+    fixed = held_out_episodes(config, tiny_classes, HeldOut(seed=3, episodes=120))
+    assert fixed.persistent and not held_out_episodes(replace(config, memory="wiped"), tiny_classes, TEST).persistent
+    fixed = fixed._replace(source=replace(fixed.source, labels=Constant()))
+    model = build_classifier(config)
+    for parameter in model.parameters():  # answers that differ
+        parameter.data.mul_(3)
+    counted: list[Tensor] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            evaluation, "is_right", lambda logits, episode: counted.append(logits) or is_right(logits, episode)
+        )
+        right, shown = answer_counts(model, fixed)
+    assert right.shape == shown.shape == (120, 2) and shown.sum() == 120 * 6
+    # One long sequence, which begins with the batch after those that count.
+    episodes = [fixed.source(step) for step in (3, 0, 1, 2)]
+    with torch.no_grad():
+        logits, _ = model(*(torch.cat([each[part] for each in episodes]) for part in (0, 1)))
+    torch.testing.assert_close(torch.cat(counted), logits[6:])
+    wiped, _ = model(episodes[1].images, episodes[1].previous)
+    assert not torch.allclose(wiped, counted[0], atol=1e-3)
 
 
 def test_weights_do_not_change_while_evaluating(trained: Run, tiny_classes: ImageClasses, tiny_split: Split) -> None:
@@ -317,6 +342,7 @@ def test_evaluation_holds_what_the_contract_says(
         "episodes": 60,
         "classes": 2,
         "alphabets": "all",
+        "memory": "wiped",
         "labels": "one-hot",
     }
     held_out = {"validation": VALIDATION, "test": TEST}[part]

@@ -278,6 +278,7 @@ def test_the_papers_figures_do_not_stand_beside_other_episodes() -> None:
 
     assert "paper" in shown() and "paper" in shown(alphabets="all")
     assert "paper" not in shown(alphabets="one") and "within one alphabet" in shown(alphabets="one")
+    assert "paper" not in shown(memory="persistent") and "persistent memory" in shown(memory="persistent")
 
 
 def test_the_table_of_a_task_says_what_was_measured_at_which_sizes() -> None:

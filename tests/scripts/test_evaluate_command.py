@@ -40,6 +40,7 @@ def test_evaluation_writes_and_prints_the_accuracy_by_instance(command: Command,
         "episodes",
         "classes",
         "alphabets",
+        "memory",
         "labels",
         "instances",
         "counts",
@@ -114,6 +115,8 @@ def test_another_number_of_classes_goes_to_a_file_of_its_own(
     asked = ("--classes", 3, "--alphabets", "all", "--nearest")
     assert command("evaluate", runs[0], *asked, "--episodes", 10).status == 0
     assert json.loads((runs[0] / "nearest-3-classes-all-alphabets.json").read_text())["classes"] == 3
+    assert command("evaluate", runs[0], "--memory", "persistent", "--episodes", 10).status == 0
+    assert json.loads((runs[0] / "persistent-memory.json").read_text())["memory"] == "persistent"
     assert "7 classes asked for in an episode, but only 6" in refused("evaluate", runs[0], "--classes", 7)
 
 
@@ -166,7 +169,7 @@ def test_data_that_have_moved_are_found_with_root(
         (["--ways", 1], "--ways 1: at least 2 is needed"),
         (["--classes", 3], "--classes 3: with the one-hot labels of a training with 2 classes no more can be"),
         (["--alphabets", "one"], "is of no alphabet: only classes with names such as 'Latin/character01' are"),
-        (["--classes", 2, "--shots", 1], "--classes is for accuracy by instance"),
+        (["--classes", 2, "--shots", 1], "--classes and --memory are for accuracy by instance"),
         (["--shots", 1, "--episodes", 0], "--episodes 0: at least 1 is needed"),
         (["--shots", 4], "--shots 4 and --queries 5 take 9 drawings of a class, but class"),
     ],
