@@ -1,13 +1,17 @@
 """Images grouped by class: the one type that every data set is turned into."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from data.errors import InputError
+
+_OF_AN_ALPHABET = re.compile(r"(.+)/(?!rot\d{3}$)[^/]+?(/rot\d{3})?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,25 @@ class ImageClasses:
         turned = [torch.rot90(self.images, quarter, dims=(2, 3)) for quarter in range(4)]
         names = [f"{name}{suffix}" for suffix in ("", "/rot090", "/rot180", "/rot270") for name in self.names]
         return ImageClasses(torch.cat(turned), self.counts.repeat(4), tuple(names))
+
+    @cached_property
+    def alphabets(self) -> Tensor:
+        """The number of each class's alphabet, which is the part of its name before the "/": int64 [class], from 0.
+
+        Classes that were turned make up alphabets of their own: many characters are much like others turned.
+
+        Raises:
+            InputError: a name says no alphabet.
+        """
+        found = [_OF_AN_ALPHABET.fullmatch(name) for name in self.names]
+        if None in found:
+            raise InputError(
+                f"class {self.names[found.index(None)]!r} is of no alphabet: only classes with names such as "
+                "'Latin/character01' are, those of omniglot"
+            )
+        alphabets = [match.groups() for match in found if match is not None]
+        numbers = {alphabet: number for number, alphabet in enumerate(dict.fromkeys(alphabets))}
+        return torch.tensor([numbers[alphabet] for alphabet in alphabets], device=self.images.device)
 
     def to(self, device: torch.device | str) -> "ImageClasses":
         """Return the same classes with images and counts on `device`."""

@@ -5,6 +5,7 @@ for y_t. Which class carries which label is drawn anew for every sequence, so th
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
@@ -46,6 +47,9 @@ class ClassificationEpisodes:
         presentations: Drawings of each class in a sequence (on average, where `counting` is "random").
         counting: "exact": every class is shown `presentations` times; "random": `classes * presentations` drawings
             are drawn from all those of the classes, so that a class may be shown more or fewer times.
+        alphabets: "all": classes are drawn from all; "one": each sequence draws an alphabet that has enough of them,
+            any as likely as the others, and its classes from that one.
+        length: Steps after which a sequence ends, at most `classes * presentations`; None: so many.
         batch: Sequences in an episode.
         seed: Any number >= 0.
         jitter: Rotation and translation of every drawing, or None.
@@ -59,6 +63,8 @@ class ClassificationEpisodes:
     classes: int = 5
     presentations: int = 10
     counting: Literal["exact", "random"] = "exact"
+    alphabets: Literal["all", "one"] = "all"
+    length: int | None = None
     batch: int = 16
     seed: int = 0
     jitter: Jitter | None = None
@@ -74,6 +80,17 @@ class ClassificationEpisodes:
             raise InputError(
                 f"{self.classes} classes cannot be told apart by {self.labels.symbols**self.labels.characters} labels"
             )
+        if self.alphabets == "one" and not len(self._members):
+            most = int(self.images.alphabets.bincount().max())
+            raise InputError(
+                f"{self.classes} classes of one alphabet asked for in an episode, but none has more than {most} to "
+                "draw from: lower --classes"
+            )
+        if self.time > self.classes * self.presentations:
+            raise InputError(
+                f"{self.time} steps asked for in an episode, but {self.classes} classes with {self.presentations} "
+                f"presentations have {self.classes * self.presentations}: lower --length"
+            )
         fewest = int(self.images.counts.min())
         if self.presentations > fewest:
             name = self.images.names[int(self.images.counts.argmin())]
@@ -85,14 +102,27 @@ class ClassificationEpisodes:
     @property
     def time(self) -> int:
         """Steps in a sequence."""
-        return self.classes * self.presentations
+        return self.length or self.classes * self.presentations
+
+    @cached_property
+    def _members(self) -> Tensor:
+        """Which classes the alphabets have that have enough of them: bool [alphabet, class]."""
+        of = self.images.alphabets
+        members = of == torch.arange(int(of.max()) + 1, device=of.device)[:, None]
+        return members[members.sum(1) >= self.classes]
+
+    def _choices(self, generator: torch.Generator) -> Tensor:
+        """Return which classes each sequence may draw from, bool [batch, class]."""
+        if self.alphabets == "all":
+            return torch.ones(self.batch, len(self.images.names), dtype=torch.bool, device=generator.device)
+        alphabets = len(self._members)
+        return self._members[torch.randint(alphabets, (self.batch,), generator=generator, device=generator.device)]
 
     def __call__(self, step: int) -> Episode:
         """Return the episodes of one step, step >= 0."""
         device = self.images.images.device
         generator = generator_of(self.seed, step, device)
-        everything = torch.ones(self.batch, len(self.images.names), dtype=torch.bool, device=device)
-        chosen = draw_without_replacement(everything, self.classes, generator)
+        chosen = draw_without_replacement(self._choices(generator), self.classes, generator)
         labels = self.labels.draw(self.batch, self.classes, generator)
         which, drawing = self._order(chosen, generator)
         classes = chosen.gather(1, which)

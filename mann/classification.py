@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from data import ImageClasses, InputError, Split, read_split
 from episodes import ClassificationEpisodes, Episode, Jitter
@@ -28,6 +30,7 @@ from mann.evaluation import (
     held_out_episodes,
     load_classifier,
 )
+from mann.network import MemoryNetwork
 from mann.runs import Run
 from mann.training import Counts, Pace, Report, fit
 
@@ -46,14 +49,25 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
         classes=config.classes,
         presentations=config.presentations,
         counting=config.counting,
+        alphabets=config.alphabets,
+        length=config.length,
         batch=config.batch,
         seed=config.seed,
         jitter=jitter if jitter != Jitter(0.0, 0.0) else None,
     )
 
 
+def classes_at(config: Config, step: int) -> int:
+    """Return how many classes the episodes of a training step have: in a curriculum, more and more of them."""
+    return min(config.labelled, config.classes + step * config.batch // config.class_every)
+
+
 class Classification:
     """Label-offset classification as `fit` asks for it.
+
+    Attributes:
+        carried: Of a training with persistent memory, the state that each sequence of a batch goes on from: all of it,
+            so that the episodes of a place in the batch are one long sequence. Gradients end where an episode begins.
 
     Args:
         config: The settings.
@@ -67,6 +81,7 @@ class Classification:
     def __init__(self, config: Config, classes: ImageClasses, split: Split):
         with _naming("train"):
             self._source = training_episodes(config, classes, split)
+            replace(self._source, classes=config.labelled)  # refused now rather than when it gets there
         with _naming("validation"):
             self._validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
         with _naming("test"):  # refused now rather than after the training
@@ -74,19 +89,29 @@ class Classification:
         rotated = " x 4 rotations" if config.rotations else ""
         trained, held_out = len(split.train), len(split.validation)
         self.description = f"{config.dataset}: {trained} training classes{rotated}, {held_out} validation classes"
+        if config.labelled > config.classes:
+            self.description += f"; {config.classes} classes in an episode at first, up to {config.labelled}"
         self.counts = config.presentations
+        self._config = config
         self.model: Classifier = build_classifier(config).to(classes.images.device)
         if isinstance(self.model.encoder, ConvEncoder):
             self.model.encoder.settle(self._source(0).images.flatten(0, 1))
         run_fast(self.model.network, config)
+        self.carried: Any = None
+        if config.memory == "persistent":
+            assert isinstance(self.model.network, MemoryNetwork)
+            state = self.model.network.initial_state(config.batch, next(self.model.network.parameters()))
+            self.carried = pytree.tree_map(Tensor.detach, state)
 
     def episode(self, step: int) -> Episode:
         """Return the training episodes of a step."""
-        return self._source(step)
+        return replace(self._source, classes=classes_at(self._config, step))(step)
 
     def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
         """Return the loss, and right answers and all answers by instance."""
-        logits, _ = self.model(episode.images, episode.previous)
+        logits, after = self.model(episode.images, episode.previous, self.carried)
+        if self.carried is not None:
+            self.carried = pytree.tree_map(Tensor.detach, after)
         right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
         return answer_loss(logits, episode), Counts(*right)
 

@@ -69,7 +69,7 @@ class Classifier(nn.Module):
 
 def episode_labels(config: Config) -> Labels:
     """Return how classes are named in an episode."""
-    return LABELS[config.labels](config.classes)
+    return LABELS[config.labels](config.labelled)
 
 
 def build_classifier(config: Config) -> Classifier:

@@ -128,13 +128,23 @@ class Config(Settings):
     """Add every training class turned by 90, 180 and 270 degrees as new classes."""
 
     classes: Annotated[int, Ge(2)] = 5
-    """Classes in an episode."""
+    """Classes in an episode; in a curriculum, at first."""
+    most_classes: Annotated[int, Ge(2)] | None = None
+    """Curriculum: episodes get one class more every --class-every episodes, up to so many (none: always --classes)."""
+    class_every: AtLeastOne = 10_000
+    """Episodes after which a curriculum adds a class (the paper: 10,000)."""
     labels: str = "one-hot"
     """How classes are named in an episode: one-hot, or strings of five characters of {a..e}."""
     presentations: AtLeastOne = 10
     """How often a class is shown in an episode."""
     counting: Literal["exact", "random"] = "exact"
     """Show every class equally often, or draw classes * presentations drawings at random."""
+    alphabets: Literal["all", "one"] = "all"
+    """Draw the classes of an episode from all alphabets, or from one (omniglot)."""
+    length: AtLeastOne | None = None
+    """Steps after which an episode ends (none: when all of its drawings were shown)."""
+    memory: Literal["wiped", "persistent"] = "wiped"
+    """Between one episode and the next memory is wiped, or stays as it is."""
     jitter_rotation: Annotated[float, Ge(0), Le(180)] = 6.0
     """Largest random rotation of a drawing, in degrees (the paper: 11.25)."""
     jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.03
@@ -150,6 +160,11 @@ class Config(Settings):
     """The network sees pixels or features times this (the paper: 1)."""
     label_scale: Positive = 4.0
     """The network sees the label's ones as this (the paper: 1)."""
+
+    @property
+    def labelled(self) -> int:
+        """Classes that labels have to tell apart: as many as an episode ever has."""
+        return max(self.classes, self.most_classes or 0)
 
 
 def _sizes_of_task(value: Any, _: Any, info: ValidationInfo) -> Any:
@@ -294,6 +309,12 @@ def config_from_json(text: str | bytes, source: str) -> AnyConfig:
             raise InputError(f"{source}: no {name} is named {value!r}: use one of {', '.join(choices)}")
     if config.addressing == "prototypes" and getattr(config, "labels", None) != "one-hot":
         raise InputError(f"{source}: addressing: prototypes are of classes of images with one-hot labels")
+    if isinstance(config, Config) and config.memory == "persistent" and config.addressing in WITHOUT_MEMORY:
+        raise InputError(f"{source}: memory: there is none to be persistent with addressing {config.addressing}")
+    if isinstance(config, Config) and config.most_classes is not None and config.most_classes < config.classes:
+        raise InputError(
+            f"{source}: most_classes: {config.most_classes}, expected at least the {config.classes} to begin with"
+        )
     return config
 
 

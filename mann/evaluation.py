@@ -1,6 +1,9 @@
 """Accuracy by instance on classes that were never trained on."""
 
+import hashlib
+import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy
@@ -43,10 +46,15 @@ Answering = Callable[..., tuple[Tensor, Any]]
 
 
 class FixedEpisodes(NamedTuple):
-    """The first `episodes` sequences of a source."""
+    """The first `episodes` sequences of a source.
+
+    Attributes:
+        persistent: Whether the sequences at a place in the batch follow each other without their memory being wiped.
+    """
 
     source: ClassificationEpisodes
     episodes: int
+    persistent: bool = False
 
 
 def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -> FixedEpisodes:
@@ -61,10 +69,22 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
         classes=config.classes,
         presentations=config.presentations,
         counting=config.counting,
+        alphabets=config.alphabets,
+        length=config.length,
         batch=BATCH,
         seed=held_out.seed,
     )
-    return FixedEpisodes(source, held_out.episodes)
+    return FixedEpisodes(source, held_out.episodes, config.memory == "persistent")
+
+
+def identity(fixed: FixedEpisodes) -> str:
+    """Return a text that only evaluations on the very same episodes have in common."""
+    source = fixed.source
+    drawn_from = source.images
+    # What the source is a pure function of; the numbers of a generator differ between kinds of devices.
+    settings = [str(getattr(source, entry.name)) for entry in fields(source) if entry.name != "images"]
+    classes = [drawn_from.names, drawn_from.counts.tolist(), drawn_from.images.device.type]
+    return hashlib.sha256(json.dumps([fixed.episodes, settings, classes]).encode()).hexdigest()[:16]
 
 
 @torch.no_grad()
@@ -73,15 +93,22 @@ def answer_counts(
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Count right answers and all answers by episode and instance, int64 [episodes, instances] each.
 
-    Memory is blank at the start of each episode; weights do not change.
+    Memory is blank at the start of each episode, or else never: what comes before the first counted ones is the batch
+    after the last. Weights do not change.
     """
     # With random counting a class can be shown more often than on average, at most in every step.
     source = fixed.source
     instances = source.presentations if source.counting == "exact" else source.time
-    right, shown = [], []
-    for step in range(-(-fixed.episodes // source.batch)):
+    steps = -(-fixed.episodes // source.batch)
+    right, shown, state = [], [], None
+    if fixed.persistent:
+        before = source(steps)
+        _, state = model(before.images, before.previous)
+    for step in range(steps):
         episode = source(step)
-        logits, _ = model(episode.images, episode.previous)
+        logits, after = model(episode.images, episode.previous, state)
+        if fixed.persistent:
+            state = after
         counted = count_by_instance(is_right(logits, episode), episode.presentation, instances)
         right.append(counted[0].cpu())
         shown.append(counted[1].cpu())
@@ -118,6 +145,23 @@ def load_classifier(run: Run, device: torch.device, config: Config | None = None
     return model.to(device)
 
 
+def with_classes(config: Config, classes: int) -> Config:
+    """Return the settings of a training, for a network with its weights and whole episodes of so many classes.
+
+    Raises:
+        InputError: the labels of the training cannot tell so many apart.
+    """
+    if classes < 2:
+        raise InputError(f"--classes {classes}: at least 2 are needed")
+    # The weights of prototypes know of no labels: there may be more than in training.
+    if classes > config.labelled and config.labels == "one-hot" and config.addressing != "prototypes":
+        raise InputError(
+            f"--classes {classes}: with the one-hot labels of a training with {config.labelled} classes no more can be "
+            f"told apart; use at most {config.labelled}, or a run trained with --labels strings"
+        )
+    return replace(config, classes=classes, most_classes=config.labelled, length=None)
+
+
 def evaluate(
     run: Run,
     classes: ImageClasses,
@@ -126,6 +170,7 @@ def evaluate(
     episodes: int = TEST.episodes,
     report: Report | None = None,
     model: Answering | None = None,
+    config: Config | None = None,
 ) -> dict[str, Any]:
     """Measure the accuracy by instance of a run's last checkpoint; returns the content of `evaluation.json`.
 
@@ -137,26 +182,41 @@ def evaluate(
         episodes: How many, at least 1.
         report: Called now and then.
         model: Measured in place of the run's classifier, on the same episodes.
+        config: Settings of the episodes, such as from `with_classes`; None: the run's own.
 
     Raises:
         InputError: no checkpoint, or too few classes or episodes.
     """
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
-    config = classification_settings(run)
+    config = config or classification_settings(run)
     held_out = HELD_OUT[part]._replace(episodes=episodes)
     fixed = held_out_episodes(config, classes.select(getattr(split, part)), held_out)
-    model = model or load_classifier(run, classes.images.device)
-    instances = by_instance(*answer_counts(model, fixed, report))
+    model = model or load_classifier(run, classes.images.device, config)
+    right, shown = answer_counts(model, fixed, report)
+    instances = by_instance(right, shown)
     return {
         "task": "classification",
         "dataset": config.dataset,
         "split": part,
         "episodes": episodes,
         "classes": config.classes,
+        "alphabets": config.alphabets,
+        "memory": config.memory,
         "labels": config.labels,
         "instances": [instance._asdict() for instance in instances],
+        "counts": {"of": identity(fixed), "right": in_columns(right), "shown": in_columns(shown)},
     }
+
+
+def in_columns(counts: numpy.ndarray) -> list[str]:
+    """Return counts [episodes, instances] as a text for each instance, its numbers in the order of the episodes."""
+    return [" ".join(map(str, column)) for column in counts.T.tolist()]
+
+
+def from_columns(columns: list[str]) -> numpy.ndarray:
+    """Return what `in_columns` made texts of."""
+    return numpy.array([[int(number) for number in column.split()] for column in columns]).T
 
 
 class Seen(NamedTuple):

@@ -34,10 +34,10 @@ def few_shot_episodes(
     for name, value, least in (("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1)):
         if value < least:
             raise InputError(f"--{name} {value}: at least {least} is needed")
-    if ways > config.classes and config.labels == "one-hot":
+    if ways > config.labelled and config.labels == "one-hot":
         raise InputError(
-            f"--ways {ways}: with the one-hot labels of a training with {config.classes} classes no more can be told "
-            f"apart; use at most {config.classes}, or a run trained with --classes {ways} or --labels strings"
+            f"--ways {ways}: with the one-hot labels of a training with {config.labelled} classes no more can be told "
+            f"apart; use at most {config.labelled}, or a run trained with --classes {ways} or --labels strings"
         )
     if ways > len(images.names):
         raise InputError(f"--ways {ways}: there are only {len(images.names)} classes to draw from")
@@ -47,7 +47,8 @@ def few_shot_episodes(
             f"--shots {shots} and --queries {queries} take {shots + queries} drawings of a class, but class "
             f"{images.names[int(images.counts.argmin())]!r} has {fewest}: lower one of them"
         )
-    return ClassificationEpisodes(images, episode_labels(config), ways, shots + queries, batch=BATCH, seed=seed)
+    labels, alphabets = episode_labels(config), config.alphabets
+    return ClassificationEpisodes(images, labels, ways, shots + queries, alphabets=alphabets, batch=BATCH, seed=seed)
 
 
 @torch.no_grad()
@@ -97,6 +98,7 @@ def evaluate_few_shot(
     episodes: int = TEST.episodes,
     report: Report | None = None,
     model: Answering | None = None,
+    config: Config | None = None,
 ) -> dict[str, Any]:
     """Measure N-way K-shot accuracy of a run's last checkpoint; returns the content of `few-shot.json`.
 
@@ -111,13 +113,14 @@ def evaluate_few_shot(
         episodes: How many for each, at least 1.
         report: Called now and then with how many episodes have been done, on average over ways and shots.
         model: Measured in place of the run's classifier, on the same episodes.
+        config: Settings of the episodes; None: the run's own.
 
     Raises:
         InputError: no checkpoint, or too few classes, drawings, labels or episodes.
     """
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
-    config = classification_settings(run)
+    config = config or classification_settings(run)
     if config.addressing == "prototypes":  # whose weights know of no labels: there may be more than in training
         config = replace(config, classes=max(config.classes, *ways))
     images, seed = classes.select(getattr(split, part)), HELD_OUT[part].seed
@@ -139,5 +142,6 @@ def evaluate_few_shot(
         "episodes": episodes,
         "queries": queries,
         "labels": config.labels,
+        "alphabets": config.alphabets,
         "results": results,
     }

@@ -77,7 +77,7 @@ class _Said(BaseModel):
 
 def own_names(config: Config, seed: int) -> Tensor:
     """Return the network's own names for classes in the order in which they come, int64 [classes, characters]."""
-    return episode_labels(config).draw(1, config.classes, torch.Generator().manual_seed(seed))[0]
+    return episode_labels(config).draw(1, config.labelled, torch.Generator().manual_seed(seed))[0]
 
 
 def log_probabilities(logits: Tensor, names: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         if len(labels) != len(images):
             raise InputError(f"{len(images)} images, but {len(labels)} labels: give a label for each image")
         known = [] if first else self.labels_
-        extended = _extended(known, labels, classes, config.classes, fixed=not first and self.fixed_)
+        extended = _extended(known, labels, classes, config.labelled, fixed=not first and self.fixed_)
         codes = own_names(config, self.random_state)[[extended.index(label) for label in labels.tolist()]]
         shown = encode(codes, episode_labels(config).symbols).double()
         previous = torch.zeros_like(shown[:1]) if first else self.previous_
@@ -225,8 +225,8 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
                 name: value.shape for name, value in weights.items()
             }:
                 raise ValueError("weights that are not of such a network")
-            if not 1 <= len(set(said.labels)) == len(said.labels) <= config.classes:
-                raise ValueError(f"{len(said.labels)} labels, expected 1 to {config.classes} different ones")
+            if not 1 <= len(set(said.labels)) == len(said.labels) <= config.labelled:
+                raise ValueError(f"{len(said.labels)} labels, expected 1 to {config.labelled} different ones")
             found = cls(said.model, said.random_state)
             found.config_, found.network_ = config, _in_double(config, weights)
             found.labels_, found.fixed_ = said.labels, said.fixed

@@ -101,6 +101,34 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(mean, max(0.0, mean - math.hypot(below, spread)), min(1.0, mean + math.hypot(above, spread)))
 
 
+class Difference(NamedTuple):
+    """By how much one model is more often right than another at an instance, low <= difference <= high."""
+
+    instance: int
+    difference: float
+    low: float
+    high: float
+
+
+def paired_differences(correct: numpy.ndarray, others: numpy.ndarray, shown: numpy.ndarray) -> list[Difference]:
+    """Return how much more accurate a model is than another one on the same episodes, with a 95% interval.
+
+    Episodes that are hard are hard for both: the interval is of the differences within episodes, and is narrower than
+    that of two accuracies measured apart.
+
+    Args:
+        correct: Integers [episodes, instances], right answers of the model.
+        others: The same of the model to compare with.
+        shown: Integers [episodes, instances], answers given by each of them; may be 0.
+    """
+    results = []
+    for column in numpy.flatnonzero(shown.sum(0)):
+        asked = shown[:, column] > 0
+        gained, of = (correct - others)[asked, column], shown[asked, column]
+        results.append(Difference(int(column) + 1, float(gained.sum() / of.sum()), *mean_interval(gained, of)))
+    return results
+
+
 def mean_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, float]:
     """Return the ends of the 95% interval of sum(counted) / sum(of), a mean of any numbers.
 

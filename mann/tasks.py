@@ -22,7 +22,10 @@ class TaskProblem:
 
     Attributes:
         model: The network, on the device.
+        carried: Nothing: each sequence begins anew.
     """
+
+    carried: Any = None
 
     def __init__(self, config: TaskConfig, device: torch.device):
         self.model: nn.Module = build_network(config, config.sizes.input_size, config.sizes.output_size).to(device)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 from torch.utils.tensorboard import SummaryWriter
 
 from data import InputError
@@ -28,7 +29,14 @@ class Counts(NamedTuple):
 
 
 class Problem(Protocol):
-    """What is learned, as `fit` asks for it."""
+    """What is learned, as `fit` asks for it.
+
+    Attributes:
+        carried: What the sequences of the next step go on from: tensors without gradients, in tuples and the like, that
+            `loss` replaces; None where each step begins anew.
+    """
+
+    carried: Any
 
     @property
     def model(self) -> nn.Module:
@@ -190,8 +198,10 @@ def fit(
     optimizer = build_optimizer(config, model)
     sums = Sums.zero(problem.counts, device)
     norms: deque[float] = deque(maxlen=LATELY)
+    if problem.carried is not None and team.size > 1:
+        raise InputError("--memory persistent: train in one process, which has the memory of all sequences of a batch")
     with run.written(), run.locked():
-        start, seconds = _restore(run, model, optimizer, sums, norms)
+        start, seconds = _restore(run, problem, optimizer, sums, norms)
         if team.count(start) != team.size * start:
             raise InputError(f"the processes do not all see the checkpoints of {run.folder}: they need one disk")
         run.keep_metrics_until(start)
@@ -202,6 +212,7 @@ def fit(
                 "optimizer": optimizer.state_dict(),
                 "sums": vars(sums),
                 "norms": list(norms),
+                "carried": [] if problem.carried is None else pytree.tree_leaves(problem.carried),
                 "seconds": seconds + time.monotonic() - began,
             }
             return Checkpoint(step, config, model.state_dict(), state)
@@ -256,6 +267,7 @@ def _train_step(
     team: Team = ALONE,
 ) -> None:
     """One update, if it is finite; what is counted is what the weights before it answered."""
+    before = problem.carried
     loss, counts = problem.loss(team.part(problem.episode(step), config.batch))
     loss = loss * team.share(config.batch)  # a mean over sequences
     optimizer.zero_grad()
@@ -270,7 +282,9 @@ def _train_step(
         norms.append(norm.item())
         optimizer.step()
         sums.add(loss, counted, of)
-    elif config.on_nonfinite == "skip":
+        return
+    problem.carried = before
+    if config.on_nonfinite == "skip":
         sums.skipped += 1
     else:
         what = _not_finite(loss.item(), _gradients(problem.model))
@@ -293,10 +307,10 @@ def _not_finite(loss: float, gradients: Mapping[str, Tensor]) -> str:
 
 
 def _restore(
-    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, sums: Sums, norms: deque[float]
+    run: Run, problem: Problem, optimizer: torch.optim.Optimizer, sums: Sums, norms: deque[float]
 ) -> tuple[int, float]:
     """Put the last checkpoint back into place; returns the steps and the seconds done."""
-    checkpoint = run.restore(model)
+    checkpoint = run.restore(problem.model)
     if checkpoint is None:
         return 0, 0.0
     try:
@@ -304,6 +318,9 @@ def _restore(
         for name, value in checkpoint.training["sums"].items():
             setattr(sums, name, value.to(sums.loss.device) if isinstance(value, Tensor) else value)
         norms.extend(checkpoint.training["norms"])
+        if problem.carried is not None:
+            leaves = [leaf.to(sums.loss.device) for leaf in checkpoint.training["carried"]]
+            problem.carried = pytree.tree_unflatten(leaves, pytree.tree_structure(problem.carried))
         return checkpoint.step, checkpoint.training["seconds"]
     except (RuntimeError, KeyError, ValueError) as error:
         raise run.unfit(error) from error

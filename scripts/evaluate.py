@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from rich.table import Table
 from data import InputError, load
 from mann.classifier import episode_labels
 from mann.config import TaskConfig
-from mann.evaluation import TEST, classification_settings, evaluate, first_sequence
+from mann.evaluation import TEST, classification_settings, evaluate, first_sequence, with_classes
 from mann.few_shot import QUERIES, SHOTS, evaluate_few_shot
 from mann.nearest import NearestNeighbour
 from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
@@ -34,15 +34,20 @@ DESCRIPTION = """Measure what trained networks can do, on episodes that none of 
   evaluate.py runs/omniglot                a table, and pictures into the run's folder
   evaluate.py runs/copy-0 runs/copy-1      the same for each, then all of them side by side (--out)
   evaluate.py runs/omniglot --ways 5 --shots 1 5       N-way K-shot instead, into few-shot.json
+  evaluate.py runs/omniglot --classes 50   episodes of 50 classes instead, into 50-classes.json
+  evaluate.py runs/omniglot --alphabets one            classes of one alphabet in each episode, into one-alphabet.json
+  evaluate.py runs/omniglot --memory persistent        memory not wiped between episodes, into persistent-memory.json
   evaluate.py runs/omniglot --nearest      nearest neighbours on raw pixels instead, on the very same episodes
 
 Of a classification: how often it is right at the 1st, 2nd, ... time it sees a class. The classes are the split's test
-classes; memory is blank at the start of every episode, weights are fixed. The paper's figures stand beside where there
-are any. In the run's folder: evaluation.json, instances.csv and instances.png, curves.csv and training.png, and
-binding.png: which slot of the memory was bound to which class.
+classes, weights are fixed, and memory is blank at the start of every episode (or persistent, as in training). The
+paper's figures stand beside where there are any. In the run's folder: evaluation.json, instances.csv and instances.png,
+curves.csv and training.png, and binding.png: which slot of the memory was bound to which class.
+
+Labels that are strings can tell any number of classes apart, one-hot labels as many as there were in training.
 
 N-way K-shot is another measure: K drawings of each of N classes are shown in order, then each query is answered from
-the state after them. One-hot labels allow as many ways as there were classes in training.
+the state after them.
 
 Of an algorithmic task: what answers cost and how many bits are wrong, at the sizes of the training and beyond them.
 In the run's folder: evaluation.json, sizes.csv and sizes.png, curves.csv and training.png, sequences.png with wrong
@@ -58,10 +63,16 @@ class Options:
     """Folders of the runs."""
     episodes: int = TEST.episodes
     """Test episodes (of a task: sequences for each of the sizes)."""
+    classes: int | None = None
+    """Classes in an episode, if not as many as in training; what is found goes to a file of its own."""
+    alphabets: Literal["all", "one"] | None = None
+    """The same: whether the classes of an episode are drawn from all alphabets or from one."""
+    memory: Literal["wiped", "persistent"] | None = None
+    """The same: whether memory is wiped between one episode and the next, or stays as it is."""
     ways: tuple[int, ...] = ()
     """Measure N-way K-shot instead of accuracy by instance: numbers of classes, such as 5 20."""
     shots: tuple[int, ...] = ()
-    """The same: numbers of drawings shown of each class, such as 1 5."""
+    """Of that, numbers of drawings shown of each class, such as 1 5."""
     queries: int = QUERIES
     """Drawings of each class to be named after them."""
     nearest: bool = False
@@ -99,34 +110,61 @@ def evaluated(run: Run, options: Options, device: torch.device, report: Callable
     return Compared(content, metrics, trained)
 
 
-def evaluated_otherwise(run: Run, options: Options, device: torch.device, report: Callable[[int], None]) -> None:
-    """Measure N-way K-shot, nearest neighbours, or both; write a file into the run's folder and print a table."""
+def evaluated_otherwise(
+    run: Run, options: Options, device: torch.device, report: Callable[[int], None]
+) -> Compared | None:
+    """Measure what was not trained, N-way K-shot or nearest neighbours; write it into the run's folder, print a table.
+
+    Returns what runs can be compared by.
+    """
     config = classification_settings(run)
+    if few_shot_asked(options) and (options.classes, options.memory) != (None, None):
+        raise InputError(
+            "--classes and --memory are for accuracy by instance: of N-way K-shot, --ways is the number of classes, "
+            "and support sets are shown to a blank memory"
+        )
+    settings = config if options.classes is None else with_classes(config, options.classes)
+    settings = replace(
+        settings, alphabets=options.alphabets or config.alphabets, memory=options.memory or config.memory
+    )
     classes, split = load(config.dataset, options.root or config.root, config.size, str(run.split_path))
     measured = (run, classes.to(device), split)
     model, names, title = None, [], ""
     if options.nearest:
         model = NearestNeighbour(episode_labels(config).symbols)
         names, title = ["nearest"], "nearest neighbour of the pixels, among all drawings so far"
+    if options.classes is not None:
+        names.append(f"{options.classes}-classes")
+    if options.alphabets is not None:
+        names.append({"all": "all-alphabets", "one": "one-alphabet"}[options.alphabets])
+    if options.memory is not None:
+        names.append(f"{options.memory}-memory")
     if few_shot_asked(options):
         ways, shots = options.ways or (config.classes,), options.shots or SHOTS
         content = evaluate_few_shot(
-            *measured, ways, shots, options.queries, options.part, options.episodes, report, model
+            *measured, ways, shots, options.queries, options.part, options.episodes, report, model, settings
         )
         names.append("few-shot")
         print_whole(few_shot_table(content, title))
     else:
-        content = evaluate(*measured, options.part, options.episodes, report, model)
+        content = evaluate(*measured, options.part, options.episodes, report, model, settings)
         print_whole(instance_table(content, title))
     path = run.folder / f"{'-'.join(names)}.json"
     history = {"training": None if options.nearest else run.history(), "environment": describe_environment(device)}
     write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
     print(path)
+    return None if options.nearest or few_shot_asked(options) else Compared(content, run.metrics(), {})
 
 
 def few_shot_asked(options: Options) -> bool:
     """Return whether N-way K-shot accuracy is to be measured."""
     return bool(options.ways or options.shots)
+
+
+def otherwise_asked(options: Options) -> bool:
+    """Return whether something else is to be measured than what was trained, by the network that was trained."""
+    changes = (options.classes, options.alphabets, options.memory)
+    return options.nearest or few_shot_asked(options) or any(change is not None for change in changes)
 
 
 def print_whole(table: Table) -> None:
@@ -152,7 +190,7 @@ def main(arguments: list[str]) -> int:
         Run(folder).config()  # whatever is no run is refused before the work begins
     device = pick_device(options.device)
     found = {}
-    otherwise = options.nearest or few_shot_asked(options)
+    measure = evaluated_otherwise if otherwise_asked(options) else evaluated
     with progress_bar() as bar:
         for name, folder in zip(names_of(folders), folders, strict=True):
             task = bar.add_task(name, total=options.episodes)
@@ -160,10 +198,8 @@ def main(arguments: list[str]) -> int:
             def report(done: int, task: TaskID = task) -> None:
                 bar.update(task, completed=done)
 
-            if otherwise:
-                evaluated_otherwise(Run(folder), options, device, report)
-            else:
-                found[name] = evaluated(Run(folder), options, device, report)
+            if (compared := measure(Run(folder), options, device, report)) is not None:
+                found[name] = compared
     if len(found) > 1:
         out = options.out or folders[0].parent / "comparison"
         out.mkdir(parents=True, exist_ok=True)

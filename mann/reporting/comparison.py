@@ -13,10 +13,12 @@ from rich import box
 from rich.table import Table
 
 from mann.answers import answers_of
+from mann.evaluation import from_columns
 from mann.reporting.files import write_csv, write_picture
-from mann.reporting.instances import draw_instances, draw_second_instance
+from mann.reporting.instances import draw_instances, draw_second_instance, variant
 from mann.reporting.style import ordinal, plots_below
 from mann.reporting.tasks import draw_sizes, draw_task_training, said
+from mann.statistics import paired_differences
 from mann.task_evaluation import SWEEPS
 
 _INSTANCES = (1, 2, 3, 4, 5, 10)
@@ -50,7 +52,8 @@ def learned(evaluation: Mapping[str, Any]) -> str:
     """Return what was learned: runs of which this is the same are compared."""
     if evaluation["task"] != "classification":
         return evaluation["task"]
-    return f"{evaluation['dataset']}, {evaluation['classes']} classes, {evaluation['labels']}, {evaluation['split']}"
+    what = f"{evaluation['dataset']}, {evaluation['classes']} classes, {evaluation['labels']}, {evaluation['split']}"
+    return what + variant(evaluation)
 
 
 def groups(runs: Mapping[str, Compared]) -> dict[str, dict[str, Compared]]:
@@ -76,9 +79,30 @@ def figures_of(evaluation: Mapping[str, Any]) -> list[Figures]:
     ]
 
 
+def differences(evaluation: Mapping[str, Any], first: Mapping[str, Any]) -> list[Figures]:
+    """Return by how much a classification is more accurate than the first one, by instance.
+
+    The intervals are paired: both answered the same episodes. There is nothing where they did not.
+    """
+    counts, others = (content.get("counts") or {"of": None} for content in (evaluation, first))
+    if counts["of"] is None or counts["of"] != others["of"]:
+        return []
+    right, before, shown = (from_columns(columns) for columns in (counts["right"], others["right"], counts["shown"]))
+    return [
+        Figures(ordinal(instance), "difference", *figures)
+        for instance, *figures in paired_differences(right, before, shown)
+        if instance in _INSTANCES
+    ]
+
+
 def comparison_table(runs: Mapping[str, Compared]) -> Table:
     """Return a table of all runs, a part for what each of them learned; intervals are 95%."""
-    table = Table(title="Runs side by side; below each figure its 95% interval", box=box.SIMPLE, show_header=False)
+    table = Table(
+        title="Runs side by side; below each figure its 95% interval",
+        caption="minus: the difference to the first run on the same episodes, with its paired interval",
+        box=box.SIMPLE,
+        show_header=False,
+    )
     shown = {what: {name: _shown(run) for name, run in group.items()} for what, group in groups(runs).items()}
     places = {
         what: list(dict.fromkeys(figure.at for figures in group.values() for figure in figures))
@@ -90,9 +114,11 @@ def comparison_table(runs: Mapping[str, Compared]) -> Table:
     for what, group in shown.items():
         unit = "accuracy, %" if next(iter(group.values()))[0].name == "accuracy" else "cost"
         table.add_row(f"{what}:\n{unit}", *(_two_lines(place) for place in places[what]), style="bold")
+        first, *_ = group
         for name, figures in group.items():
-            by_place = {figure.at: figure for figure in figures}
-            table.add_row(name, *(_cell(by_place[place]) if place in by_place else "" for place in places[what]))
+            table.add_row(name, *_cells(figures, places[what]))
+            if name != first and (gained := differences(runs[name].evaluation, runs[first].evaluation)):
+                table.add_row(f"  minus {first}", *_cells(gained, places[what]), style="dim")
         table.add_section()
     return table
 
@@ -118,8 +144,16 @@ def _two_lines(column: str) -> str:
     return f"{head}\n{tail}"
 
 
+def _cells(figures: Sequence[Figures], places: Sequence[str]) -> list[str]:
+    """Return the cells of a row, empty where there is no figure."""
+    by_place = {figure.at: figure for figure in figures}
+    return [_cell(by_place[place]) if place in by_place else "" for place in places]
+
+
 def _cell(figure: Figures) -> str:
     """Return a figure above its interval."""
+    if figure.name == "difference":
+        return f"{100 * figure.value:+.1f}\n{100 * figure.low:+.1f} to {100 * figure.high:+.1f}"
     if figure.name == "accuracy":
         return f"{100 * figure.value:.1f}\n{100 * figure.low:.1f}-{100 * figure.high:.1f}"
     return f"{figure.value:.3g}\n{figure.low:.3g}-{figure.high:.3g}"
@@ -151,13 +185,18 @@ def plot_comparison(runs: Mapping[str, Compared]) -> Figure:
 
 
 def write_run_comparison(folder: Path, runs: Mapping[str, Compared]) -> list[Path]:
-    """Write comparison.csv and comparison.png; returns their paths."""
+    """Write comparison.csv and comparison.png; returns their paths.
+
+    Differences are those to the first run that learned the same.
+    """
     paths = [folder / "comparison.csv", folder / "comparison.png"]
-    rows = [
-        {"learned": learned(run.evaluation), "run": name, **figure._asdict()}
-        for name, run in runs.items()
-        for figure in figures_of(run.evaluation)
-    ]
+    firsts = {what: next(iter(group)) for what, group in groups(runs).items()}
+    rows = []
+    for name, run in runs.items():
+        what, figures = learned(run.evaluation), figures_of(run.evaluation)
+        if name != firsts[what]:
+            figures += differences(run.evaluation, runs[firsts[what]].evaluation)
+        rows += [{"learned": what, "run": name, **figure._asdict()} for figure in figures]
     write_csv(paths[0], ("learned", "run", *Figures._fields), rows)
     write_picture(plot_comparison(runs), paths[1])
     return paths

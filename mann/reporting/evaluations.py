@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval, MinLen
 from pydantic import BaseModel, ConfigDict, create_model
@@ -40,6 +40,12 @@ class _Instance(_Known):
     observations: _Count
 
 
+class _Counts(_Known):
+    of: str
+    right: list[str]
+    shown: list[str]
+
+
 class _Classification(_Evaluation):
     """See `mann.evaluation.evaluate`."""
 
@@ -47,8 +53,11 @@ class _Classification(_Evaluation):
     split: str
     episodes: _Count
     classes: _Count
+    alphabets: Literal["all", "one"] = "all"  # older ones do not say it
+    memory: Literal["wiped", "persistent"] = "wiped"
     labels: str
     instances: Annotated[list[_Instance], MinLen(1)]
+    counts: _Counts | None = None  # likewise
 
 
 class _Reference(_Known):

@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from mann.reporting.instances import variant
 from mann.reporting.style import percent
 
 CAPTION = "the support set shown in order, then each query by itself from the same state;\nnot accuracy by instance"
@@ -18,7 +19,7 @@ def few_shot_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
     """
     lines = (
         f"N-way K-shot accuracy: {evaluation['dataset']}, {evaluation['split']} classes",
-        f"{evaluation['episodes']} episodes, {evaluation['queries']} queries of each class, "
+        f"{evaluation['episodes']} episodes{variant(evaluation)}, {evaluation['queries']} queries of each class, "
         f"labels: {evaluation['labels']}",
         model,
     )

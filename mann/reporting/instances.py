@@ -150,10 +150,16 @@ def draw_second_instance(axes: Axes, runs: Mapping[str, Sequence[Mapping[str, An
 
 def _paper_rows(evaluation: Mapping[str, Any]) -> list[Published]:
     """Return the paper's rows that can stand beside an evaluation: on Omniglot, same labels."""
-    if evaluation["dataset"] != "omniglot":
+    if evaluation["dataset"] != "omniglot" or variant(evaluation):
         return []
     rows = (published_row(model, evaluation["classes"], evaluation["labels"]) for model in _PAPER_MODELS)
     return [row for row in rows if row is not None]
+
+
+def variant(evaluation: Mapping[str, Any]) -> str:
+    """Say, after a comma, in what the episodes are not those of the paper's tables; nothing where they are."""
+    alphabets = ", within one alphabet" if evaluation.get("alphabets") == "one" else ""
+    return alphabets + (", persistent memory" if evaluation.get("memory") == "persistent" else "")
 
 
 def _chance(evaluation: Mapping[str, Any]) -> float:
@@ -166,7 +172,7 @@ def evaluated(evaluation: Mapping[str, Any]) -> str:
     """Say in two lines what was evaluated, and on how many and what episodes."""
     return (
         f"Accuracy by instance: {evaluation['dataset']}, {evaluation['split']} classes\n"
-        f"{evaluation['episodes']} episodes of {evaluation['classes']} classes, "
+        f"{evaluation['episodes']} episodes of {evaluation['classes']} classes{variant(evaluation)}, "
         f"labels: {evaluation['labels']}, chance: {100 * _chance(evaluation):.3g}%"
     )
 

@@ -69,6 +69,24 @@ def test_rotations_keep_the_counts_of_each_class() -> None:
     assert classes.with_rotations().counts.tolist() == [3, 1] * 4
 
 
+def test_classes_of_an_alphabet_share_a_number_and_turned_ones_have_their_own() -> None:
+    names = ("Latin/a", "Greek/a", "Latin/b")
+    classes = ImageClasses(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 1, 1]), names)
+    assert classes.alphabets.tolist() == [0, 1, 0]
+    turned = classes.with_rotations()
+    of = dict(zip(turned.names, turned.alphabets.tolist(), strict=True))
+    assert len(set(of.values())) == 8
+    for turn in ("", "/rot090", "/rot180", "/rot270"):
+        assert of[f"Latin/a{turn}"] == of[f"Latin/b{turn}"] != of[f"Greek/a{turn}"]
+
+
+def test_classes_without_an_alphabet_are_refused_turned_or_not() -> None:
+    classes = ImageClasses(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.tensor([1]), ("stroke0001",))
+    for some in (classes, classes.with_rotations().select(["stroke0001/rot090"])):
+        with pytest.raises(InputError, match="class 'stroke0001.*' is of no alphabet"):
+            _ = some.alphabets
+
+
 def test_rotations_need_square_images() -> None:
     images = torch.zeros(1, 1, 3, 4, dtype=torch.uint8)
     with pytest.raises(ValueError, match="not 3x4"):

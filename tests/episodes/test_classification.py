@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
 
-from data import ImageClasses, InputError
+from data import ImageClasses, InputError, read_split
 from episodes import ClassificationEpisodes, Episode, Jitter, OneHot, Strings
 from episodes.classification import presentation_numbers
 
@@ -51,6 +51,53 @@ SOURCES = [
     replace(SOURCE, jitter=Jitter()),
 ]
 PLAIN_SOURCES = [source for source in SOURCES if source.jitter is None]
+
+
+def test_classes_of_one_alphabet_are_drawn_together_and_each_alphabet_is_as_likely() -> None:
+    # By the names of the real test characters, shuffled: in 39 of 50 alphabets there are five of them and more.
+    names = sorted(read_split("omniglot-1200-423").test, key=lambda name: name[::-1])
+    pixels, counts = torch.zeros(len(names), 2, 2, 3, dtype=torch.uint8), torch.full((len(names),), 2)
+    images = ImageClasses(pixels, counts, tuple(names))
+    source = replace(SOURCE, images=images, labels=OneHot(5), classes=5, presentations=2, batch=1300, alphabets="one")
+    episode = source(0)
+    drawn, characters = Counter[str](), Counter[str]()
+    for column in episode.classes.T:
+        found = {names[int(number)] for number in column}
+        (alphabet,) = {name.split("/")[0] for name in found}
+        assert len(found) == 5
+        drawn[alphabet] += 1
+        characters.update(found)
+    sizes = Counter(name.split("/")[0] for name in names)
+    assert set(drawn) == {alphabet for alphabet, size in sizes.items() if size >= 5}
+    assert chisquare(list(drawn.values())).pvalue > 1e-4
+    assert set(characters) == {name for name in names if sizes[name.split("/")[0]] >= 5}
+    assert not same(source(1), episode) and same(replace(source)(0), episode)
+
+
+@pytest.mark.parametrize("counting", COUNTING)
+def test_a_sequence_can_end_before_all_drawings_were_shown(counting: Counting) -> None:
+    whole = replace(SOURCE, images=numbered([5] * 4), counting=counting, batch=200)
+    cut = replace(whole, length=7)
+    episode = cut(0)
+    assert len(episode.images) == len(episode.targets) == 7
+    times = Counter(number for column in episode.classes.T for number in Counter(column.tolist()).values())
+    # In any order: some classes are shown as often as they can be, some once.
+    assert set(times) == ({1, 2, 3} if counting == "exact" else {1, 2, 3, 4, 5})
+    drawn = Counter(tuple(map(int, pair)) for pair in zip(*(part[:, 0] for part in shown(episode)), strict=True))
+    assert set(drawn.values()) == {1}
+    assert same(replace(whole, length=12)(3), whole(3))
+    with pytest.raises(InputError, match="13 steps asked for in an episode, but 4 classes with 3 .* have 12"):
+        replace(whole, length=13)
+
+
+def test_what_no_alphabet_can_fill_is_refused() -> None:
+    names = ("A/1", "A/2", "A/3", "B/1", "B/2", "C/1")
+    source = replace(SOURCE, images=replace(numbered([6] * 6), names=names), classes=3, alphabets="one")
+    assert {names[int(number)][0] for number in source(0).classes.flatten()} == {"A"}
+    with pytest.raises(InputError, match="4 classes of one alphabet asked for in an episode, but none has more than 3"):
+        replace(source, classes=4)
+    with pytest.raises(InputError, match="class 'class0' is of no alphabet"):
+        replace(SOURCE, alphabets="one")
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from data import ImageClasses, InputError, Split, read_split, split_names
 from mann import evaluation
 from mann.classification import train, training_episodes
-from mann.classifier import Classifier, build_classifier
+from mann.classifier import Classifier, build_classifier, is_right
 from mann.config import Config, config_json
 from mann.evaluation import (
     TEST,
@@ -26,7 +26,9 @@ from mann.evaluation import (
     evaluate,
     held_out_episodes,
     load_classifier,
+    with_classes,
 )
+from mann.few_shot import few_shot_episodes
 from mann.runs import Checkpoint, Run
 from mann.statistics import by_instance
 from mann.training import Pace
@@ -123,7 +125,7 @@ def test_sources_can_draw_from_no_other_part(tiny_config: Config, name: str) -> 
             return numpy.ones((2, 2), int), numpy.ones((2, 2), int)
 
         patched.setattr(evaluation, "answer_counts", note)
-        patched.setattr(evaluation, "load_classifier", lambda run, device: None)
+        patched.setattr(evaluation, "load_classifier", lambda run, device, config: None)
         patched.setattr(Run, "config", lambda run: tiny_config)
         for part in ("validation", "test"):
             evaluate(Run(Path("none")), classes, split, part)
@@ -163,6 +165,28 @@ def test_all_models_are_evaluated_on_the_same_episodes(
     for images, previous in shown[1:]:
         assert torch.equal(images, shown[0][0])
         assert torch.equal(previous, shown[0][1])
+
+
+def test_evaluations_say_whether_their_episodes_were_the_same(tiny_config: Config, tiny_classes: ImageClasses) -> None:
+    def identity(images: ImageClasses = tiny_classes, episodes: int = 60, **changes: Any) -> str:
+        config = replace(tiny_config, **changes)
+        return evaluation.identity(held_out_episodes(config, images, HeldOut(3, episodes)))
+
+    same = [identity(), identity(seed=9, batch=7, hidden_size=5, jitter_rotation=5.0, addressing="none", scheme=None)]
+    others = [
+        identity(classes=3),
+        identity(labels="strings"),
+        identity(most_classes=3),
+        identity(counting="random"),
+        identity(presentations=3),
+        identity(length=3),
+        identity(tiny_classes.select(tiny_classes.names[1:])),
+        identity(tiny_classes.select(tiny_classes.names[::-1])),
+        identity(episodes=61),
+        evaluation.identity(held_out_episodes(tiny_config, tiny_classes, HeldOut(4, 60))),
+    ]
+    assert len(set(same)) == 1
+    assert len(set(same + others)) == 1 + len(others)
 
 
 def test_test_validation_and_training_episodes_are_drawn_apart(
@@ -221,7 +245,7 @@ class Constant:
 class RightNowAndThen(nn.Module):
     """Answers "aaaab", or "aaaac" where the first pixel is bright, or a label that is nearly right."""
 
-    def forward(self, images: Tensor, previous: Tensor) -> tuple[Tensor, None]:
+    def forward(self, images: Tensor, previous: Tensor, state: None = None) -> tuple[Tensor, None]:
         """Return logits [time, batch, 5, 5]."""
         answers = torch.zeros(*images.shape[:2], 5, dtype=torch.int64)
         answers[..., 4] = 1 + (images[..., 0, 0] > 0.3).long()
@@ -240,6 +264,30 @@ def test_memory_is_blank_at_the_start_of_every_episode(
     assert all(call.blank and not call.learning for call in seen)
 
     # The slow loop above runs every episode by itself.
+
+
+def test_persistent_memory_is_never_wiped(tiny_config: Config, tiny_classes: ImageClasses) -> None:
+    config = replace(tiny_config, classes=3, labels="strings", memory="persistent")
+    fixed = held_out_episodes(config, tiny_classes, HeldOut(seed=3, episodes=120))
+    assert fixed.persistent and not held_out_episodes(replace(config, memory="wiped"), tiny_classes, TEST).persistent
+    fixed = fixed._replace(source=replace(fixed.source, labels=Constant()))
+    model = build_classifier(config)
+    for parameter in model.parameters():  # answers that differ
+        parameter.data.mul_(3)
+    counted: list[Tensor] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            evaluation, "is_right", lambda logits, episode: counted.append(logits) or is_right(logits, episode)
+        )
+        right, shown = answer_counts(model, fixed)
+    assert right.shape == shown.shape == (120, 2) and shown.sum() == 120 * 6
+    # One long sequence, which begins with the batch after those that count.
+    episodes = [fixed.source(step) for step in (3, 0, 1, 2)]
+    with torch.no_grad():
+        logits, _ = model(*(torch.cat([each[part] for each in episodes]) for part in (0, 1)))
+    torch.testing.assert_close(torch.cat(counted), logits[6:])
+    wiped, _ = model(episodes[1].images, episodes[1].previous)
+    assert not torch.allclose(wiped, counted[0], atol=1e-3)
 
 
 def test_weights_do_not_change_while_evaluating(trained: Run, tiny_classes: ImageClasses, tiny_split: Split) -> None:
@@ -286,24 +334,87 @@ def test_evaluation_holds_what_the_contract_says(
     trained: Run, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, part: str
 ) -> None:
     content = evaluate(trained, tiny_classes, tiny_split, part, episodes=60)
-    instances = content.pop("instances")
+    instances, counts = content.pop("instances"), content.pop("counts")
     assert content == {
         "task": "classification",
         "dataset": "strokes",
         "split": part,
         "episodes": 60,
         "classes": 2,
+        "alphabets": "all",
+        "memory": "wiped",
         "labels": "one-hot",
     }
     held_out = {"validation": VALIDATION, "test": TEST}[part]
     fixed = held_out_episodes(tiny_config, tiny_classes.select(getattr(tiny_split, part)), HeldOut(held_out.seed, 60))
-    expected = by_instance(*answer_counts(load_classifier(trained, CPU), fixed))
+    right, shown = answer_counts(load_classifier(trained, CPU), fixed)
+    assert [[int(number) for number in column.split()] for column in counts["right"]] == right.T.tolist()
+    assert counts["shown"] == [" ".join(["2"] * 60)] * 2
+    assert numpy.array_equal(evaluation.from_columns(counts["right"]), right)
+    expected = by_instance(right, shown)
     assert instances == [instance._asdict() for instance in expected]
     assert [instance["instance"] for instance in instances] == [1, 2]
     for instance in instances:
         assert set(instance) == {"instance", "accuracy", "low", "high", "observations"}
         assert 0 <= instance["low"] <= instance["accuracy"] <= instance["high"] <= 1
         assert instance["observations"] == 120
+
+
+@pytest.mark.parametrize(("labels", "classes"), [("strings", 4), ("strings", 3), ("one-hot", 2)])
+def test_a_run_is_evaluated_with_another_number_of_classes(
+    tmp_path: Path, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, labels: str, classes: int
+) -> None:
+    config = replace(tiny_config, labels=labels, classes=3, presentations=3)
+    run = Run(tmp_path / "run")
+    run.start(config, tiny_split, {})
+    weights = build_classifier(config).state_dict()
+    run.save(Checkpoint(1, config, weights, {}))
+    with watched() as seen:
+        content = evaluate(run, tiny_classes, tiny_split, episodes=50, config=with_classes(config, classes))
+    (call,) = seen
+    assert content["classes"] == classes
+    assert [one["observations"] for one in content["instances"]] == [50 * classes] * 3
+    assert len(call.images) == 3 * classes
+    # Labels as wide as in training, of which as many are given to the classes of each episode as there are classes.
+    assert call.previous.shape[2] == {"one-hot": 3, "strings": 25}[labels]
+    for column in call.previous[1:].unbind(1):
+        assert len({tuple(label) for label in column.tolist()}) == classes
+
+
+def test_one_alphabet_is_an_option_of_training_evaluation_and_few_shots(
+    tiny_config: Config, tiny_classes: ImageClasses
+) -> None:
+    names = tuple(f"{'ABCDE'[index % 5]}/{index // 5}" for index in range(20))
+    classes = replace(tiny_classes, names=names)
+    split = Split(names[:10], names[10:15], names[10:])
+    config = replace(tiny_config, alphabets="one", rotations=True)
+    sources = {
+        "all": held_out_episodes(replace(config, alphabets="all"), classes.select(split.test), TEST).source,
+        "test": held_out_episodes(config, classes.select(split.test), TEST).source,
+        "training": training_episodes(config, classes, split),
+        "few shots": few_shot_episodes(config, classes.select(split.test), 2, 1, 1, 0),
+    }
+    for name, source in sources.items():
+        drawn = replace(source, batch=400)(0).classes.T
+        # A name without its character: alphabet and turn.
+        found = [{tuple(source.images.names[int(row)].split("/")[::2]) for row in column} for column in drawn]
+        assert all(len(alphabets) == 1 for alphabets in found) == (name != "all")
+        assert len(set.union(*found)) == {"training": 20}.get(name, 5)
+
+
+def test_a_curriculum_is_evaluated_with_the_classes_of_its_beginning_or_any_it_has_names_for(
+    tiny_config: Config,
+) -> None:
+    config = replace(tiny_config, classes=2, most_classes=4)
+    assert held_out_episodes(config, numbered(tuple("abcdef")), TEST).source.classes == 2
+    assert with_classes(config, 4).classes == 4
+    with pytest.raises(InputError, match=r"--classes 5: .* training with 4 classes no more .* use at most 4"):
+        with_classes(config, 5)
+    with pytest.raises(InputError, match="--classes 1: at least 2"):
+        with_classes(config, 1)
+    # Strings name as many as there are; the weights of prototypes know of no names.
+    assert with_classes(replace(config, labels="strings"), 50).classes == 50
+    assert with_classes(replace(config, addressing="prototypes", scheme=None), 50).labelled == 50
 
 
 def test_evaluated_is_the_last_checkpoint(trained: Run, tiny_config: Config) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from episodes import Episode
 from mann.evaluation import Seen
 from mann.reporting import instances
+from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
 from mann.reporting.files import write_picture
 from mann.reporting.instances import draw_instances, draw_training, instance_table
 from mann.reporting.reports import write_classification_report
@@ -239,6 +240,45 @@ def test_nothing_half_written_is_left_when_plotting_fails(tmp_path: Path, monkey
     with pytest.raises(OSError, match="no space left"):
         write_report(tmp_path, evaluation(), METRICS)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_paired_differences_stand_below_runs_that_answered_the_same_episodes(tmp_path: Path) -> None:
+    def compared(right: str, of: str, **changes: Any) -> Compared:
+        """Return a run with right answers by episode, of five at the 2nd instance."""
+        counts = {"of": of, "right": ["0 0 0", right], "shown": ["5 5 5", "5 5 5"]}
+        return Compared({**evaluation(), "task": "classification", "counts": counts, **changes}, [], {})
+
+    runs = {
+        "first": compared("1 3 2", "these"),
+        "better": compared("3 4 4", "these"),
+        "elsewhere": compared("3 4 4", "others"),
+        "alphabet": compared("5 5 5", "these", alphabets="one"),
+        "old": Compared({**evaluation(), "task": "classification"}, [], {}),
+    }
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(comparison_table(runs))
+    text = console.export_text()
+    lines = text.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if line.split()[:2] == ["minus", "first"]]
+    # Gains of 2, 1 and 2 of 5: 5/15 on average, and 4.303 standard errors of 1/15 on either side.
+    assert lines[place].split()[2:] == ["+0.0", "+33.3"]
+    assert lines[place + 1].split() == ["+0.0", "to", "+0.0", "+4.6", "to", "+62.0"]
+    assert lines[place - 2].split()[0] == "better" and "within one alphabet" in text
+    write_run_comparison(tmp_path, runs)
+    rows = [row for row in rows_of(tmp_path / "comparison.csv") if row["name"] == "difference"]
+    assert [(row["run"], row["at"]) for row in rows] == [("better", "1st"), ("better", "2nd")]
+    assert [float(row["value"]) for row in rows] == [0, 5 / 15]
+
+
+def test_the_papers_figures_do_not_stand_beside_other_episodes() -> None:
+    def shown(**changes: Any) -> str:
+        console = Console(width=200, record=True, file=StringIO())
+        console.print(instance_table({**evaluation(), **changes}))
+        return console.export_text()
+
+    assert "paper" in shown() and "paper" in shown(alphabets="all")
+    assert "paper" not in shown(alphabets="one") and "within one alphabet" in shown(alphabets="one")
+    assert "paper" not in shown(memory="persistent") and "persistent memory" in shown(memory="persistent")
 
 
 def test_the_table_of_a_task_says_what_was_measured_at_which_sizes() -> None:

@@ -9,10 +9,10 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_rel
 from scipy.stats import t as student
 
-from mann.statistics import Estimate, Instance, by_instance, mean_interval, over_seeds
+from mann.statistics import Estimate, Instance, by_instance, mean_interval, over_seeds, paired_differences
 
 
 def column(*values: int) -> numpy.ndarray:
@@ -48,6 +48,42 @@ def test_one_answer_per_episode_is_scipys_wilson() -> None:
     (found,) = by_instance(correct, numpy.ones_like(correct))
     assert found.accuracy == 0.74
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
+def test_paired_differences_are_scipys_where_every_episode_has_as_many_answers() -> None:
+    rng = numpy.random.default_rng(0)
+    hard = rng.random((40, 1))
+    one, other = rng.binomial(5, hard, (40, 2)), rng.binomial(5, 0.9 * hard, (40, 2))
+    shown = numpy.full((40, 2), 5)
+    for column, found in enumerate(paired_differences(one, other, shown)):
+        expected = ttest_rel(one[:, column] / 5, other[:, column] / 5).confidence_interval(0.95)
+        assert found.instance == column + 1
+        assert found.difference == pytest.approx((one - other)[:, column].mean() / 5)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+        # Episodes are hard for both alike: apart, the two intervals are wider than that of the difference.
+        apart = [by_instance(counts[:, [column]], shown[:, [column]])[0] for counts in (one, other)]
+        assert found.high - found.low < sum(result.high - result.low for result in apart) / 2
+
+
+def test_paired_differences_leave_out_episodes_that_asked_nothing() -> None:
+    one, other, shown = numpy.array([[3, 0], [1, 0], [0, 0]]), numpy.array([[1, 0], [1, 0], [0, 0]]), [4, 2, 0]
+    (found,) = paired_differences(one, other, numpy.array([shown, [0, 0, 0]]).T)
+    low, high = mean_interval(numpy.array([2, 0]), numpy.array([4, 2]))
+    assert found == (1, pytest.approx(2 / 6), low, high)
+    (found,) = paired_differences(one[:, :1], one[:, :1], numpy.array([shown]).T)
+    assert found[1:] == (0, 0, 0)
+
+
+def test_paired_intervals_hold_the_true_difference_as_often_as_they_say() -> None:
+    rng = numpy.random.default_rng(1)
+    hits, trials, episodes = 0, 400, 60
+    for _ in range(trials):
+        hard = rng.beta(2, 1, episodes)
+        shown = rng.integers(0, 5, episodes)
+        one, other = rng.binomial(shown, hard), rng.binomial(shown, 0.8 * hard)
+        (found,) = paired_differences(one[:, None], other[:, None], shown[:, None])
+        hits += found.low <= 0.2 * 2 / 3 <= found.high
+    assert binomtest(hits, trials, 0.95).pvalue > 1e-3
 
 
 def test_balanced_episodes_claim_no_more_than_independent_answers() -> None:

@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from data import ImageClasses, InputError, Split
 from episodes import Jitter
 from mann import building, classification, training
 from mann.addressing import LRUA
 from mann.classification import Classification, train, training_episodes
-from mann.classifier import build_classifier
+from mann.classifier import answer_loss, build_classifier
 from mann.config import Config
 from mann.evaluation import accuracy_by_instance, held_out_episodes
 from mann.network import MemoryNetwork
 from mann.runs import Checkpoint, Run, read_checkpoint
+from mann.team import Team
 from mann.training import NotFiniteError, Pace, Sums, build_optimizer, learning_rate
 from mann.unrolling import Plain, fast, plain
 
@@ -95,7 +97,70 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "scheme": LRUA(),
     },
     "no memory": {"addressing": "none", "rotations": False},
+    "persistent memory": {"memory": "persistent", "counting": "random", "length": 3},
+    "curriculum": {"labels": "strings", "most_classes": 4, "class_every": 4},
 }
+
+
+@pytest.mark.parametrize("labels", ["one-hot", "strings"])
+def test_a_curriculum_adds_a_class_every_so_many_episodes(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, labels: str
+) -> None:
+    config = replace(tiny_config, labels=labels, most_classes=5, class_every=5, batch=2)
+    problem = Classification(config, tiny_classes, tiny_split)
+    assert "2 classes in an episode at first, up to 5" in problem.description
+    # Before the 5th, 10th and 15th episode, two at a step; asked for in any order.
+    expected = [2, 2, 2, 3, 3, 4, 4, 4, 5, 5, 5, 5, 5, 5]
+    for step in reversed(range(len(expected))):
+        episode = problem.episode(step)
+        assert len(episode.images) == 2 * expected[step]
+        for column in range(2):
+            assert len(set(episode.classes[:, column].tolist())) == expected[step]
+            assert len(set(map(tuple, episode.targets[:, column].tolist()))) == expected[step]
+        loss, _ = problem.loss(episode)
+        assert loss.isfinite()
+    # Refused before it begins, not when it gets there: there are 12 training classes.
+    with pytest.raises(InputError, match="train classes: 13 classes asked for in an episode, but only 12"):
+        Classification(replace(config, most_classes=13, rotations=False), tiny_classes, tiny_split)
+
+
+def test_with_persistent_memory_the_episodes_of_a_place_in_the_batch_are_one_long_sequence(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
+) -> None:
+    config = replace(tiny_config, memory="persistent", hidden_size=6)
+    persistent, wiped = (
+        Classification(each, tiny_classes, tiny_split) for each in (config, replace(config, memory="wiped"))
+    )
+    episodes = [persistent.episode(step) for step in range(3)]
+    with torch.no_grad():
+        logits, state = wiped.model(*(torch.cat([each[part] for each in episodes]) for part in (0, 1)))
+    for each, expected in zip(episodes, logits.split(4), strict=True):
+        loss, _ = persistent.loss(each)
+        torch.testing.assert_close(loss, answer_loss(expected, each))
+        loss.backward()  # through one episode alone: what was before is no longer there
+    assert not torch.equal(answer_loss(logits[4:8], episodes[1]), wiped.loss(episodes[1])[0])
+    torch.testing.assert_close(persistent.carried, state)
+    assert not any(leaf.requires_grad for leaf in pytree.tree_leaves(persistent.carried))
+
+
+def test_persistent_memory_is_as_before_a_step_that_is_left_out_and_is_of_one_process(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    tiny_run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(tiny_config, memory="persistent", on_nonfinite="skip")
+    problem = Classification(config, tiny_classes, tiny_split)
+    poisoned(problem, monkeypatch, 1)
+    seen = [bits(pytree.tree_leaves(problem.carried))]
+    for step in range(3):
+        optimizer, sums = build_optimizer(config, problem.model), Sums.zero(2, torch.device("cpu"))
+        training._train_step(problem, optimizer, config, step, sums, deque())
+        seen.append(bits(pytree.tree_leaves(problem.carried)))
+    assert seen[0] != seen[1] == seen[2] != seen[3]
+    with pytest.raises(InputError, match="--memory persistent: train in one process"):
+        training.fit(problem, config, tiny_run, OFTEN, team=Team(0, 2))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -380,7 +445,7 @@ class Constant(nn.Module):
         self.weight = nn.Parameter(torch.ones(()))
         self.logits = torch.tensor(logits)
 
-    def forward(self, images: torch.Tensor, previous: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def forward(self, images: torch.Tensor, previous: torch.Tensor, state: None) -> tuple[torch.Tensor, None]:
         time, batch = images.shape[:2]
         return (self.weight * self.logits).expand(time, batch, 1, 2), None
 

@@ -245,6 +245,26 @@ def test_one_process_can_compile_many_networks() -> None:
         network(sequence(2, 1, torch.float32))
 
 
+@pytest.mark.usefixtures("forget_compiled")
+@COMPILING
+def test_longer_sequences_are_made_of_the_pieces_that_are_compiled_already() -> None:
+    pieces = []
+
+    def noted(graph: Any, _: Any) -> Any:
+        pieces.append(graph)
+        return graph.forward
+
+    network = build(TRAINED, "lstm", torch.float32)
+    unroll = Compiled(2)
+    unroll._run = torch.compile(_through_time, fullgraph=True, dynamic=False, backend=noted)
+    network.unroll = unroll
+    counts = []
+    for time in (4, 6, 20):
+        network(sequence(time, 2, torch.float32))
+        counts.append(len(pieces))
+    assert counts == [2, 2, 2]  # from a blank memory, and from what an earlier piece left
+
+
 def test_without_a_compiler_there_is_a_warning_and_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> str:
         raise InvalidCxxCompiler

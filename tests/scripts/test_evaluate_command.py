@@ -39,8 +39,11 @@ def test_evaluation_writes_and_prints_the_accuracy_by_instance(command: Command,
         "split",
         "episodes",
         "classes",
+        "alphabets",
+        "memory",
         "labels",
         "instances",
+        "counts",
         "training",
         "environment",
     }
@@ -87,6 +90,34 @@ def test_nearest_neighbours_are_measured_on_the_episodes_of_a_run(command: Comma
     assert status == 0 and "nearest neighbour" in output
     assert json.loads((run / "nearest-few-shot.json").read_text())["results"][0]["observations"] == 20
     assert not (run / "few-shot.json").exists() and not (run / "evaluation.json").exists()
+
+
+def test_another_number_of_classes_goes_to_a_file_of_its_own(
+    command: Command, refused: Refused, tiny: list[object], tmp_path: Path
+) -> None:
+    runs = [tmp_path / name for name in ("one", "other")]
+    for seed, folder in enumerate(runs):
+        assert command(*tiny, "--labels", "strings", "--run", folder, "--seed", seed).status == 0
+    status, output, errors = command("evaluate", *runs, "--classes", 5, "--episodes", 10)
+    assert (status, errors) == (0, "")
+    for folder in runs:
+        content = json.loads((folder / "5-classes.json").read_text())
+        assert (content["classes"], content["instances"][0]["observations"]) == (5, 50)
+        assert not (folder / "evaluation.json").exists()
+    table = output[output.index("Runs side by side") :]
+    assert "folder, 5 classes, strings, test:" in table and "minus one" in table and "minus other" not in table
+    rows = rows_of(tmp_path / "comparison" / "comparison.csv")
+    by_place = {(row["run"], row["name"], row["at"]): float(row["value"]) for row in rows}
+    for instance in ("1st", "2nd"):
+        accuracies = [by_place[run, "accuracy", instance] for run in ("one", "other")]
+        assert by_place["other", "difference", instance] == pytest.approx(accuracies[1] - accuracies[0])
+        assert ("one", "difference", instance) not in by_place
+    asked = ("--classes", 3, "--alphabets", "all", "--nearest")
+    assert command("evaluate", runs[0], *asked, "--episodes", 10).status == 0
+    assert json.loads((runs[0] / "nearest-3-classes-all-alphabets.json").read_text())["classes"] == 3
+    assert command("evaluate", runs[0], "--memory", "persistent", "--episodes", 10).status == 0
+    assert json.loads((runs[0] / "persistent-memory.json").read_text())["memory"] == "persistent"
+    assert "7 classes asked for in an episode, but only 6" in refused("evaluate", runs[0], "--classes", 7)
 
 
 def test_evaluating_again_gives_the_same(command: Command, run: Path) -> None:
@@ -136,6 +167,9 @@ def test_data_that_have_moved_are_found_with_root(
         (["--episode", 3], "did you mean --episodes?"),
         (["--ways", 3], "--ways 3: with the one-hot labels of a training with 2 classes no more can be told apart"),
         (["--ways", 1], "--ways 1: at least 2 is needed"),
+        (["--classes", 3], "--classes 3: with the one-hot labels of a training with 2 classes no more can be"),
+        (["--alphabets", "one"], "is of no alphabet: only classes with names such as 'Latin/character01' are"),
+        (["--classes", 2, "--shots", 1], "--classes and --memory are for accuracy by instance"),
         (["--shots", 1, "--episodes", 0], "--episodes 0: at least 1 is needed"),
         (["--shots", 4], "--shots 4 and --queries 5 take 9 drawings of a class, but class"),
     ],
