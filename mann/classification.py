@@ -19,7 +19,7 @@ from mann.classifier import (
     is_right,
 )
 from mann.config import Config
-from mann.encoders import ConvEncoder
+from mann.encoders import Autoencoder, ConvEncoder
 from mann.evaluation import (
     TEST,
     VALIDATION,
@@ -88,6 +88,9 @@ class Classification:
         """Return the loss, and right answers and all answers by instance."""
         logits, _ = self.model(episode.images, episode.previous)
         right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
+        encoder = self.model.encoder
+        if isinstance(encoder, Autoencoder):  # which knows of no labels
+            return encoder.error(episode.images.flatten(0, 1)), Counts(*right)
         return answer_loss(logits, episode), Counts(*right)
 
     def summary(self, means: list[float | None]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """From label-offset episodes to answers: an encoder, a network, and what the answers mean."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -80,6 +81,11 @@ def build_classifier(config: Config) -> Classifier:
         encoder = ENCODERS[config.encoder](config.size, config.encoder_width)
     network = build_network(config, encoder.features + label_width, label_width)
     return Classifier(network, labels.symbols, config.image_scale, config.label_scale, encoder)
+
+
+def nearest_pixels(config: Config) -> Classifier:
+    """Return what answers with the label of the drawing so far whose pixels are nearest; nothing in it is learned."""
+    return build_classifier(replace(config, addressing="nearest", scheme=None, encoder="none"))
 
 
 def answer_loss(logits: Tensor, episode: Episode) -> Tensor:

@@ -118,7 +118,8 @@ def evaluate_few_shot(
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
     config = classification_settings(run)
-    if config.addressing == "prototypes":  # whose weights know of no labels: there may be more than in training
+    if config.addressing in ("prototypes", "nearest"):
+        # Their weights know of no labels: there may be more than in training.
         config = replace(config, classes=max(config.classes, *ways))
     images, seed = classes.select(getattr(split, part)), HELD_OUT[part].seed
     pairs = list(product(ways, shots))

@@ -36,7 +36,7 @@ TASK is one of {", ".join((*DATASETS, *TASKS))}.
   train.py copy --sizes.longest 20     an algorithmic task, with sizes of its own
 
 How memory is addressed is --addressing {", ".join(SCHEMES)}
-(none: no memory; prototypes: a prototypical network, to compare with);
+(none: no memory; prototypes, nearest: a prototypical network, nearest neighbours, to compare with);
 the options of the one chosen are --scheme.NAME below.
 
 A run goes to a folder (--run). If it is stopped, the same command with --resume goes on, and ends with
