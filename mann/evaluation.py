@@ -1,7 +1,7 @@
 """Accuracy by instance on classes that were never trained on."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy
 import torch
@@ -42,10 +42,38 @@ Answering = Callable[..., tuple[Tensor, Any]]
 """Called like a `Classifier`: with images, the labels before and a state that may be left out."""
 
 
+class Source(Protocol):
+    """Where episodes come from: `ClassificationEpisodes`, `TasksetEpisodes`."""
+
+    @property
+    def time(self) -> int:
+        """Steps in a sequence."""
+        ...
+
+    @property
+    def presentations(self) -> int:
+        """Drawings of each class in a sequence."""
+        ...
+
+    @property
+    def counting(self) -> str:
+        """Whether that is so exactly, or on average."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Sequences in an episode."""
+        ...
+
+    def __call__(self, step: int) -> Episode:
+        """Return the episodes of one step."""
+        ...
+
+
 class FixedEpisodes(NamedTuple):
     """The first `episodes` sequences of a source."""
 
-    source: ClassificationEpisodes
+    source: Source
     episodes: int
 
 

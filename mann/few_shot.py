@@ -13,7 +13,7 @@ from episodes import ClassificationEpisodes, Episode
 from episodes.few_shot import few_shot
 from mann.classifier import episode_labels
 from mann.config import Config
-from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, classification_settings, load_classifier
+from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, Source, classification_settings, load_classifier
 from mann.runs import Run
 from mann.statistics import share_interval
 
@@ -73,13 +73,14 @@ def answered_right(model: Answering, episode: Episode, shots: int) -> Tensor:
 
 
 def share_right(
-    model: Answering, source: ClassificationEpisodes, shots: int, episodes: int, report: Report
+    model: Answering, source: Source, shots: int, episodes: int, report: Report | None = None
 ) -> dict[str, Any]:
     """Return accuracy, its 95% interval and the number of answers, for the first `episodes` sequences of a source."""
     right = []
     for step in range(-(-episodes // source.batch)):
         right.append(answered_right(model, source(step), shots))
-        report(min((step + 1) * source.batch, episodes))
+        if report is not None:
+            report(min((step + 1) * source.batch, episodes))
     answers = torch.cat(right, 1)[:, :episodes].cpu().numpy()
     correct, shown = answers.sum(0), numpy.full(episodes, len(answers))
     low, high = share_interval(correct, shown)

@@ -11,12 +11,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from data import ImageClasses, InputError, Split
-from episodes import ClassificationEpisodes, OneHot, Strings
+from episodes import ClassificationEpisodes, OneHot, Strings, TasksetEpisodes
 from episodes.few_shot import few_shot
 from mann.classifier import build_classifier, nearest_pixels
 from mann.config import Config
-from mann.evaluation import HeldOut, answer_counts, held_out_episodes
-from mann.few_shot import answered_right, evaluate_few_shot, few_shot_episodes
+from mann.evaluation import FixedEpisodes, HeldOut, answer_counts, held_out_episodes
+from mann.few_shot import answered_right, evaluate_few_shot, few_shot_episodes, share_right
 from mann.runs import Checkpoint, Run
 
 
@@ -190,3 +190,23 @@ def test_nearest_neighbours_after_a_support_set_are_scikit_learns(tiny_config: C
         answers = known.predict(queries.images[:, column].flatten(1).numpy())
         assert (answers == queries.classes[:, column].numpy()).tolist() == right[:, column].tolist()
     assert 0.3 < right.float().mean() < 1
+
+
+def test_tasks_of_another_library_are_measured_in_both_ways(tiny_config: Config) -> None:
+    images = clouds().images[:3, :4].flatten(0, 1) / 255
+    labels = torch.arange(3).repeat_interleave(4)
+    source = TasksetEpisodes([(images, labels)], OneHot(3), 3, 4, size=8, batch=20)
+    model = nearest_pixels(replace(tiny_config, classes=3))
+    right, shown = answer_counts(model, FixedEpisodes(source, 30))
+    assert right.shape == shown.shape == (30, 4) and (shown == 3).all()
+    distances = (images.flatten(1)[:, None] - images.flatten(1)).square().sum(-1).fill_diagonal_(torch.inf)
+    found = share_right(model, source, shots=3, episodes=400)
+    # One query of each class after three of each: which are left out, chance decides.
+    expected = []
+    for left_out in numpy.ndindex(4, 4, 4):
+        queries = [4 * way + one for way, one in enumerate(left_out)]
+        shown_before = [one for one in range(12) if one not in queries]
+        nearest = [shown_before[int(distances[query, shown_before].argmin())] for query in queries]
+        expected += [one // 4 == query // 4 for one, query in zip(nearest, queries, strict=True)]
+    assert 0.3 < numpy.mean(expected) < 0.95
+    assert found["low"] - 0.02 < numpy.mean(expected) < found["high"] + 0.02 and found["observations"] == 1200
