@@ -28,6 +28,7 @@ from mann.evaluation import (
     held_out_episodes,
     load_classifier,
 )
+from mann.maml import Maml
 from mann.runs import Run
 from mann.training import Counts, Pace, Report, fit
 
@@ -102,7 +103,7 @@ class Classification:
         return {"validation": accuracy_by_instance(self.model, self._validation)}
 
 
-def take_encoder(model: Classifier, config: Config, split: Split, other: Run) -> None:
+def take_encoder(model: Classifier | Maml, config: Config, split: Split, other: Run) -> None:
     """Put the trained encoder of another run into `model`.
 
     Raises:

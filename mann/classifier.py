@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data import InputError
 from episodes import LABELS, Episode, Labels
 from mann.building import build_network, drawn_with
 from mann.config import Config
@@ -74,7 +75,13 @@ def episode_labels(config: Config) -> Labels:
 
 
 def build_classifier(config: Config) -> Classifier:
-    """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone."""
+    """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone.
+
+    Raises:
+        InputError: what is learned is no classifier of sequences.
+    """
+    if config.addressing == "maml":
+        raise InputError("a run of MAML answers no sequences: measure it with evaluate.py RUN --ways N --shots K")
     labels = episode_labels(config)
     label_width = labels.characters * labels.symbols
     with drawn_with(config.seed):

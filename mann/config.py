@@ -66,7 +66,7 @@ class Settings:
     addressing: str = "lrua"
     """How memory is addressed: one of the schemes; or none for a network without memory, or what has no controller
     either (the baselines): prototypes, a prototypical network of one-hot labels; nearest, the nearest neighbour by the
-    features of --encoder autoencoder."""
+    features of --encoder autoencoder; maml, MAML of --encoder conv with one-hot labels, for N-way K-shot alone."""
     slots: AtLeastOne = 64
     """Memory locations (N; the paper: 128)."""
     word_size: AtLeastOne = 40
@@ -197,7 +197,7 @@ class TaskConfig(Settings):
 AnyConfig = Config | TaskConfig
 """The settings of a run."""
 
-WITHOUT_MEMORY = ("none", "prototypes", "nearest")
+WITHOUT_MEMORY = ("none", "prototypes", "nearest", "maml")
 """What can stand in place of a scheme of addressing: networks without a memory that is addressed."""
 
 _CLASSIFICATION: TypeAdapter[Config] = TypeAdapter(Config)
@@ -296,6 +296,12 @@ def config_from_json(text: str | bytes, source: str) -> AnyConfig:
             raise InputError(f"{source}: no {name} is named {value!r}: use one of {', '.join(choices)}")
     if config.addressing == "prototypes" and getattr(config, "labels", None) != "one-hot":
         raise InputError(f"{source}: addressing: prototypes are of classes of images with one-hot labels")
+    if config.addressing == "maml":
+        for name, value in (("labels", "one-hot"), ("encoder", "conv"), ("counting", "exact")):
+            if getattr(config, name, None) != value:
+                raise InputError(f"{source}: addressing: maml is of classes of images, with {name} {value}")
+        if cast("Config", config).presentations < 6:
+            raise InputError(f"{source}: addressing: maml needs presentations of 6 or more: 5 shots and a query")
     if (config.addressing == "nearest") != (getattr(config, "encoder", None) == "autoencoder"):
         raise InputError(
             f"{source}: addressing: nearest goes with encoder autoencoder, of classes of images, and neither goes with "

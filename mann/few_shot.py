@@ -10,10 +10,11 @@ from torch import Tensor
 
 from data import ImageClasses, InputError, Split
 from episodes import ClassificationEpisodes, Episode
-from episodes.few_shot import few_shot
+from episodes.few_shot import FewShot, few_shot
 from mann.classifier import episode_labels
 from mann.config import Config
 from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, Source, classification_settings, load_classifier
+from mann.maml import Maml, build_maml
 from mann.runs import Run
 from mann.statistics import share_interval
 
@@ -50,21 +51,26 @@ def few_shot_episodes(
     return ClassificationEpisodes(images, episode_labels(config), ways, shots + queries, batch=BATCH, seed=seed)
 
 
+def answers_from_memory(model: Answering, cut: FewShot) -> Tensor:
+    """Show support sets, then have each query answered from the same state.
+
+    Returns logits [queries, batch, characters, symbols].
+    """
+    _, state = model(cut.support.images, cut.support.previous)
+    # A state is never modified: what a query leaves in the memory is dropped with the state after it.
+    asked = zip(cut.queries.images, cut.queries.previous, strict=True)
+    return torch.cat([model(image[None], previous[None], state)[0] for image, previous in asked])
+
+
 @torch.no_grad()
-def answered_right(model: Answering, episode: Episode, shots: int) -> Tensor:
-    """Show support sets, then have each query answered from the same state; returns bool [queries, batch].
+def answered_right(model: Answering | Maml, episode: Episode, shots: int) -> Tensor:
+    """Have queries answered after support sets; returns bool [queries, batch].
 
     What counts is the most probable of the labels that the support set carries.
     """
-    support, queries, names = few_shot(episode, shots)
-    _, state = model(support.images, support.previous)
-    # A state is never modified: what a query leaves in the memory is dropped with the state after it.
-    logits = torch.cat(
-        [
-            model(image[None], previous[None], state)[0]
-            for image, previous in zip(queries.images, queries.previous, strict=True)
-        ]
-    )
+    cut = few_shot(episode, shots)
+    logits = model(cut) if isinstance(model, Maml) else answers_from_memory(model, cut)
+    _, queries, names = cut
     likely = logits.log_softmax(-1)[:, None].expand(-1, len(names), -1, -1, -1)
     # A label's probability is the product of those of its characters.
     scores = likely.gather(-1, names[None, ..., None].expand(*likely.shape[:-1], 1)).sum((-2, -1))
@@ -73,7 +79,7 @@ def answered_right(model: Answering, episode: Episode, shots: int) -> Tensor:
 
 
 def share_right(
-    model: Answering, source: Source, shots: int, episodes: int, report: Report | None = None
+    model: Answering | Maml, source: Source, shots: int, episodes: int, report: Report | None = None
 ) -> dict[str, Any]:
     """Return accuracy, its 95% interval and the number of answers, for the first `episodes` sequences of a source."""
     right = []
@@ -125,7 +131,7 @@ def evaluate_few_shot(
     images, seed = classes.select(getattr(split, part)), HELD_OUT[part].seed
     pairs = list(product(ways, shots))
     sources = [few_shot_episodes(config, images, *pair, queries, seed) for pair in pairs]
-    model = model or load_classifier(run, classes.images.device, config)
+    answering = model or _load(run, classes.images.device, config)
     results = []
     for number, ((way, shot), source) in enumerate(zip(pairs, sources, strict=True)):
 
@@ -133,7 +139,7 @@ def evaluate_few_shot(
             if report is not None:
                 report((before + done) // len(pairs))
 
-        results.append({"ways": way, "shots": shot, **share_right(model, source, shot, episodes, count)})
+        results.append({"ways": way, "shots": shot, **share_right(answering, source, shot, episodes, count)})
     return {
         "task": "few-shot",
         "dataset": config.dataset,
@@ -143,3 +149,16 @@ def evaluate_few_shot(
         "labels": config.labels,
         "results": results,
     }
+
+
+def _load(run: Run, device: torch.device, config: Config) -> Answering | Maml:
+    """Return what a run's last checkpoint holds.
+
+    Raises:
+        InputError: there is none, it is damaged, or learn2learn is needed and not installed.
+    """
+    if config.addressing != "maml":
+        return load_classifier(run, device, config)
+    model = build_maml(config)
+    run.load(model)
+    return model.to(device)
