@@ -2,6 +2,7 @@
 
 classification: label-offset episodes of image classes
 few_shot:       the same cut into support sets and queries (N-way K-shot)
+tasksets:       the same out of tasks of learn2learn
 labels:         how classes are named in an episode: one-hot, or strings of characters
 jitter:         random rotation and translation of drawings
 randomness:     the random numbers of a step
@@ -30,6 +31,7 @@ from episodes.priority_sort import PrioritySort
 from episodes.regression import Regression, exact_posterior
 from episodes.repeat_copy import RepeatCopy
 from episodes.tasks import Task, TaskEpisode, TaskEpisodes
+from episodes.tasksets import TasksetEpisodes
 
 TASKS: Mapping[str, type[Task]] = MappingProxyType(
     {
@@ -61,6 +63,7 @@ __all__ = [
     "Task",
     "TaskEpisode",
     "TaskEpisodes",
+    "TasksetEpisodes",
     "bayes_estimate",
     "counting_bits",
     "exact_posterior",

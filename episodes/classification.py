@@ -26,7 +26,7 @@ class Episode(NamedTuple):
         previous: float32 [time, batch, characters * symbols], the encoded label of the image before; 0 at first.
         targets: int64 [time, batch, characters].
         presentation: int64 [time, batch], 1 when a class is seen for the first time in its sequence, then 2, 3, ...
-        classes: int64 [time, batch], rows of the `ImageClasses`.
+        classes: int64 [time, batch], rows of the `ImageClasses` (of a taskset: the labels in the task).
     """
 
     images: Tensor
@@ -76,10 +76,7 @@ class ClassificationEpisodes:
             raise InputError(
                 f"{self.classes} classes asked for in an episode, but only {available} to draw from: lower --classes"
             )
-        if self.classes > self.labels.symbols**self.labels.characters:
-            raise InputError(
-                f"{self.classes} classes cannot be told apart by {self.labels.symbols**self.labels.characters} labels"
-            )
+        refuse_few_labels(self.labels, self.classes)
         if self.alphabets == "one" and not len(self._members):
             most = int(self.images.alphabets.bincount().max())
             raise InputError(
@@ -123,21 +120,13 @@ class ClassificationEpisodes:
         device = self.images.images.device
         generator = generator_of(self.seed, step, device)
         chosen = draw_without_replacement(self._choices(generator), self.classes, generator)
-        labels = self.labels.draw(self.batch, self.classes, generator)
+        names = self.labels.draw(self.batch, self.classes, generator)
         which, drawing = self._order(chosen, generator)
         classes = chosen.gather(1, which)
-        targets = labels.gather(1, which[..., None].expand(-1, -1, labels.shape[-1])).transpose(0, 1)
         images = self.images.images[classes.T, drawing.T].float() / 255
         if self.jitter is not None:
             images = self.jitter(images.flatten(0, 1), generator).view_as(images)
-        encoded = encode(targets, self.labels.symbols)
-        return Episode(
-            images,
-            previous=torch.cat([torch.zeros_like(encoded[:1]), encoded[:-1]]),
-            targets=targets.contiguous(),
-            presentation=presentation_numbers(which.T, self.classes),
-            classes=classes.T.contiguous(),
-        )
+        return label_offset(images, which, names, classes, self.labels.symbols)
 
     def _order(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw which class (0 .. classes - 1) and which of its drawings each step shows, [batch, time] each."""
@@ -150,6 +139,38 @@ class ClassificationEpisodes:
         drawing = draw_without_replacement(present, self.presentations, generator).flatten(1)
         shuffled = draw_without_replacement(torch.ones_like(drawing, dtype=torch.bool), self.time, generator)
         return shuffled // self.presentations, drawing.gather(1, shuffled)
+
+
+def refuse_few_labels(labels: Labels, classes: int) -> None:
+    """Check that there is a label for each class.
+
+    Raises:
+        InputError: there is not.
+    """
+    available = labels.symbols**labels.characters
+    if classes > available:
+        raise InputError(f"{classes} classes cannot be told apart by {available} labels")
+
+
+def label_offset(images: Tensor, which: Tensor, names: Tensor, classes: Tensor, symbols: int) -> Episode:
+    """Return the episodes in which each image comes with the label of the image before.
+
+    Args:
+        images: float32 [time, batch, height, width].
+        which: int64 [batch, time], which of the classes of its sequence each step shows, from 0.
+        names: int64 [batch, classes, characters], their labels.
+        classes: int64 [batch, time], the same classes by numbers that mean something outside of the sequence.
+        symbols: Symbols that a character of a label can be.
+    """
+    targets = names.gather(1, which[..., None].expand(-1, -1, names.shape[-1])).transpose(0, 1)
+    encoded = encode(targets, symbols)
+    return Episode(
+        images,
+        previous=torch.cat([torch.zeros_like(encoded[:1]), encoded[:-1]]),
+        targets=targets.contiguous(),
+        presentation=presentation_numbers(which.T, names.shape[1]),
+        classes=classes.T.contiguous(),
+    )
 
 
 def presentation_numbers(which: Tensor, classes: int) -> Tensor:

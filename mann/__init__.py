@@ -9,6 +9,8 @@ products:     multiplying, as torch does or faster
 unrolling:    running a step through time, plainly or fast
 baselines:    networks without memory
 prototypes:   prototypical networks
+nearest:      nearest neighbours
+maml:         model-agnostic meta-learning, through learn2learn
 
 config:       every setting, its default and the presets
 building:     from settings to a network
@@ -18,7 +20,7 @@ training:     the training loop
 classification: label-offset classification, as it is trained
 evaluation:   accuracy by instance on held-out classes
 few_shot:     N-way K-shot accuracy on them
-nearest:      nearest neighbours, to compare with
+meta_learning: N-way K-shot classification, as MAML is trained on it
 tasks:        the algorithmic tasks, as they are trained
 answers:      what their answers mean and cost
 task_evaluation: what answers cost at the sizes of the training and beyond them

@@ -10,6 +10,7 @@ from torch import nn
 from mann.baselines import BASELINES
 from mann.config import Settings
 from mann.controllers import controller_kind
+from mann.nearest import NearestNeighbour
 from mann.network import MemoryNetwork
 from mann.prototypes import Prototypes
 from mann.start import Start
@@ -34,6 +35,8 @@ def build_network(config: Settings, input_size: int, output_size: int) -> nn.Mod
     with drawn_with(config.seed):
         if config.addressing == "prototypes":
             return Prototypes(*sizes)
+        if config.addressing == "nearest":
+            return NearestNeighbour(*sizes)
         if config.addressing == "none":
             return BASELINES[config.controller](*sizes, config.hidden_size, config.layers)
         return MemoryNetwork(

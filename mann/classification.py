@@ -21,7 +21,7 @@ from mann.classifier import (
     is_right,
 )
 from mann.config import Config
-from mann.encoders import ConvEncoder
+from mann.encoders import Autoencoder, ConvEncoder
 from mann.evaluation import (
     TEST,
     VALIDATION,
@@ -30,6 +30,7 @@ from mann.evaluation import (
     held_out_episodes,
     load_classifier,
 )
+from mann.maml import Maml
 from mann.network import MemoryNetwork
 from mann.runs import Run
 from mann.training import Counts, Pace, Report, fit
@@ -113,6 +114,9 @@ class Classification:
         if self.carried is not None:
             self.carried = pytree.tree_map(Tensor.detach, after)
         right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
+        encoder = self.model.encoder
+        if isinstance(encoder, Autoencoder):  # which knows of no labels
+            return encoder.error(episode.images.flatten(0, 1)), Counts(*right)
         return answer_loss(logits, episode), Counts(*right)
 
     def summary(self, means: list[float | None]) -> dict[str, Any]:
@@ -124,7 +128,7 @@ class Classification:
         return {"validation": accuracy_by_instance(self.model, self._validation)}
 
 
-def take_encoder(model: Classifier, config: Config, split: Split, other: Run) -> None:
+def take_encoder(model: Classifier | Maml, config: Config, split: Split, other: Run) -> None:
     """Put the trained encoder of another run into `model`.
 
     Raises:

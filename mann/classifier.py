@@ -1,11 +1,13 @@
 """From label-offset episodes to answers: an encoder, a network, and what the answers mean."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data import InputError
 from episodes import LABELS, Episode, Labels
 from mann.building import build_network, drawn_with
 from mann.config import Config
@@ -73,13 +75,24 @@ def episode_labels(config: Config) -> Labels:
 
 
 def build_classifier(config: Config) -> Classifier:
-    """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone."""
+    """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone.
+
+    Raises:
+        InputError: what is learned is no classifier of sequences.
+    """
+    if config.addressing == "maml":
+        raise InputError("a run of MAML answers no sequences: measure it with evaluate.py RUN --ways N --shots K")
     labels = episode_labels(config)
     label_width = labels.characters * labels.symbols
     with drawn_with(config.seed):
         encoder = ENCODERS[config.encoder](config.size, config.encoder_width)
     network = build_network(config, encoder.features + label_width, label_width)
     return Classifier(network, labels.symbols, config.image_scale, config.label_scale, encoder)
+
+
+def nearest_pixels(config: Config) -> Classifier:
+    """Return what answers with the label of the drawing so far whose pixels are nearest; nothing in it is learned."""
+    return build_classifier(replace(config, addressing="nearest", scheme=None, encoder="none"))
 
 
 def answer_loss(logits: Tensor, episode: Episode) -> Tensor:

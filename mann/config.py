@@ -64,8 +64,9 @@ class Settings:
     initial_biases: Annotated[float, Ge(0)] = 0.0
     """Largest magnitude of the biases that a feed-forward controller starts with; others start with their own."""
     addressing: str = "lrua"
-    """How memory is addressed: one of the schemes; or none for a network without memory, or prototypes for a
-    prototypical network of one-hot labels, which has no controller either (the baselines)."""
+    """How memory is addressed: one of the schemes; or none for a network without memory, or what has no controller
+    either (the baselines): prototypes, a prototypical network of one-hot labels; nearest, the nearest neighbour by the
+    features of --encoder autoencoder; maml, MAML of --encoder conv with one-hot labels, for N-way K-shot alone."""
     slots: AtLeastOne = 64
     """Memory locations (N; the paper: 128)."""
     word_size: AtLeastOne = 40
@@ -151,7 +152,8 @@ class Config(Settings):
     """Largest random move of a drawing, as a share of its side (the paper: 0.095)."""
 
     encoder: str = "none"
-    """What the network sees of an image: none: its pixels; conv: features of a convolutional network, learned too."""
+    """What the network sees of an image: none: its pixels; conv: features of a convolutional network, learned too;
+    autoencoder: 32 numbers from which it can be drawn again, for --addressing nearest."""
     encoder_width: AtLeastOne = 64
     """Channels of each of the four blocks of conv."""
     encoder_from: Path | None = None
@@ -210,7 +212,7 @@ class TaskConfig(Settings):
 AnyConfig = Config | TaskConfig
 """The settings of a run."""
 
-WITHOUT_MEMORY = ("none", "prototypes")
+WITHOUT_MEMORY = ("none", "prototypes", "nearest", "maml")
 """What can stand in place of a scheme of addressing: networks without a memory that is addressed."""
 
 _CLASSIFICATION: TypeAdapter[Config] = TypeAdapter(Config)
@@ -314,6 +316,17 @@ def config_from_json(text: str | bytes, source: str) -> AnyConfig:
     if isinstance(config, Config) and config.most_classes is not None and config.most_classes < config.classes:
         raise InputError(
             f"{source}: most_classes: {config.most_classes}, expected at least the {config.classes} to begin with"
+        )
+    if config.addressing == "maml":
+        for name, value in (("labels", "one-hot"), ("encoder", "conv"), ("counting", "exact")):
+            if getattr(config, name, None) != value:
+                raise InputError(f"{source}: addressing: maml is of classes of images, with {name} {value}")
+        if cast("Config", config).presentations < 6:
+            raise InputError(f"{source}: addressing: maml needs presentations of 6 or more: 5 shots and a query")
+    if (config.addressing == "nearest") != (getattr(config, "encoder", None) == "autoencoder"):
+        raise InputError(
+            f"{source}: addressing: nearest goes with encoder autoencoder, of classes of images, and neither goes with "
+            "anything else (nearest neighbours of raw pixels, which need no training: evaluate.py RUN --nearest)"
         )
     return config
 

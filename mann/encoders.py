@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BLOCKS = 4
+"""Of a convolutional encoder."""
 LENGTH = 4.0
 """Root mean square of the length of features at the start: that of Omniglot's pixels about their mean."""
 
@@ -69,6 +70,44 @@ class ConvEncoder(nn.Module):
         return hidden.flatten(1)
 
 
+class Autoencoder(nn.Module):
+    """Few numbers from which the image can be drawn again (Santoro et al. 2016, section 4.2.1, "deep features").
+
+    Two layers of 200 leaky rectified units each way, 32 linear units between them. The paper does not say what an error
+    is; here it is the mean square of a pixel's.
+
+    Attributes:
+        features: How many come out.
+
+    Args:
+        size: Side of the images in pixels.
+    """
+
+    features = 32
+
+    def __init__(self, size: int, width: int = 0):
+        super().__init__()
+        self.encode = _two_layers(size**2, self.features)
+        self.decode = _two_layers(self.features, size**2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[drawings, size, size] -> [drawings, features]."""
+        return self.encode(images.flatten(1))
+
+    def error(self, images: Tensor) -> Tensor:
+        """Return how far drawings [drawings, size, size] are from what is drawn again of them, []."""
+        return functional.mse_loss(self.decode(self(images)), images.flatten(1))
+
+
+def _two_layers(input_size: int, output_size: int) -> nn.Sequential:
+    """Return two layers of 200 leaky rectified units, and a linear one."""
+    return nn.Sequential(
+        *(nn.Linear(input_size, 200), nn.LeakyReLU()),
+        *(nn.Linear(200, 200), nn.LeakyReLU()),
+        nn.Linear(200, output_size),
+    )
+
+
 class Pixels(nn.Flatten):
     """No encoder: an image is its pixels, in a row."""
 
@@ -77,7 +116,7 @@ class Pixels(nn.Flatten):
         self.features = size**2
 
 
-ENCODERS: Mapping[str, Callable[[int, int], "ConvEncoder | Pixels"]] = MappingProxyType(
-    {"none": Pixels, "conv": ConvEncoder}
+ENCODERS: Mapping[str, Callable[[int, int], "ConvEncoder | Autoencoder | Pixels"]] = MappingProxyType(
+    {"none": Pixels, "conv": ConvEncoder, "autoencoder": Autoencoder}
 )
 """By name, what makes an encoder from (size, width)."""

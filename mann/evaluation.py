@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy
 import torch
@@ -45,6 +45,34 @@ Answering = Callable[..., tuple[Tensor, Any]]
 """Called like a `Classifier`: with images, the labels before and a state that may be left out."""
 
 
+class Source(Protocol):
+    """Where episodes come from: `ClassificationEpisodes`, `TasksetEpisodes`."""
+
+    @property
+    def time(self) -> int:
+        """Steps in a sequence."""
+        ...
+
+    @property
+    def presentations(self) -> int:
+        """Drawings of each class in a sequence."""
+        ...
+
+    @property
+    def counting(self) -> str:
+        """Whether that is so exactly, or on average."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Sequences in an episode."""
+        ...
+
+    def __call__(self, step: int) -> Episode:
+        """Return the episodes of one step."""
+        ...
+
+
 class FixedEpisodes(NamedTuple):
     """The first `episodes` sequences of a source.
 
@@ -52,7 +80,7 @@ class FixedEpisodes(NamedTuple):
         persistent: Whether the sequences at a place in the batch follow each other without their memory being wiped.
     """
 
-    source: ClassificationEpisodes
+    source: Source
     episodes: int
     persistent: bool = False
 
@@ -79,7 +107,7 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
 
 def identity(fixed: FixedEpisodes) -> str:
     """Return a text that only evaluations on the very same episodes have in common."""
-    source = fixed.source
+    source = cast("ClassificationEpisodes", fixed.source)
     drawn_from = source.images
     # What the source is a pure function of; the numbers of a generator differ between kinds of devices.
     settings = [str(getattr(source, entry.name)) for entry in fields(source) if entry.name != "images"]

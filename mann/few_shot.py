@@ -10,10 +10,11 @@ from torch import Tensor
 
 from data import ImageClasses, InputError, Split
 from episodes import ClassificationEpisodes, Episode
-from episodes.few_shot import few_shot
+from episodes.few_shot import FewShot, few_shot
 from mann.classifier import episode_labels
 from mann.config import Config
-from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, classification_settings, load_classifier
+from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, Source, classification_settings, load_classifier
+from mann.maml import Maml, build_maml
 from mann.runs import Run
 from mann.statistics import share_interval
 
@@ -51,21 +52,26 @@ def few_shot_episodes(
     return ClassificationEpisodes(images, labels, ways, shots + queries, alphabets=alphabets, batch=BATCH, seed=seed)
 
 
+def answers_from_memory(model: Answering, cut: FewShot) -> Tensor:
+    """Show support sets, then have each query answered from the same state.
+
+    Returns logits [queries, batch, characters, symbols].
+    """
+    _, state = model(cut.support.images, cut.support.previous)
+    # A state is never modified: what a query leaves in the memory is dropped with the state after it.
+    asked = zip(cut.queries.images, cut.queries.previous, strict=True)
+    return torch.cat([model(image[None], previous[None], state)[0] for image, previous in asked])
+
+
 @torch.no_grad()
-def answered_right(model: Answering, episode: Episode, shots: int) -> Tensor:
-    """Show support sets, then have each query answered from the same state; returns bool [queries, batch].
+def answered_right(model: Answering | Maml, episode: Episode, shots: int) -> Tensor:
+    """Have queries answered after support sets; returns bool [queries, batch].
 
     What counts is the most probable of the labels that the support set carries.
     """
-    support, queries, names = few_shot(episode, shots)
-    _, state = model(support.images, support.previous)
-    # A state is never modified: what a query leaves in the memory is dropped with the state after it.
-    logits = torch.cat(
-        [
-            model(image[None], previous[None], state)[0]
-            for image, previous in zip(queries.images, queries.previous, strict=True)
-        ]
-    )
+    cut = few_shot(episode, shots)
+    logits = model(cut) if isinstance(model, Maml) else answers_from_memory(model, cut)
+    _, queries, names = cut
     likely = logits.log_softmax(-1)[:, None].expand(-1, len(names), -1, -1, -1)
     # A label's probability is the product of those of its characters.
     scores = likely.gather(-1, names[None, ..., None].expand(*likely.shape[:-1], 1)).sum((-2, -1))
@@ -74,13 +80,14 @@ def answered_right(model: Answering, episode: Episode, shots: int) -> Tensor:
 
 
 def share_right(
-    model: Answering, source: ClassificationEpisodes, shots: int, episodes: int, report: Report
+    model: Answering | Maml, source: Source, shots: int, episodes: int, report: Report | None = None
 ) -> dict[str, Any]:
     """Return accuracy, its 95% interval and the number of answers, for the first `episodes` sequences of a source."""
     right = []
     for step in range(-(-episodes // source.batch)):
         right.append(answered_right(model, source(step), shots))
-        report(min((step + 1) * source.batch, episodes))
+        if report is not None:
+            report(min((step + 1) * source.batch, episodes))
     answers = torch.cat(right, 1)[:, :episodes].cpu().numpy()
     correct, shown = answers.sum(0), numpy.full(episodes, len(answers))
     low, high = share_interval(correct, shown)
@@ -121,12 +128,13 @@ def evaluate_few_shot(
     if episodes < 1:
         raise InputError(f"--episodes {episodes}: at least 1 is needed")
     config = config or classification_settings(run)
-    if config.addressing == "prototypes":  # whose weights know of no labels: there may be more than in training
+    if config.addressing in ("prototypes", "nearest"):
+        # Their weights know of no labels: there may be more than in training.
         config = replace(config, classes=max(config.classes, *ways))
     images, seed = classes.select(getattr(split, part)), HELD_OUT[part].seed
     pairs = list(product(ways, shots))
     sources = [few_shot_episodes(config, images, *pair, queries, seed) for pair in pairs]
-    model = model or load_classifier(run, classes.images.device, config)
+    answering = model or _load(run, classes.images.device, config)
     results = []
     for number, ((way, shot), source) in enumerate(zip(pairs, sources, strict=True)):
 
@@ -134,7 +142,7 @@ def evaluate_few_shot(
             if report is not None:
                 report((before + done) // len(pairs))
 
-        results.append({"ways": way, "shots": shot, **share_right(model, source, shot, episodes, count)})
+        results.append({"ways": way, "shots": shot, **share_right(answering, source, shot, episodes, count)})
     return {
         "task": "few-shot",
         "dataset": config.dataset,
@@ -145,3 +153,16 @@ def evaluate_few_shot(
         "alphabets": config.alphabets,
         "results": results,
     }
+
+
+def _load(run: Run, device: torch.device, config: Config) -> Answering | Maml:
+    """Return what a run's last checkpoint holds.
+
+    Raises:
+        InputError: there is none, it is damaged, or learn2learn is needed and not installed.
+    """
+    if config.addressing != "maml":
+        return load_classifier(run, device, config)
+    model = build_maml(config)
+    run.load(model)
+    return model.to(device)

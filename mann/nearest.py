@@ -1,58 +1,66 @@
-"""Nearest neighbours: a memory of every drawing and its label, with nothing learned (Santoro et al. 2016, "KNN")."""
+"""Nearest neighbours: a memory of every drawing and its label, with nothing learned (Santoro et al. 2016, "KNN").
+
+What is near, the encoder decides: of raw pixels, or of the features of an autoencoder.
+"""
 
 from typing import NamedTuple
 
 import numpy
 import torch
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Seen(NamedTuple):
     """Everything that has been shown.
 
     Attributes:
-        images: [time, batch, height, width].
-        previous: [time, batch, characters * symbols], the encoded label of the image before.
+        features: [batch, time, features].
+        before: [batch, time, output_size], the encoded label of the drawing before.
     """
 
-    images: Tensor
-    previous: Tensor
+    features: Tensor
+    before: Tensor
 
 
-class NearestNeighbour:
-    """Gives a drawing the label of the most similar one before, by the distance between their pixels.
+class NearestNeighbour(nn.Module):
+    """Gives a drawing the label of the most similar one before, by their distance; used like `torch.nn.LSTM`.
 
-    Called like a `mann.classifier.Classifier`, and so measured on the same episodes in the same ways. The first drawing
-    of a sequence, which is like nothing yet, gets the first of all labels.
+    The first drawing of a sequence, which is like nothing yet, gets the first of all labels.
 
     Args:
-        symbols: Symbols that a character of a label can be.
+        input_size: Width of an input: features, and then the encoded label of the drawing before, of any magnitude.
+        output_size: Width of an output, that of a label.
     """
 
-    def __init__(self, symbols: int):
-        self.symbols = symbols
+    def __init__(self, input_size: int, output_size: int):
+        super().__init__()
+        self.widths = [input_size - output_size, output_size]
 
-    def __call__(self, images: Tensor, previous: Tensor, state: Seen | None = None) -> tuple[Tensor, Seen]:
-        """Answer at every step; see `Classifier.forward`. The logits are the label's ones."""
-        seen = Seen(images, previous)
-        if state is not None:
-            seen = Seen(*(torch.cat(parts) for parts in zip(state, seen, strict=True)))
-        columns = [_nearest_before(pixels.flatten(1).cpu().numpy(), len(images)) for pixels in seen.images.unbind(1)]
-        nearest = torch.from_numpy(numpy.stack(columns, 1)).to(previous.device)
+    def initial_state(self, batch: int, like: Tensor) -> Seen:
+        """Return the state before the first step, with the dtype and device of `like`."""
+        return Seen(*(like.new_zeros(batch, 0, width) for width in self.widths))
+
+    def forward(self, inputs: Tensor, state: Seen | None = None) -> tuple[Tensor, Seen]:
+        """[time, batch, input_size] -> [time, batch, output_size], the label's ones; and what has been seen by then."""
+        shown = inputs.detach().transpose(0, 1)
+        before = self.initial_state(len(shown), shown) if state is None else state
+        seen = Seen(*(torch.cat(parts, 1) for parts in zip(before, shown.split(self.widths, -1), strict=True)))
+        rows = [_nearest_before(features.cpu().numpy(), len(inputs)) for features in seen.features]
+        nearest = torch.from_numpy(numpy.stack(rows)).to(inputs.device)
         # A drawing's label comes with the drawing after it; for the first drawing, -1, there are the zeros of step 0.
-        labels = seen.previous[nearest + 1, torch.arange(images.shape[1], device=previous.device)]
-        return labels.unflatten(-1, (-1, self.symbols)), seen
+        labels = seen.before[torch.arange(len(shown), device=inputs.device)[:, None], nearest + 1]
+        return labels.transpose(0, 1), seen
 
 
-def _nearest_before(pixels: numpy.ndarray, last: int) -> numpy.ndarray:
+def _nearest_before(features: numpy.ndarray, last: int) -> numpy.ndarray:
     """Return for each of the last drawings which one before it is nearest, int64 [last]; -1 where there is none.
 
-    pixels: [drawings, pixels].
+    features: [drawings, features].
     """
-    count = len(pixels)
-    neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(pixels)
-    order = neighbours.kneighbors(pixels[count - last :], return_distance=False)
+    count = len(features)
+    neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
+    order = neighbours.kneighbors(features[count - last :], return_distance=False)
     before = order < numpy.arange(count - last, count)[:, None]
     nearest = numpy.take_along_axis(order, before.argmax(1)[:, None], 1)[:, 0]
     return numpy.where(before.any(1), nearest, -1)

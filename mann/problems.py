@@ -5,6 +5,7 @@ import torch
 from data import load
 from mann.classification import Classification, take_encoder
 from mann.config import AnyConfig, TaskConfig
+from mann.meta_learning import MetaLearning
 from mann.runs import Run, describe_environment
 from mann.tasks import TaskProblem
 from mann.training import Problem
@@ -27,7 +28,8 @@ def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
     else:
         chosen = str(run.split_path) if run.exists() else config.split
         classes, split = load(config.dataset, config.root, config.size, chosen)
-        problem = Classification(config, classes.to(device), split)
+        kind = MetaLearning if config.addressing == "maml" else Classification
+        problem = kind(config, classes.to(device), split)
         if config.encoder_from is not None and not run.steps_done():  # afterwards it is in the checkpoints
             take_encoder(problem.model, config, split, Run(config.encoder_from))
     if not run.exists():

@@ -16,11 +16,10 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from data import InputError, load
-from mann.classifier import episode_labels
+from mann.classifier import nearest_pixels
 from mann.config import TaskConfig
 from mann.evaluation import TEST, classification_settings, evaluate, first_sequence, with_classes
 from mann.few_shot import QUERIES, SHOTS, evaluate_few_shot
-from mann.nearest import NearestNeighbour
 from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
 from mann.reporting.few_shot import few_shot_table
 from mann.reporting.instances import instance_table
@@ -131,7 +130,7 @@ def evaluated_otherwise(
     measured = (run, classes.to(device), split)
     model, names, title = None, [], ""
     if options.nearest:
-        model = NearestNeighbour(episode_labels(config).symbols)
+        model = nearest_pixels(config)
         names, title = ["nearest"], "nearest neighbour of the pixels, among all drawings so far"
     if options.classes is not None:
         names.append(f"{options.classes}-classes")

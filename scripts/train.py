@@ -36,7 +36,7 @@ TASK is one of {", ".join((*DATASETS, *TASKS))}.
   train.py copy --sizes.longest 20     an algorithmic task, with sizes of its own
 
 How memory is addressed is --addressing {", ".join(SCHEMES)}
-(none: no memory; prototypes: a prototypical network, to compare with);
+(none: no memory; prototypes, nearest, maml: a prototypical network, nearest neighbours, MAML, to compare with);
 the options of the one chosen are --scheme.NAME below.
 
 A run goes to a folder (--run). If it is stopped, the same command with --resume goes on, and ends with
@@ -129,6 +129,8 @@ def _headline(line: Mapping[str, Any]) -> str:
     """Return the figure of a line of metrics that says most, of classes or sequences trained on."""
     if "accuracy" in line:
         return f"2nd instance {line['accuracy'].get('2', math.nan):.1%}"
+    if "few_shot" in line:
+        return _few_shot(line["few_shot"])
     return _of_a_task(line)
 
 
@@ -138,8 +140,15 @@ def _held_out(validation: Mapping[str, float]) -> str:
         return f"validation {_of_a_task(validation)}, {validation['exact_sequences']:.1%} exact"
     if "nats_per_sequence" in validation:
         return f"validation {_of_a_task(validation)}"
+    if "1-shot" in validation:
+        return f"validation {_few_shot(validation)}"
     shown = "  ".join(f"{name}: {validation[name]:.1%}" for name in ("2", "5", "10") if name in validation)
     return f"validation by instance {shown}"
+
+
+def _few_shot(shares: Mapping[str, float]) -> str:
+    """Return accuracies by number of shots."""
+    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
 
 
 def _of_a_task(figures: Mapping[str, float]) -> str:

@@ -84,8 +84,8 @@ def differences(evaluation: Mapping[str, Any], first: Mapping[str, Any]) -> list
 
     The intervals are paired: both answered the same episodes. There is nothing where they did not.
     """
-    counts, others = (content.get("counts") or {"of": None} for content in (evaluation, first))
-    if counts["of"] is None or counts["of"] != others["of"]:
+    counts, others = evaluation.get("counts"), first.get("counts")
+    if not counts or not others or counts["of"] != others["of"]:
         return []
     right, before, shown = (from_columns(columns) for columns in (counts["right"], others["right"], counts["shown"]))
     return [

@@ -11,13 +11,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from data import ImageClasses, InputError, Split
-from episodes import ClassificationEpisodes, OneHot, Strings
+from episodes import ClassificationEpisodes, OneHot, Strings, TasksetEpisodes
 from episodes.few_shot import few_shot
-from mann.classifier import build_classifier
+from mann.classifier import build_classifier, nearest_pixels
 from mann.config import Config
-from mann.evaluation import HeldOut, answer_counts, held_out_episodes
-from mann.few_shot import answered_right, evaluate_few_shot, few_shot_episodes
-from mann.nearest import NearestNeighbour
+from mann.evaluation import FixedEpisodes, HeldOut, answer_counts, held_out_episodes
+from mann.few_shot import answered_right, evaluate_few_shot, few_shot_episodes, share_right
 from mann.runs import Checkpoint, Run
 
 
@@ -116,7 +115,7 @@ def test_test_classes_alone_are_drawn_the_same_for_all(
         assert all(torch.equal(one, other) for one, other in zip(images, shown[0], strict=True))
 
 
-def test_only_prototypes_have_more_ways_than_in_training(
+def test_only_what_knows_no_labels_has_more_ways_than_in_training(
     started: Any, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
 ) -> None:
     measured = (tiny_classes, tiny_split, (4,), (1,), 1)
@@ -124,6 +123,7 @@ def test_only_prototypes_have_more_ways_than_in_training(
         evaluate_few_shot(started(tiny_config), *measured, episodes=1)
     for config in (
         replace(tiny_config, addressing="prototypes", scheme=None),
+        replace(tiny_config, addressing="nearest", scheme=None, encoder="autoencoder"),
         replace(tiny_config, labels="strings"),
     ):
         assert evaluate_few_shot(started(config), *measured, episodes=3)["results"][0]["observations"] == 12
@@ -154,29 +154,34 @@ def clouds() -> ImageClasses:
     return ImageClasses((middles + noise).byte(), torch.full((6,), 6), tuple("abcdef"))
 
 
+@pytest.mark.parametrize("encoder", ["none", "autoencoder"])
 @pytest.mark.parametrize("labels", ["one-hot", "strings"])
-def test_nearest_neighbours_are_those_of_a_slow_loop(tiny_config: Config, labels: str) -> None:
+def test_nearest_neighbours_are_those_of_a_slow_loop(tiny_config: Config, labels: str, encoder: str) -> None:
     config = replace(tiny_config, classes=3, presentations=4, labels=labels)
     fixed = held_out_episodes(config, clouds(), HeldOut(seed=1, episodes=50))
-    symbols = 3 if labels == "one-hot" else 5
-    right, shown = answer_counts(NearestNeighbour(symbols), fixed)
+    model = nearest_pixels(config)
+    if encoder == "autoencoder":
+        model = build_classifier(replace(config, addressing="nearest", scheme=None, encoder=encoder))
+    right, shown = answer_counts(model, fixed)
     episode = fixed.source(0)
     expected = numpy.zeros((50, 4), int)
     for column in range(50):
-        pixels, names = episode.images[:, column].flatten(1).numpy(), episode.targets[:, column].tolist()
+        features = model.encoder(episode.images[:, column]).detach().numpy()
+        names = episode.targets[:, column].tolist()
         for step in range(12):
             answer = [0] * len(names[0])
             if step:
-                answer = names[int(((pixels[:step] - pixels[step]) ** 2).sum(1).argmin())]
+                answer = names[int(((features[:step] - features[step]) ** 2).sum(1).argmin())]
             expected[column, int(episode.presentation[step, column]) - 1] += answer == names[step]
     assert numpy.array_equal(right, expected)
     assert 0.3 < right[:, 1:].sum() / shown[:, 1:].sum() < 1
 
 
 @pytest.mark.parametrize("labels", [OneHot(3), Strings()])
-def test_nearest_neighbours_after_a_support_set_are_scikit_learns(labels: Any) -> None:
+def test_nearest_neighbours_after_a_support_set_are_scikit_learns(tiny_config: Config, labels: Any) -> None:
     source = ClassificationEpisodes(clouds(), labels, 3, 5, batch=10, seed=5)
-    right = answered_right(NearestNeighbour(labels.symbols), source(0), 2)
+    config = replace(tiny_config, classes=3, labels="one-hot" if isinstance(labels, OneHot) else "strings")
+    right = answered_right(nearest_pixels(config), source(0), 2)
     support, queries, _ = few_shot(source(0), 2)
     for column in range(10):
         known = KNeighborsClassifier(n_neighbors=1).fit(
@@ -185,3 +190,23 @@ def test_nearest_neighbours_after_a_support_set_are_scikit_learns(labels: Any) -
         answers = known.predict(queries.images[:, column].flatten(1).numpy())
         assert (answers == queries.classes[:, column].numpy()).tolist() == right[:, column].tolist()
     assert 0.3 < right.float().mean() < 1
+
+
+def test_tasks_of_another_library_are_measured_in_both_ways(tiny_config: Config) -> None:
+    images = clouds().images[:3, :4].flatten(0, 1) / 255
+    labels = torch.arange(3).repeat_interleave(4)
+    source = TasksetEpisodes([(images, labels)], OneHot(3), 3, 4, size=8, batch=20)
+    model = nearest_pixels(replace(tiny_config, classes=3))
+    right, shown = answer_counts(model, FixedEpisodes(source, 30))
+    assert right.shape == shown.shape == (30, 4) and (shown == 3).all()
+    distances = (images.flatten(1)[:, None] - images.flatten(1)).square().sum(-1).fill_diagonal_(torch.inf)
+    found = share_right(model, source, shots=3, episodes=400)
+    # One query of each class after three of each: which are left out, chance decides.
+    expected = []
+    for left_out in numpy.ndindex(4, 4, 4):
+        queries = [4 * way + one for way, one in enumerate(left_out)]
+        shown_before = [one for one in range(12) if one not in queries]
+        nearest = [shown_before[int(distances[query, shown_before].argmin())] for query in queries]
+        expected += [one // 4 == query // 4 for one, query in zip(nearest, queries, strict=True)]
+    assert 0.3 < numpy.mean(expected) < 0.95
+    assert found["low"] - 0.02 < numpy.mean(expected) < found["high"] + 0.02 and found["observations"] == 1200

@@ -454,6 +454,25 @@ def test_omniglot_is_trained_on(
     assert "omniglot, test classes" in output and "(paper)" in output
 
 
+def test_nearest_neighbours_of_deep_features_are_a_run_like_any_other(
+    command: Command, refused: Refused, tiny: list[object], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    start = [option for option in tiny if option not in ("--scheme.usage-decay", "0.99")]
+    start = [*start, "--addressing", "nearest", "--run", run]
+    assert "addressing: nearest goes with encoder autoencoder" in refused(*start)
+    assert command(*start, "--encoder", "autoencoder").status == 0
+    assert {name.split(".")[0] for name in load_file(run / "checkpoints" / "000000008" / "weights.safetensors")} == {
+        "encoder"
+    }
+    assert "trained already" in command(*start, "--encoder", "autoencoder", "--resume").output
+    status, output, _ = command("evaluate", run, "--episodes", 10)
+    assert status == 0 and "2nd" in output
+    assert json.loads((run / "evaluation.json").read_text())["training"]
+    status, output, _ = command("evaluate", run, "--ways", 3, "--shots", 1, "--queries", 1, "--episodes", 10)
+    assert status == 0 and "N-way K-shot" in output
+
+
 def test_an_encoder_is_taken_from_a_run_on_the_same_training_classes(
     command: Command, refused: Refused, tiny: list[object], letters: Path, tmp_path: Path
 ) -> None:
