@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy
 import torch
@@ -73,19 +73,22 @@ class Source(Protocol):
         ...
 
 
-class FixedEpisodes(NamedTuple):
+SomeSource = TypeVar("SomeSource", bound=Source, covariant=True)
+
+
+class FixedEpisodes(NamedTuple, Generic[SomeSource]):
     """The first `episodes` sequences of a source.
 
     Attributes:
         persistent: Whether the sequences at a place in the batch follow each other without their memory being wiped.
     """
 
-    source: Source
+    source: SomeSource
     episodes: int
     persistent: bool = False
 
 
-def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -> FixedEpisodes:
+def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -> FixedEpisodes[ClassificationEpisodes]:
     """Return episodes of held-out classes: as in training, but with no added rotations or jitter.
 
     Raises:
@@ -105,9 +108,9 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
     return FixedEpisodes(source, held_out.episodes, config.memory == "persistent")
 
 
-def identity(fixed: FixedEpisodes) -> str:
+def identity(fixed: FixedEpisodes[ClassificationEpisodes]) -> str:
     """Return a text that only evaluations on the very same episodes have in common."""
-    source = cast("ClassificationEpisodes", fixed.source)
+    source = fixed.source
     drawn_from = source.images
     # What the source is a pure function of; the numbers of a generator differ between kinds of devices.
     settings = [str(getattr(source, entry.name)) for entry in fields(source) if entry.name != "images"]
@@ -117,7 +120,7 @@ def identity(fixed: FixedEpisodes) -> str:
 
 @torch.no_grad()
 def answer_counts(
-    model: Answering, fixed: FixedEpisodes, report: Report | None = None
+    model: Answering, fixed: FixedEpisodes[Source], report: Report | None = None
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Count right answers and all answers by episode and instance, int64 [episodes, instances] each.
 
