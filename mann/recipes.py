@@ -102,6 +102,7 @@ _PROTOTYPES = "--addressing prototypes"
 _CONV = "--encoder conv --encoder-width 32"
 _CONV_5 = f"{_CONV} {_FEWER}"
 _CONV_20 = f"{_CONV} {_FEWEST}"
+_AUTOENCODER = f"{_STRINGS_5} --addressing nearest --encoder autoencoder {_FEWEST}"
 # Nothing that is learned is measured: the run says which episodes are meant, and no more.
 _UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
 _SHOTS = f"--shots {' '.join(map(str, SHOTS))}"
@@ -132,11 +133,15 @@ ROWS = {
         "one-hot-5", "prototypes, convolutional encoder", None, 45, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
     ),
     "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
+    "strings-5-knn-deep": Row("strings-5", "KNN, deep features", None, 8, _AUTOENCODER),
     "strings-5-feedforward": Row("strings-5", "feed-forward", None, 4, f"{_STRINGS_5} {_FEEDFORWARD}"),
     "strings-5-lstm": Row("strings-5", "LSTM", None, 8, f"{_STRINGS_5} {_LSTM}"),
     "strings-5-mann-feedforward": Row("strings-5", "MANN", "feed-forward", 15, f"{_STRINGS_5} {_MANN_FEEDFORWARD}"),
     "strings-5-mann": Row("strings-5", "MANN", "LSTM", 18, _STRINGS_5),
     "strings-15-knn-pixels": _nearest("strings-15", "KNN, raw pixels", _STRINGS_15),
+    "strings-15-knn-deep": Row(
+        "strings-15", "KNN, deep features", None, 2, _AUTOENCODER, "--classes 15", "15-classes.json"
+    ),
     "strings-15-feedforward": Row("strings-15", "feed-forward", None, 8, f"{_STRINGS_15} {_FEEDFORWARD} {_FEWER}"),
     "strings-15-lstm": Row("strings-15", "LSTM", None, 15, f"{_STRINGS_15} {_LSTM} {_FEWER}"),
     "strings-15-mann-feedforward": Row(
