@@ -400,7 +400,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "slots": 208,
                 "learning_rate": 2e-3,
                 "batch": 8,
-                "episodes": 32_000,
+                "episodes": 48_000,
             },
             "priority-sort": {
                 **_FEEDFORWARD,
@@ -417,7 +417,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "copy": {**_LSTM, "episodes": 160_000},
             "associative-recall": {**_LSTM, "episodes": 160_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
-            "ngrams": {**_LSTM, "batch": 8, "episodes": 32_000},
+            "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
             "priority-sort": {**_LSTM, "episodes": 640_000},
         },
         "paper-feedforward-ntm": {
