@@ -440,6 +440,8 @@ def test_large_gradients_are_scaled_down_to_what_went_before(
 class Constant(nn.Module):
     """Answers the same whatever it sees: `logits`, times a weight of 1."""
 
+    encoder = None
+
     def __init__(self, logits: list[float]):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
