@@ -13,7 +13,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from mann.config import Config, checked
+from mann.config import WITHOUT_MEMORY, Config, checked
 from mann.recipes import PAPERS, small
 from mann.runs import Run
 
@@ -137,20 +137,22 @@ def test_a_recipe_is_of_its_table_and_of_settings_that_there_are(script: Callabl
     evaluation = parse(evaluate.Options, ["RUN", *row.evaluation.split()])
     assert isinstance(config, Config) and (config.dataset, evaluation.part) == ("omniglot", "test")
     assert (config.seed, config.size, evaluation.episodes) == (0, 20, 2000)
+    other = "evaluation" if evaluation.classes is None else f"{evaluation.classes}-classes"
     assert row.written == (
-        ("nearest" if evaluation.nearest else "evaluation" if table.ways is None else "")
+        ("nearest" if evaluation.nearest else other if table.ways is None else "")
         + ("-" if evaluation.nearest and table.ways else "")
         + ("few-shot" if table.ways else "")
         + ".json"
     )
     assert bool(row.seeds) != evaluation.nearest
     if table.ways is None:
-        assert (config.classes, config.labels) == (table.content["classes"], table.content["labels"])
+        measured = evaluation.classes or config.classes
+        assert (measured, config.labels) == (table.content["classes"], table.content["labels"])
         assert not evaluate.few_shot_asked(evaluation)
     else:
         assert evaluation.ways == (table.ways,) and evaluation.shots == tuple(table.columns)
         assert config.classes >= table.ways and config.labels == "one-hot"
-    if config.addressing not in ("none", "prototypes"):
+    if config.addressing not in WITHOUT_MEMORY:
         # What 15 classes have shown is held; see mann/recipes.py.
         assert config.slots >= min(128, config.classes * config.presentations)
 
