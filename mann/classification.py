@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -82,7 +83,8 @@ class Classification:
     def __init__(self, config: Config, classes: ImageClasses, split: Split):
         with _naming("train"):
             self._source = training_episodes(config, classes, split)
-            replace(self._source, classes=config.labelled)  # refused now rather than when it gets there
+            self._of_classes = cache(lambda number: replace(self._source, classes=number))  # each is checked once
+            self._of_classes(config.labelled)  # refused now rather than when it gets there
         with _naming("validation"):
             self._validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
         with _naming("test"):  # refused now rather than after the training
@@ -106,7 +108,7 @@ class Classification:
 
     def episode(self, step: int) -> Episode:
         """Return the training episodes of a step."""
-        return replace(self._source, classes=classes_at(self._config, step))(step)
+        return self._of_classes(classes_at(self._config, step))(step)
 
     def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
         """Return the loss, and right answers and all answers by instance."""

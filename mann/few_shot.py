@@ -20,8 +20,6 @@ from mann.statistics import share_interval
 
 QUERIES = 5
 """Drawings of each class to be named, unless said otherwise."""
-SHOTS = (1, 5)
-"""Drawings of each class shown before, unless said otherwise."""
 
 
 def few_shot_episodes(

@@ -11,8 +11,9 @@ from episodes.few_shot import FewShot, few_shot
 from mann.classification import training_episodes
 from mann.config import Config
 from mann.evaluation import HELD_OUT, VALIDATION
-from mann.few_shot import QUERIES, SHOTS, few_shot_episodes, share_right
+from mann.few_shot import QUERIES, few_shot_episodes, share_right
 from mann.maml import build_maml
+from mann.published import SHOTS
 from mann.training import Counts
 
 

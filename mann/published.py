@@ -13,7 +13,7 @@ from typing import NamedTuple
 INSTANCES = (1, 2, 3, 4, 5, 10)
 """The instances that the tables have."""
 SHOTS = (1, 5)
-"""The numbers of shots that papers report."""
+"""The numbers of shots that papers report, and that are measured unless said otherwise."""
 
 
 class Published(NamedTuple):

@@ -19,7 +19,8 @@ from data import InputError, load
 from mann.classifier import nearest_pixels
 from mann.config import TaskConfig
 from mann.evaluation import TEST, classification_settings, evaluate, first_sequence, with_classes
-from mann.few_shot import QUERIES, SHOTS, evaluate_few_shot
+from mann.few_shot import QUERIES, evaluate_few_shot
+from mann.published import SHOTS
 from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
 from mann.reporting.few_shot import few_shot_table
 from mann.reporting.instances import instance_table

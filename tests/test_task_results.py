@@ -41,7 +41,7 @@ def row(path: Path) -> str:
     for setting in SHOWN[result["task"]]:
         entry = by_setting[json.dumps(setting)]
         low, high = map(number, entry["intervals"][cost])
-        cells.append(f"{number(entry[cost])} ({low} to {high}); {100 * entry['exact_sequences']:.1f}%")
+        cells.append(f"{number(entry[cost])} ({low} to {high}); {100 * entry['exact_sequences']:.2f}%")
         if "Bayes estimate" in entry.get("references", {}):
             optimum = entry["references"]["Bayes estimate"]
             low, high = (f"{end:+.2f}" for end in optimum["interval"])

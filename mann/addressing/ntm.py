@@ -41,9 +41,9 @@ SMALLEST = 1e-12
 """Weightings without a larger weight are not brought back to a sum of 1."""
 
 TAPE_READ_GATE, TAPE_WRITE_GATE, TAPE_SHARPENING = -5.0, -12.0, 2.0
-"""What the heads of a tape start with, before the ranges: gates nearly closed, gamma = 3.1. The write heads' are so
-nearly closed that they stay so: where nothing depends on it (when an answer is read), a gate wanders open, and the
-write head then spoils what a longer answer still needs."""
+"""What the heads of a tape start with, before the ranges: gates nearly closed, gamma = 3.1. The write heads' are
+closed more nearly: where nothing depends on it (when an answer is read), a gate wanders open, and the write head then
+spoils what a longer answer still needs."""
 
 TAPE_FORWARD, TAPE_STAY, TAPE_BACK, TAPE_MARK = 4.0, 1.0, -6.0, 2.0
 """What its shifts start with, and the first number of what is written, before the ranges."""

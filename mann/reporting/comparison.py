@@ -14,14 +14,13 @@ from rich.table import Table
 
 from mann.answers import answers_of
 from mann.evaluation import from_columns
+from mann.published import INSTANCES
 from mann.reporting.files import write_csv, write_picture
 from mann.reporting.instances import draw_instances, draw_second_instance, variant
 from mann.reporting.style import ordinal, plots_below
 from mann.reporting.tasks import draw_sizes, draw_task_training, said
 from mann.statistics import paired_differences
 from mann.task_evaluation import SWEEPS
-
-_INSTANCES = (1, 2, 3, 4, 5, 10)
 
 
 class Compared(NamedTuple):
@@ -70,7 +69,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> list[Figures]:
         return [
             Figures(ordinal(result["instance"]), "accuracy", result["accuracy"], result["low"], result["high"])
             for result in evaluation["instances"]
-            if result["instance"] in _INSTANCES
+            if result["instance"] in INSTANCES
         ]
     cost = answers_of(evaluation["task"]).cost
     return [
@@ -91,7 +90,7 @@ def differences(evaluation: Mapping[str, Any], first: Mapping[str, Any]) -> list
     return [
         Figures(ordinal(instance), "difference", *figures)
         for instance, *figures in paired_differences(right, before, shown)
-        if instance in _INSTANCES
+        if instance in INSTANCES
     ]
 
 

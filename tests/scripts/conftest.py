@@ -75,16 +75,26 @@ def refused(command: Command) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def of_noise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, int], Path]:
+    """Return a function that makes a folder of so many classes of so many images of noise."""
+
+    def make(name: str, classes: int, images: int) -> Path:
+        root = tmp_path_factory.mktemp(name)
+        rng = numpy.random.default_rng(0)
+        for number in range(classes):
+            (root / f"{name}{number:02d}").mkdir()
+            for image in range(images):
+                pixels = rng.integers(256, size=(8, 8), dtype=numpy.uint8)
+                Image.fromarray(pixels).save(root / f"{name}{number:02d}" / f"{image}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def letters(of_noise: Callable[[str, int, int], Path]) -> Path:
     """Return a folder of 30 classes of 4 images: 21 to train on, 3 to validate with, 6 to test on."""
-    root = tmp_path_factory.mktemp("letters")
-    rng = numpy.random.default_rng(0)
-    for number in range(30):
-        (root / f"letter{number:02d}").mkdir()
-        for drawing in range(4):
-            pixels = rng.integers(256, size=(8, 8), dtype=numpy.uint8)
-            Image.fromarray(pixels).save(root / f"letter{number:02d}" / f"{drawing}.png")
-    return root
+    return of_noise("letter", 30, 4)
 
 
 @pytest.fixture

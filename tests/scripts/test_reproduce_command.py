@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy
 import pytest
-from PIL import Image
 
 from mann.config import WITHOUT_MEMORY, Config, checked
 from mann.recipes import PAPERS, small
@@ -23,16 +21,9 @@ KNN = "strings-5-knn-pixels"
 
 
 @pytest.fixture(scope="module")
-def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawings(of_noise: Callable[[str, int, int], Path]) -> Path:
     """Return a folder of 80 classes of 10 images: enough of them to validate with and to test on."""
-    root = tmp_path_factory.mktemp("drawings")
-    rng = numpy.random.default_rng(0)
-    for number in range(80):
-        (root / f"class{number:02d}").mkdir()
-        for drawing in range(10):
-            pixels = rng.integers(256, size=(8, 8), dtype=numpy.uint8)
-            Image.fromarray(pixels).save(root / f"class{number:02d}" / f"{drawing}.png")
-    return root
+    return of_noise("class", 80, 10)
 
 
 @pytest.fixture
