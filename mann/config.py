@@ -86,6 +86,8 @@ class Settings:
     """Adam, or RMSProp with decay 0.95 and momentum 0.9 (the paper)."""
     learning_rate: Positive = 3e-3
     """Learning rate after the warm-up."""
+    epsilon: Positive = 1e-8
+    """What Adam and RMSProp add to the root of the mean square of a gradient: smaller gradients move weights less."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on after the warm-up: down to 0 along a half cosine, or not at all."""
     warm_up: Annotated[int, Ge(0)] = 200
@@ -375,7 +377,7 @@ def _paper_lstm(units: int, learning_rate: float) -> Mapping[str, Any]:
 
 _FEEDFORWARD = {"controller": "feedforward"}
 # The longest tests write 241 and 221 times: the tape must not come round to what is still to be read.
-_TAPE = {**_FEEDFORWARD, "initial_biases": 0.5, "slots": 256, "learning_rate": 3e-3}
+_TAPE = {**_FEEDFORWARD, "initial_biases": 0.5, "slots": 256, "learning_rate": 3e-3, "epsilon": 1e-6}
 _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(

@@ -117,6 +117,8 @@ class MemoryNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             scheme.initialise(self._by_control(self.interface.weight), self._by_control(self.interface.bias))
+        heed = [torch.full((control.heads * control.size, 1), control.heed) for control in self._controls.values()]
+        self.register_buffer("heed", torch.cat(heed), persistent=False)
         self.start = start(scheme, slots, word_size)
         self.unroll: Unrolling = plain
 
@@ -184,7 +186,7 @@ class MemoryNetwork(nn.Module):
 
     def _weights(self) -> Tensors:
         """The weights that are used again at every step, that of the interface last."""
-        return *self.controller.weights(), self.interface.weight
+        return *self.controller.weights(), self.interface.weight * self.heed
 
     def _step(
         self, weights: Tensors, preactivations: Tensors, state: NetworkState

@@ -136,8 +136,10 @@ class NotFiniteError(ArithmeticError):
 def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of the config."""
     if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(model.parameters(), config.learning_rate, alpha=0.95, momentum=0.9)
-    return torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
+        return torch.optim.RMSprop(
+            model.parameters(), config.learning_rate, alpha=0.95, eps=config.epsilon, momentum=0.9
+        )
+    return torch.optim.Adam(model.parameters(), config.learning_rate, eps=config.epsilon, fused=True)
 
 
 def learning_rate(config: Settings, step: int) -> float:

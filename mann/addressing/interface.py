@@ -19,12 +19,15 @@ AtLeastOne = Annotated[int, Ge(1)]
 class Control(NamedTuple):
     """One named output of the controller.
 
-    heads: how many of them; size: numbers for each head; range: maps any real numbers into the control's range.
+    heads: how many of them; size: numbers for each head; range: maps any real numbers into the control's range; heed:
+    what the hidden units add to the bias is multiplied by it. With less than 1 it is smaller, and changes as much
+    slower in training, as Adam moves all weights alike: the control keeps longer to what its bias says.
     """
 
     heads: int
     size: int
     range: Callable[[Tensor], Tensor]
+    heed: float = 1.0
 
 
 Controls = dict[str, Tensor]

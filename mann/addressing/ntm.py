@@ -12,16 +12,16 @@ read. The paper leaves open, and here:
 - keys and add vectors are in (-1, 1), strengths beta > 0 and sharpening gamma > 1 by softplus;
 - all heads start at the first slot. Weightings that start at zero, or alike everywhere, stay alike everywhere in a
   constant memory, whatever the controls say. (A network can learn where to start instead.)
-- controls start near the middle of their ranges, so that heads are blurred and half led by content. With
-  `start="tape"` they are those of a tape machine, sharp and led by place. Write heads go on by a slot a step and begin
-  every word with a mark; read heads stay at the first slot, which is never written and holds a sign of its own, the
-  mark's opposite, and would rather go on than back. Which way a tape runs is the same to the task: heads that are not
-  told choose for themselves, read heads the one and write heads the other, and turn round late. Sign and mark tell a
-  controller without memory what it reads, however empty its input is. The gate of these heads is nearly closed, and
-  what they would find by content is the left end: wherever it opens, they are taken back to the start. The first of
-  several read heads goes along with the write heads: what was written a step before is read at once, which hands on
-  what was seen and done. With `start="search"` the others find by content. With `start="recall"` they look at the slot
-  after what they find: at what came next.
+- controls start near the middle of their ranges, so that heads are blurred and half led by content. With `start="tape"`
+  they are those of a tape machine, sharp and led by place. Write heads go on by a slot a step and begin every word with
+  a mark; read heads stay at the first slot, which is never written and holds a sign of its own, the mark's opposite,
+  and would rather go on than back. Which way a tape runs is the same to the task: heads that are not told choose for
+  themselves, read heads the one and write heads the other, and turn round late. So the write heads hardly heed the
+  controller as to where they go. Sign and mark tell a controller without memory what it reads, however empty its input
+  is. The gate of these heads is nearly closed, and what they would find by content is the left end: wherever it opens,
+  they are taken back to the start. The first of several read heads goes along with the write heads: what was written a
+  step before is read at once, which hands on what was seen and done. With `start="search"` the others find by content.
+  With `start="recall"` they look at the slot after what they find: at what came next.
 """
 
 from collections.abc import Mapping
@@ -54,9 +54,10 @@ TAPE_LEFT_END = -2.0
 TAPE_REWIND = 8.0
 """The strength of that key: an open gate takes the head back to the left end."""
 
-TAPE_HEED = 0.1
-"""How much of its usual weight the controller's output has in that key and strength, or what is found would depend on
-it."""
+TAPE_HEED = {"read_key": 0.1, "read_strength": 0.1, "write_shift": 0.02, "write_gate": 0.02}
+"""What these controls of a tape heed of the controller. The way back depends on it too much otherwise. And the write
+heads would be called back to the left end: as long as a read head knows no way but to stay there, that is where it
+wants the words."""
 
 SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
 """What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
@@ -177,11 +178,13 @@ class NTM(Scheme):
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""
-        return {
+        controls = {
             **head_controls("write", self.write_heads, word_size, self.shift_range),
             **writing_controls(self.write_heads, word_size),
             **head_controls("read", self.read_heads, word_size, self.shift_range),
         }
+        heed = TAPE_HEED if self.start == "tape" else {}
+        return controls | {name: controls[name]._replace(heed=factor) for name, factor in heed.items()}
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
         """Let heads start as `start` says; without a shift, none moves on."""
@@ -201,8 +204,6 @@ class NTM(Scheme):
             biases["read_shift"][along:, here] = TAPE_STAY
             biases["read_key"][along:, 0] = TAPE_LEFT_END
             biases["read_strength"][along:] = TAPE_REWIND
-            for control in ("read_key", "read_strength"):
-                weights[control][along:] *= TAPE_HEED
         else:
             biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
             biases["read_gate"][along:] = SEARCH_GATE

@@ -49,7 +49,14 @@ _SMALL: Mapping[str, Any] = MappingProxyType({"batch": 16, "hidden_size": 64, "s
 
 # What suits one scheme best (the default of a task) is not what suits all of them.
 _ALIKE: Mapping[str, Any] = MappingProxyType(
-    {"controller": "lstm", "hidden_size": 100, "initial_biases": 0.0, "learning_rate": 1e-3, "clip_to_median": None}
+    {
+        "controller": "lstm",
+        "hidden_size": 100,
+        "initial_biases": 0.0,
+        "learning_rate": 1e-3,
+        "epsilon": 1e-8,
+        "clip_to_median": None,
+    }
 )
 
 FULL = Size(

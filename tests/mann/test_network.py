@@ -1,6 +1,7 @@
 """The memory network: against a slow float64 forward pass in numpy, and used like torch.nn.LSTM."""
 
 import math
+from functools import partial
 from typing import Any, Literal
 
 import numpy
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from mann.addressing import LRUA, Controls, Write
+from mann.addressing import LRUA, NTM, Controls, Write
 from mann.addressing.lrua import least_used_slots
 from mann.controllers import CONTROLLERS, GRUController, LSTMController
 from mann.network import MemoryNetwork, NetworkState
-from mann.start import CONSTANT
+from mann.start import CONSTANT, Start
 
 INPUTS, OUTPUTS, HIDDEN, SLOTS, WORD = 3, 2, 4, 5, 3
 TIME, BATCH = 6, 2
@@ -264,6 +265,26 @@ def test_new_networks_start_without_biases_on_what_they_emit() -> None:
     network = MemoryNetwork(INPUTS, OUTPUTS, PAPER, CONTROLLERS["lstm"])
     assert (network.slots, network.word_size) == (128, 40)
     assert not network.interface.bias.any() and not network.output.bias.any()
+
+
+def test_what_hidden_units_say_to_a_control_is_heeded_as_much_as_it_says() -> None:
+    def tape_or_not(start: Literal["alike", "tape"]) -> MemoryNetwork:
+        scheme, memory = NTM(read_heads=2, start=start), partial(Start, memory="random")
+        return MemoryNetwork(INPUTS, OUTPUTS, scheme, CONTROLLERS["lstm"], HIDDEN, SLOTS, WORD, memory).double()
+
+    heeding, plain = tape_or_not("tape"), tape_or_not("alike")
+    plain.load_state_dict(heeding.state_dict())
+    rows = plain._by_control(plain.interface.weight.data)
+    for name, heed in {"write_shift": 0.02, "write_gate": 0.02, "read_key": 0.1, "read_strength": 0.1}.items():
+        rows[name] *= heed
+    outputs = [network(sequence())[0] for network in (heeding, plain)]
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-12)
+    for output in outputs:
+        output.square().sum().backward()
+    learned, plainly = (network._by_control(network.interface.weight.grad) for network in (heeding, plain))
+    torch.testing.assert_close(learned["write_shift"], 0.02 * plainly["write_shift"])
+    torch.testing.assert_close(learned["read_shift"], plainly["read_shift"])
+    assert learned["write_shift"].abs().sum() > 0
 
 
 def found_at_once(start: Literal["alike", "paired"]) -> tuple[float, float]:

@@ -424,6 +424,16 @@ def test_the_limit_rises_as_the_learning_rate_falls(tiny_config: Config) -> None
         assert limit * learning_rate(config, step) == pytest.approx(10.0 * config.learning_rate)
 
 
+@pytest.mark.parametrize(("optimizer", "moved"), [("adam", 1 / (1 + 2)), ("rmsprop", 1 / (math.sqrt(0.05) + 2))])
+def test_a_gradient_of_half_the_epsilon_moves_a_weight_less(tiny_config: Config, optimizer: Any, moved: float) -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    config = replace(tiny_config, optimizer=optimizer, learning_rate=0.25, epsilon=2e-6)
+    before = layer.weight.item()
+    layer.weight.grad = torch.full((1, 1), 1e-6)
+    build_optimizer(config, layer).step()
+    assert before - layer.weight.item() == pytest.approx(0.25 * moved, rel=1e-5)
+
+
 def test_large_gradients_are_scaled_down_to_what_went_before(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
 ) -> None:
