@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data import InputError
-from mann.published import INSTANCES, SHOTS, Published, published_few_shot, published_rows
+from mann.published import INSTANCES, SHOTS, Published, published_few_shot, published_persistent, published_rows
 
 
 class Table(NamedTuple):
@@ -61,10 +61,26 @@ class Recipes(NamedTuple):
     rows: Mapping[str, Row]
 
 
-def _by_instance(title: str, classes: int, labels: str) -> Table:
-    """Return a table by instance."""
-    content = {"task": "classification", "dataset": "omniglot", "split": "test", "classes": classes, "labels": labels}
-    return Table(title, INSTANCES, content, published_rows(classes, labels))
+def _by_instance(title: str, classes: int, labels: str, published: Sequence[Published], **content: str) -> Table:
+    """Return a table by instance; content: what else its results say of themselves."""
+    common = {"task": "classification", "dataset": "omniglot", "split": "test", "classes": classes, "labels": labels}
+    return Table(title, INSTANCES, {**common, **content}, published)
+
+
+def _santoro(title: str, classes: int, labels: str) -> Table:
+    """Return a table of Santoro et al. 2016."""
+    return _by_instance(f"{title}, {classes} classes", classes, labels, published_rows(classes, labels))
+
+
+def _persistent(classes: int) -> Table:
+    """Return a table of a memory that is not wiped, beside that of Le et al. 2019."""
+    title = f"Memory not wiped between episodes: one-hot labels, {classes} classes"
+    return _by_instance(title, classes, "one-hot", published_persistent(classes), memory="persistent")
+
+
+def _curriculum(classes: int) -> Table:
+    """Return a table of what a training on ever more classes comes to."""
+    return _by_instance(f"A curriculum from 15 to 100 classes, tested with {classes}", classes, "strings", ())
 
 
 def _few_shot(ways: int) -> Table:
@@ -74,17 +90,19 @@ def _few_shot(ways: int) -> Table:
 
 
 TABLES = {
-    "one-hot-5": _by_instance("Table 1: 5 classes, one-hot labels", 5, "one-hot"),
-    "strings-5": _by_instance("Table 2: 5 classes, labels of five characters", 5, "strings"),
-    "strings-15": _by_instance("Table 2: 15 classes, labels of five characters", 15, "strings"),
+    "one-hot-5": _santoro("Table 1: one-hot labels", 5, "one-hot"),
+    "strings-5": _santoro("Table 2: labels of five characters", 5, "strings"),
+    "strings-15": _santoro("Table 2: labels of five characters", 15, "strings"),
+    "one-hot-15": _by_instance("One-hot labels, 15 classes", 15, "one-hot", ()),
+    "one-hot-20": _by_instance("One-hot labels, 20 classes, each shown six times", 20, "one-hot", ()),
+    "one-alphabet-5": _by_instance("One-hot labels, 5 classes of one alphabet", 5, "one-hot", (), alphabets="one"),
+    "persistent-5": _persistent(5),
+    "persistent-10": _persistent(10),
+    "curriculum-50": _curriculum(50),
+    "curriculum-100": _curriculum(100),
     "few-shot-5": _few_shot(5),
     "few-shot-20": _few_shot(20),
 }
-
-_ONE_HOT_5 = "omniglot"
-_STRINGS_5 = "omniglot --labels strings"
-_STRINGS_15 = "omniglot --labels strings --classes 15"
-_ONE_HOT_20 = "omniglot --classes 20 --presentations 6"  # five shots and a query
 
 # Fewer episodes than by default where an episode has more steps, or an encoder takes most of the time.
 _FEWER = "--episodes 200000"
@@ -92,6 +110,14 @@ _FEWEST = "--episodes 100000"
 # Of 150 steps, each with a drawing in a slot of its own, the last 128 are held, and with them every class: one in 7000
 # is not shown within so many. More slots would be learned later (docs/log.md).
 _SLOTS = "--slots 128"
+
+_ONE_HOT_5 = "omniglot"
+_STRINGS_5 = "omniglot --labels strings"
+_STRINGS_15 = "omniglot --labels strings --classes 15"
+_ONE_HOT_15 = f"omniglot --classes 15 {_SLOTS} {_FEWER}"
+_ONE_HOT_20 = "omniglot --classes 20 --presentations 6"  # five shots and a query
+_PERSISTENT_5 = "omniglot --memory persistent"
+_PERSISTENT_10 = f"omniglot --memory persistent --classes 10 --counting random --length 75 {_SLOTS}"
 
 _FEEDFORWARD = "--addressing none --controller feedforward"
 _LSTM = "--addressing none --controller lstm"
@@ -102,6 +128,9 @@ _PROTOTYPES = "--addressing prototypes"
 _CONV = "--encoder conv --encoder-width 32"
 _CONV_5 = f"{_CONV} {_FEWER}"
 _CONV_20 = f"{_CONV} {_FEWEST}"
+_MEMORY_20 = f"{_ONE_HOT_20} {_CONV_20} {_SLOTS}"
+# Classes come ten times as fast as the paper's: up to 1000 steps an episode take their time.
+_CURRICULUM = f"{_STRINGS_15} --most-classes 100 --class-every 1000 --slots 256 {_FEWEST}"
 _AUTOENCODER = f"{_STRINGS_5} --addressing nearest --encoder autoencoder {_FEWEST}"
 # Nothing that is learned is measured: the run says which episodes are meant, and no more.
 _UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
@@ -122,6 +151,12 @@ def _nearest_few_shot(ways: int, minutes: int, training: str) -> Row:
 def _few_shot_row(ways: int, model: str, minutes: int, training: str) -> Row:
     """Return a row of N-way K-shot accuracies."""
     return Row(f"few-shot-{ways}", model, None, minutes, training, f"--ways {ways} {_SHOTS}", "few-shot.json")
+
+
+def _curriculum_row(classes: int) -> Row:
+    """Return a row of the curriculum, tested with so many classes; a seed takes too long for three."""
+    evaluation = f"--classes {classes}"
+    return Row(f"curriculum-{classes}", "MANN", None, 240, _CURRICULUM, evaluation, f"{classes}-classes.json", (0,))
 
 
 ROWS = {
@@ -151,10 +186,20 @@ ROWS = {
     "strings-15-mann-ntm": Row(
         "strings-15", "MANN (NTM access)", "LSTM", 60, f"{_STRINGS_15} {_NTM} {_SLOTS} {_FEWER}"
     ),
+    "one-hot-15-mann": Row("one-hot-15", "MANN", None, 40, _ONE_HOT_15),
+    "one-hot-20-mann-conv": Row("one-hot-20", "MANN, convolutional encoder", None, 75, _MEMORY_20),
+    "one-hot-20-prototypes": Row(
+        "one-hot-20", "prototypes, convolutional encoder", None, 65, f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"
+    ),
+    "one-alphabet-5-mann": Row("one-alphabet-5", "MANN", None, 17, _ONE_HOT_5, "--alphabets one", "one-alphabet.json"),
+    "persistent-5-mann": Row("persistent-5", "MANN", "LSTM", 18, _PERSISTENT_5),
+    "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 30, _PERSISTENT_10),
+    "curriculum-50-mann": _curriculum_row(50),
+    "curriculum-100-mann": _curriculum_row(100),
     "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 60, f"{_ONE_HOT_5} {_CONV_5}"),
     "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 50, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
     "few-shot-5-nearest": _nearest_few_shot(5, 2, _ONE_HOT_5),
-    "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, f"{_ONE_HOT_20} {_CONV_20} {_SLOTS}"),
+    "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, _MEMORY_20),
     "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 65, f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"),
     "few-shot-20-nearest": _nearest_few_shot(20, 8, _ONE_HOT_20),
 }

@@ -1,6 +1,6 @@
 """The paper's figures: spot checks against the tables, and how a row is found."""
 
-from mann.published import published_few_shot, published_row, published_rows
+from mann.published import published_few_shot, published_persistent, published_row, published_rows
 
 
 def test_mann_with_one_hot_labels() -> None:
@@ -36,3 +36,9 @@ def test_few_shot_figures_are_those_of_the_ways_asked_for() -> None:
         (row,) = [row for row in published_few_shot(ways) if row.model == "prototypical networks"]
         assert row.accuracies == expected
     assert published_few_shot(10) == []
+
+
+def test_memories_that_are_not_wiped_are_reported_for_5_and_10_classes() -> None:
+    assert [row.accuracies for row in published_persistent(10)] == [{2: 0.513, 3: 0.592, 5: 0.633}]
+    assert [row.accuracies[2] for row in published_persistent(5)] == [0.662]
+    assert published_persistent(15) == []

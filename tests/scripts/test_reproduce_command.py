@@ -65,7 +65,8 @@ def test_a_row_is_trained_evaluated_stored_and_shown_and_not_made_again(
     assert page.count("| single seed |") == 2 and page.count("| nothing is trained |") == 1
     assert page.count("not measured yet") == len(PAPERS.rows) - len(names)
     accuracy = contents["one-hot-5-mann-conv"]["instances"][1]["accuracy"]
-    (ours,) = [line for line in page.splitlines() if line.startswith("| MANN, convolutional encoder | ours | ")]
+    beginning = "| MANN, convolutional encoder | ours | "
+    (ours,) = [line for line in page.splitlines() if line.startswith(beginning) and "not measured" not in line]
     assert ours.split(" | ")[3].startswith(f"{100 * accuracy:.1f} (")
     assert (docs / "results" / "instances.png").stat().st_size
 
@@ -129,6 +130,8 @@ def test_a_recipe_is_of_its_table_and_of_settings_that_there_are(script: Callabl
     assert isinstance(config, Config) and (config.dataset, evaluation.part) == ("omniglot", "test")
     assert (config.seed, config.size, evaluation.episodes) == (0, 20, 2000)
     other = "evaluation" if evaluation.classes is None else f"{evaluation.classes}-classes"
+    if evaluation.alphabets is not None:
+        other = f"{evaluation.alphabets}-alphabet"
     assert row.written == (
         ("nearest" if evaluation.nearest else other if table.ways is None else "")
         + ("-" if evaluation.nearest and table.ways else "")
@@ -139,6 +142,8 @@ def test_a_recipe_is_of_its_table_and_of_settings_that_there_are(script: Callabl
     if table.ways is None:
         measured = evaluation.classes or config.classes
         assert (measured, config.labels) == (table.content["classes"], table.content["labels"])
+        assert (evaluation.alphabets or config.alphabets) == table.content.get("alphabets", "all")
+        assert (evaluation.memory or config.memory) == table.content.get("memory", "wiped")
         assert not evaluate.few_shot_asked(evaluation)
     else:
         assert evaluation.ways == (table.ways,) and evaluation.shots == tuple(table.columns)
