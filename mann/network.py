@@ -85,6 +85,8 @@ class MemoryNetwork(nn.Module):
         batch_first: Inputs and outputs are [batch, time, width] instead of [time, batch, width].
     """
 
+    heed: Tensor
+
     def __init__(
         self,
         input_size: int,

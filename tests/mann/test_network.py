@@ -278,10 +278,11 @@ def test_what_hidden_units_say_to_a_control_is_heeded_as_much_as_it_says() -> No
     for name, heed in {"write_shift": 0.02, "write_gate": 0.02, "read_key": 0.1, "read_strength": 0.1}.items():
         rows[name] *= heed
     outputs = [network(sequence())[0] for network in (heeding, plain)]
-    torch.testing.assert_close(*outputs, rtol=0, atol=1e-12)
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-8)
     for output in outputs:
         output.square().sum().backward()
-    learned, plainly = (network._by_control(network.interface.weight.grad) for network in (heeding, plain))
+    gradients = [network.interface.weight.grad for network in (heeding, plain)]
+    learned, plainly = (plain._by_control(gradient) for gradient in gradients if gradient is not None)
     torch.testing.assert_close(learned["write_shift"], 0.02 * plainly["write_shift"])
     torch.testing.assert_close(learned["read_shift"], plainly["read_shift"])
     assert learned["write_shift"].abs().sum() > 0
