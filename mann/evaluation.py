@@ -241,7 +241,7 @@ def evaluate(
 
 
 def in_columns(counts: numpy.ndarray) -> list[str]:
-    """Return counts [episodes, instances] as a text for each instance, its numbers in the order of the episodes."""
+    """Return counts [episodes, columns] as a text for each column, its numbers in the order of the episodes."""
     return [" ".join(map(str, column)) for column in counts.T.tolist()]
 
 

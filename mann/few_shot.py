@@ -13,7 +13,19 @@ from episodes import ClassificationEpisodes, Episode
 from episodes.few_shot import FewShot, few_shot
 from mann.classifier import episode_labels
 from mann.config import Config
-from mann.evaluation import BATCH, HELD_OUT, TEST, Answering, Report, Source, classification_settings, load_classifier
+from mann.evaluation import (
+    BATCH,
+    HELD_OUT,
+    TEST,
+    Answering,
+    FixedEpisodes,
+    Report,
+    Source,
+    classification_settings,
+    identity,
+    in_columns,
+    load_classifier,
+)
 from mann.maml import Maml, build_maml
 from mann.runs import Run
 from mann.statistics import share_interval
@@ -77,19 +89,24 @@ def answered_right(model: Answering | Maml, episode: Episode, shots: int) -> Ten
     return asked.gather(1, scores.argmax(1, keepdim=True))[:, 0]
 
 
-def share_right(
+def right_answers(
     model: Answering | Maml, source: Source, shots: int, episodes: int, report: Report | None = None
-) -> dict[str, Any]:
-    """Return accuracy, its 95% interval and the number of answers, for the first `episodes` sequences of a source."""
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Count right answers and all answers for the first `episodes` sequences of a source, int64 [episodes] each."""
     right = []
     for step in range(-(-episodes // source.batch)):
         right.append(answered_right(model, source(step), shots))
         if report is not None:
             report(min((step + 1) * source.batch, episodes))
     answers = torch.cat(right, 1)[:, :episodes].cpu().numpy()
-    correct, shown = answers.sum(0), numpy.full(episodes, len(answers))
-    low, high = share_interval(correct, shown)
-    return {"accuracy": float(answers.mean()), "low": low, "high": high, "observations": answers.size}
+    return answers.sum(0), numpy.full(episodes, len(answers))
+
+
+def share_right(right: numpy.ndarray, shown: numpy.ndarray) -> dict[str, Any]:
+    """Return accuracy, its 95% interval and the number of answers, from counts of `right_answers`."""
+    low, high = share_interval(right, shown)
+    observations = int(shown.sum())
+    return {"accuracy": int(right.sum()) / observations, "low": low, "high": high, "observations": observations}
 
 
 def evaluate_few_shot(
@@ -133,14 +150,17 @@ def evaluate_few_shot(
     pairs = list(product(ways, shots))
     sources = [few_shot_episodes(config, images, *pair, queries, seed) for pair in pairs]
     answering = model or _load(run, classes.images.device, config)
-    results = []
+    results, right, shown = [], [], []
     for number, ((way, shot), source) in enumerate(zip(pairs, sources, strict=True)):
 
         def count(done: int, before: int = number * episodes) -> None:
             if report is not None:
                 report((before + done) // len(pairs))
 
-        results.append({"ways": way, "shots": shot, **share_right(answering, source, shot, episodes, count)})
+        counts = right_answers(answering, source, shot, episodes, count)
+        results.append({"ways": way, "shots": shot, **share_right(*counts)})
+        right.append(counts[0])
+        shown.append(counts[1])
     return {
         "task": "few-shot",
         "dataset": config.dataset,
@@ -150,6 +170,13 @@ def evaluate_few_shot(
         "labels": config.labels,
         "alphabets": config.alphabets,
         "results": results,
+        "counts": {
+            "of": [
+                [*pair, identity(FixedEpisodes(source, episodes))] for pair, source in zip(pairs, sources, strict=True)
+            ],
+            "right": in_columns(numpy.stack(right, 1)),
+            "shown": in_columns(numpy.stack(shown, 1)),
+        },
     }
 
 

@@ -11,7 +11,7 @@ from episodes.few_shot import FewShot, few_shot
 from mann.classification import training_episodes
 from mann.config import Config
 from mann.evaluation import HELD_OUT, VALIDATION
-from mann.few_shot import QUERIES, few_shot_episodes, share_right
+from mann.few_shot import QUERIES, few_shot_episodes, right_answers, share_right
 from mann.maml import build_maml
 from mann.published import SHOTS
 from mann.training import Counts
@@ -68,5 +68,7 @@ class MetaLearning:
     def validate(self) -> dict[str, Any]:
         """Return the same on validation classes."""
         episodes = VALIDATION.episodes
-        shares = {k: share_right(self.model, source, k, episodes) for k, source in self._validation.items()}
+        shares = {
+            k: share_right(*right_answers(self.model, source, k, episodes)) for k, source in self._validation.items()
+        }
         return {"validation": {f"{shots}-shot": share["accuracy"] for shots, share in shares.items()}}

@@ -153,7 +153,7 @@ def evaluated_otherwise(
     history = {"training": None if options.nearest else run.history(), "environment": describe_environment(device)}
     write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
     print(path)
-    return None if options.nearest or few_shot_asked(options) else Compared(content, run.metrics(), {})
+    return None if options.nearest else Compared(content, run.metrics(), {})
 
 
 def few_shot_asked(options: Options) -> bool:

@@ -1,7 +1,7 @@
 """Several runs side by side: one table, one picture, whatever they learned.
 
-Runs that learned the same stand beside each other: classifications of the same data, classes and labels, or the same
-task.
+Runs that learned the same stand beside each other: classifications of the same data, classes and labels, measured alike
+(by instance, or N-way K-shot), or the same task.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from rich.table import Table
 from mann.answers import answers_of
 from mann.evaluation import from_columns
 from mann.published import INSTANCES
+from mann.reporting.few_shot import draw_few_shot, few_shot_name
 from mann.reporting.files import write_csv, write_picture
 from mann.reporting.instances import draw_instances, draw_second_instance, variant
 from mann.reporting.style import ordinal, plots_below
@@ -27,7 +28,7 @@ class Compared(NamedTuple):
     """A run that was evaluated.
 
     Attributes:
-        evaluation: The content of evaluation.json.
+        evaluation: The content of evaluation.json, or of few-shot.json.
         metrics: The lines of metrics.jsonl.
         trained: Of a task, the largest sizes of the training.
     """
@@ -49,9 +50,11 @@ class Figures(NamedTuple):
 
 def learned(evaluation: Mapping[str, Any]) -> str:
     """Return what was learned: runs of which this is the same are compared."""
-    if evaluation["task"] != "classification":
+    if not _is_classification(evaluation):
         return evaluation["task"]
-    what = f"{evaluation['dataset']}, {evaluation['classes']} classes, {evaluation['labels']}, {evaluation['split']}"
+    few_shot = evaluation["task"] == "few-shot"
+    classes = f"{evaluation['queries']} queries" if few_shot else f"{evaluation['classes']} classes"
+    what = f"{evaluation['dataset']}, {classes}, {evaluation['labels']}, {evaluation['split']}"
     return what + variant(evaluation)
 
 
@@ -71,6 +74,11 @@ def figures_of(evaluation: Mapping[str, Any]) -> list[Figures]:
             for result in evaluation["instances"]
             if result["instance"] in INSTANCES
         ]
+    if evaluation["task"] == "few-shot":
+        return [
+            Figures(few_shot_name(result), "accuracy", result["accuracy"], result["low"], result["high"])
+            for result in evaluation["results"]
+        ]
     cost = answers_of(evaluation["task"]).cost
     return [
         Figures(said(result["setting"]), cost, result[cost], *result["intervals"][cost])
@@ -79,7 +87,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> list[Figures]:
 
 
 def differences(evaluation: Mapping[str, Any], first: Mapping[str, Any]) -> list[Figures]:
-    """Return by how much a classification is more accurate than the first one, by instance.
+    """Return by how much a classification is more accurate than the first one, by instance, or ways and shots.
 
     The intervals are paired: both answered the same episodes. There is nothing where they did not.
     """
@@ -87,11 +95,12 @@ def differences(evaluation: Mapping[str, Any], first: Mapping[str, Any]) -> list
     if not counts or not others or counts["of"] != others["of"]:
         return []
     right, before, shown = (from_columns(columns) for columns in (counts["right"], others["right"], counts["shown"]))
-    return [
-        Figures(ordinal(instance), "difference", *figures)
-        for instance, *figures in paired_differences(right, before, shown)
-        if instance in INSTANCES
-    ]
+    found = {column: figures for column, *figures in paired_differences(right, before, shown)}
+    if evaluation["task"] == "few-shot":
+        names = dict(enumerate(map(few_shot_name, evaluation["results"]), 1))
+    else:
+        names = {instance: ordinal(instance) for instance in INSTANCES}
+    return [Figures(names[column], "difference", *figures) for column, figures in found.items() if column in names]
 
 
 def comparison_table(runs: Mapping[str, Compared]) -> Table:
@@ -122,15 +131,15 @@ def comparison_table(runs: Mapping[str, Compared]) -> Table:
     return table
 
 
-def _is_classification(run: Compared) -> bool:
+def _is_classification(evaluation: Mapping[str, Any]) -> bool:
     """Tell classifications from tasks."""
-    return run.evaluation["task"] == "classification"
+    return evaluation["task"] in ("classification", "few-shot")
 
 
 def _shown(run: Compared) -> list[Figures]:
     """Return the figures that a table has room for: of a task, as in training and from the largest sizes of it on."""
     found = figures_of(run.evaluation)
-    if _is_classification(run):
+    if _is_classification(run.evaluation):
         return found
     settings = [result["setting"] for result in run.evaluation["results"]]
     beyond = [all(size >= run.trained[name] for name, size in setting.items()) for setting in settings]
@@ -169,8 +178,8 @@ def plot_comparison(runs: Mapping[str, Compared]) -> Figure:
         evaluations = {name: run.evaluation for name, run in group.items()}
         metrics = {name: run.metrics for name, run in group.items()}
         first = next(iter(group.values()))
-        if _is_classification(first):
-            draw_instances(left, evaluations)
+        if _is_classification(first.evaluation):
+            (draw_few_shot if first.evaluation["task"] == "few-shot" else draw_instances)(left, evaluations)
             draw_second_instance(right, metrics)
         else:
             if sweep is None:

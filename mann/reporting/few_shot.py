@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from matplotlib.axes import Axes
 from rich import box
 from rich.table import Table
 
 from mann.reporting.instances import variant
-from mann.reporting.style import percent
+from mann.reporting.style import colour, draw_estimates, percent, show_accuracy
+from mann.statistics import Estimate
 
 CAPTION = "the support set shown in order, then each query by itself from the same state;\nnot accuracy by instance"
 
@@ -43,3 +45,33 @@ def few_shot_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
             str(result["observations"]),
         )
     return table
+
+
+def few_shot_name(result: Mapping[str, Any]) -> str:
+    """Return what a result was measured at, such as "5-way, 1-shot"."""
+    return f"{result['ways']}-way, {result['shots']}-shot"
+
+
+def draw_few_shot(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw N-way K-shot accuracies of several runs with 95% intervals.
+
+    evaluations: by the name of the run.
+    """
+    names = dict.fromkeys(few_shot_name(result) for found in evaluations.values() for result in found["results"])
+    places = {name: place for place, name in enumerate(names)}
+    for number, (name, evaluation) in enumerate(evaluations.items()):
+        results = evaluation["results"]
+        beside = 0.5 * ((number + 0.5) / len(evaluations) - 0.5)
+        draw_estimates(
+            axes,
+            [places[few_shot_name(result)] + beside for result in results],
+            [Estimate(result["accuracy"], result["low"], result["high"]) for result in results],
+            fmt="o",
+            color=colour(number),
+            capsize=3,
+            label=f"{name}, 95% interval",
+        )
+    show_accuracy(axes)
+    axes.set_xticks(list(places.values()), list(places))
+    axes.set_xlim(-0.5, len(places) - 0.5)
+    axes.set_title("N-way K-shot accuracy", fontsize=10)

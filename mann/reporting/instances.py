@@ -24,11 +24,13 @@ from mann.reporting.style import (
     PURPLE,
     VERMILION,
     colours,
+    draw_estimates,
     ordinal,
     percent,
     show_accuracy,
     show_episodes,
 )
+from mann.statistics import Estimate
 
 # The paper's models that stand beside ours, the one to compare with first: marker and colour.
 _PAPER_MODELS = {"MANN": ("D", VERMILION), "human": ("o", PURPLE), "LSTM": ("s", GREEN), "feed-forward": ("^", ORANGE)}
@@ -80,13 +82,10 @@ def draw_instances(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> 
     """
     for colour, (name, evaluation) in zip(colours(len(evaluations)), evaluations.items(), strict=True):
         results = evaluation["instances"]
-        axes.errorbar(
+        draw_estimates(
+            axes,
             [result["instance"] for result in results],
-            [result["accuracy"] for result in results],
-            yerr=(
-                [result["accuracy"] - result["low"] for result in results],
-                [result["high"] - result["accuracy"] for result in results],
-            ),
+            [Estimate(result["accuracy"], result["low"], result["high"]) for result in results],
             color=colour,
             marker="o",
             markersize=5,

@@ -17,7 +17,7 @@ from data import InputError, parse_json
 from mann.published import Published
 from mann.recipes import Recipes, Row, Table, recipe_of_evaluation, recipe_of_training
 from mann.reporting.files import whole, write_picture
-from mann.reporting.style import colour, ordinal, percent, plots_below, show_accuracy
+from mann.reporting.style import colour, draw_estimates, ordinal, percent, plots_below, show_accuracy
 from mann.statistics import Estimate, over_seeds
 
 PICTURE = "instances.png"
@@ -251,13 +251,10 @@ def _draw(axes: Axes, table: Table, rows: Mapping[str, Row], results: Results) -
             continue
         found, paper = mean_figures(results[name]), paper_of(table, row)
         label = ", ".join(filter(None, (row.model, row.controller)))
-        axes.errorbar(
+        draw_estimates(
+            axes,
             list(found),
-            [estimate.value for estimate in found.values()],
-            yerr=(
-                [estimate.value - estimate.low for estimate in found.values()],
-                [estimate.high - estimate.value for estimate in found.values()],
-            ),
+            list(found.values()),
             color=colour(number),
             marker="o",
             markersize=4,

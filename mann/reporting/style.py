@@ -1,8 +1,13 @@
 """What tables and pictures have in common: colours, axes, how figures are written."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+from mann.statistics import Estimate
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart.
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
@@ -38,6 +43,19 @@ def plain(axes: Axes) -> Axes:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def draw_estimates(axes: Axes, at: Sequence[float], estimates: Sequence[Estimate], **how: Any) -> None:
+    """Draw shares and their intervals at places of the horizontal axis; how: what matplotlib's errorbar is given."""
+    axes.errorbar(
+        at,
+        [estimate.value for estimate in estimates],
+        yerr=(
+            [estimate.value - estimate.low for estimate in estimates],
+            [estimate.high - estimate.value for estimate in estimates],
+        ),
+        **how,
+    )
 
 
 def show_accuracy(axes: Axes) -> None:

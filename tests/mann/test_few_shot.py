@@ -16,7 +16,7 @@ from episodes.few_shot import few_shot
 from mann.classifier import build_classifier, nearest_pixels
 from mann.config import Config
 from mann.evaluation import FixedEpisodes, HeldOut, answer_counts, held_out_episodes
-from mann.few_shot import answered_right, evaluate_few_shot, few_shot_episodes, share_right
+from mann.few_shot import answered_right, evaluate_few_shot, few_shot_episodes, right_answers, share_right
 from mann.runs import Checkpoint, Run
 
 
@@ -200,7 +200,7 @@ def test_tasks_of_another_library_are_measured_in_both_ways(tiny_config: Config)
     right, shown = answer_counts(model, FixedEpisodes(source, 30))
     assert right.shape == shown.shape == (30, 4) and (shown == 3).all()
     distances = (images.flatten(1)[:, None] - images.flatten(1)).square().sum(-1).fill_diagonal_(torch.inf)
-    found = share_right(model, source, shots=3, episodes=400)
+    found = share_right(*right_answers(model, source, shots=3, episodes=400))
     # One query of each class after three of each: which are left out, chance decides.
     expected = []
     for left_out in numpy.ndindex(4, 4, 4):

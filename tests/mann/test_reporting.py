@@ -16,7 +16,7 @@ from rich.console import Console
 from episodes import Episode
 from mann.evaluation import Seen
 from mann.reporting import instances
-from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
+from mann.reporting.comparison import Compared, comparison_table, plot_comparison, write_run_comparison
 from mann.reporting.files import write_picture
 from mann.reporting.instances import draw_instances, draw_training, instance_table
 from mann.reporting.reports import write_classification_report
@@ -268,6 +268,46 @@ def test_paired_differences_stand_below_runs_that_answered_the_same_episodes(tmp
     rows = [row for row in rows_of(tmp_path / "comparison.csv") if row["name"] == "difference"]
     assert [(row["run"], row["at"]) for row in rows] == [("better", "1st"), ("better", "2nd")]
     assert [float(row["value"]) for row in rows] == [0, 5 / 15]
+
+
+def test_few_shot_accuracies_are_compared_within_episodes_too(tmp_path: Path) -> None:
+    def compared(right: list[str], ways: int = 3, **changes: Any) -> Compared:
+        """Return a run with right answers of five in each of three episodes, 1-shot and 5-shot."""
+        results = [
+            {"ways": ways, "shots": shots, "accuracy": sum(map(int, column.split())) / 15, "low": 0.0, "high": 1.0}
+            for shots, column in zip((1, 5), right, strict=True)
+        ]
+        counts = {"of": [[ways, 1, "these"], [ways, 5, "these"]], "right": right, "shown": ["5 5 5"] * 2}
+        said = {"dataset": "omniglot", "split": "test", "queries": 5, "labels": "one-hot", "alphabets": "all"}
+        content = {"task": "few-shot", **said, "results": results, "counts": counts, **changes}
+        return Compared(content, METRICS, {})
+
+    runs = {
+        "first": compared(["1 3 2", "5 5 5"]),
+        "better": compared(["3 4 4", "5 5 5"]),
+        "elsewhere": compared(["3 4 4", "5 5 5"], ways=4),
+        "by instance": Compared({**evaluation(), "task": "classification"}, METRICS, {}),
+    }
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(comparison_table(runs))
+    lines = console.export_text().splitlines()
+    (place,) = [number for number, line in enumerate(lines) if line.split()[:2] == ["minus", "first"]]
+    assert lines[place].split()[2:] == ["+33.3", "+0.0"]
+    assert lines[place + 1].split() == ["+4.6", "to", "+62.0", "+0.0", "to", "+0.0"]
+    write_run_comparison(tmp_path, runs)
+    rows = [row for row in rows_of(tmp_path / "comparison.csv") if row["run"] == "better"]
+    assert [(row["at"], row["name"], float(row["value"])) for row in rows] == [
+        ("3-way, 1-shot", "accuracy", 11 / 15),
+        ("3-way, 5-shot", "accuracy", 1),
+        ("3-way, 1-shot", "difference", 5 / 15),
+        ("3-way, 5-shot", "difference", 0),
+    ]
+    drawn, *_ = plot_comparison(runs).axes
+    assert [text.get_text() for text in drawn.get_xticklabels()] == [
+        f"{ways}-way, {shots}-shot" for ways in (3, 4) for shots in (1, 5)
+    ]
+    values = {container.get_label(): list(container[0].get_ydata()) for container in drawn.containers}
+    assert values["better, 95% interval"] == [11 / 15, 1]
 
 
 def test_the_papers_figures_do_not_stand_beside_other_episodes() -> None:

@@ -344,6 +344,22 @@ def test_runs_are_put_side_by_side(command: Command, copies: list[Path], run: Pa
     assert (tmp_path / "there" / "comparison.png").stat().st_size
 
 
+def test_few_shot_accuracies_of_several_runs_are_put_side_by_side(command: Command, run: Path, tmp_path: Path) -> None:
+    same, out = tmp_path / "same", tmp_path / "out"
+    shutil.copytree(run, same)
+    status, output, errors = command(
+        "evaluate", run, same, "--ways", 2, "--shots", 1, "--queries", 1, "--episodes", 10, "--out", out
+    )
+    assert (status, errors) == (0, "") and f"minus {run.name}" in output
+    rows = rows_of(out / "comparison.csv")
+    assert [(row["run"], row["name"]) for row in rows] == [
+        (run.name, "accuracy"),
+        ("same", "accuracy"),
+        ("same", "difference"),
+    ]
+    assert [float(rows[2][name]) for name in ("value", "low", "high")] == [0, 0, 0]
+
+
 def test_runs_of_one_name_are_told_apart_by_their_folders(command: Command, copies: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other" / "memory"
     shutil.copytree(copies[0], other)
