@@ -411,7 +411,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "slots": 48,
                 "word_size": 32,
                 "learning_rate": 2e-3,
-                "episodes": 480_000,
+                "episodes": 640_000,
             },
         },
         # What stands beside the default: as many sequences, trained alike, without a memory.
@@ -420,7 +420,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "associative-recall": {**_LSTM, "episodes": 320_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
-            "priority-sort": {**_LSTM, "episodes": 480_000},
+            "priority-sort": {**_LSTM, "episodes": 640_000},
         },
         "paper-feedforward-ntm": {
             "copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},
