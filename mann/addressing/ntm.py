@@ -54,10 +54,13 @@ TAPE_LEFT_END = -2.0
 TAPE_REWIND = 8.0
 """The strength of that key: an open gate takes the head back to the left end."""
 
-TAPE_HEED = {"read_key": 0.1, "read_strength": 0.1, "write_shift": 0.02, "write_gate": 0.02}
-"""What these controls of a tape heed of the controller. The way back depends on it too much otherwise. And the write
-heads would be called back to the left end: as long as a read head knows no way but to stay there, that is where it
-wants the words."""
+TAPE_REWIND_WEIGHTS = 0.1
+"""What the controller's weights for that key and strength are multiplied by at first, or what is found would depend on
+it."""
+
+TAPE_HEED = 0.02
+"""What the write heads heed of the controller as to where they go. As long as a read head knows no way but to stay at
+the left end, that is where it wants the words, and calls them back."""
 
 SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
 """What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
@@ -183,8 +186,10 @@ class NTM(Scheme):
             **writing_controls(self.write_heads, word_size),
             **head_controls("read", self.read_heads, word_size, self.shift_range),
         }
-        heed = TAPE_HEED if self.start == "tape" else {}
-        return controls | {name: controls[name]._replace(heed=factor) for name, factor in heed.items()}
+        if self.start == "tape":
+            for name in ("write_gate", "write_shift"):
+                controls[name] = controls[name]._replace(heed=TAPE_HEED)
+        return controls
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
         """Let heads start as `start` says; without a shift, none moves on."""
@@ -204,6 +209,8 @@ class NTM(Scheme):
             biases["read_shift"][along:, here] = TAPE_STAY
             biases["read_key"][along:, 0] = TAPE_LEFT_END
             biases["read_strength"][along:] = TAPE_REWIND
+            for control in ("read_key", "read_strength"):
+                weights[control][along:] *= TAPE_REWIND_WEIGHTS
         else:
             biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
             biases["read_gate"][along:] = SEARCH_GATE
