@@ -187,7 +187,7 @@ class NTM(Scheme):
             **head_controls("read", self.read_heads, word_size, self.shift_range),
         }
         if self.start == "tape":
-            for name in ("write_gate", "write_shift"):
+            for name in ("write_gate", "write_shift", "write_sharpening"):
                 controls[name] = controls[name]._replace(heed=TAPE_HEED)
         return controls
 

@@ -275,7 +275,7 @@ def test_what_hidden_units_say_to_a_control_is_heeded_as_much_as_it_says() -> No
     heeding, plain = tape_or_not("tape"), tape_or_not("alike")
     plain.load_state_dict(heeding.state_dict())
     rows = plain._by_control(plain.interface.weight.data)
-    for name in ("write_shift", "write_gate"):
+    for name in ("write_gate", "write_shift", "write_sharpening"):
         rows[name] *= 0.02
     outputs = [network(sequence())[0] for network in (heeding, plain)]
     torch.testing.assert_close(*outputs, rtol=0, atol=1e-8)
