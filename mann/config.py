@@ -377,19 +377,14 @@ def _paper_lstm(units: int, learning_rate: float) -> Mapping[str, Any]:
 
 _FEEDFORWARD = {"controller": "feedforward"}
 # The longest tests write 241 and 221 times: the tape must not come round to what is still to be read.
-_TAPE = {**_FEEDFORWARD, "initial_biases": 0.5, "slots": 256, "learning_rate": 3e-3}
+_TAPE = {"slots": 256, "learning_rate": 3e-3}
 _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
-            "copy": {**_TAPE, "epsilon": 1e-6, "episodes": 160_000},
-            "repeat-copy": {
-                **_TAPE,
-                "scheme": NTM(read_heads=2, start="tape"),
-                "clip_to_median": 3.0,
-                "episodes": 400_000,
-            },
+            "copy": {**_TAPE, **_FEEDFORWARD, "initial_biases": 0.5, "epsilon": 1e-6, "episodes": 160_000},
+            "repeat-copy": {**_TAPE, "clip_to_median": 3.0, "episodes": 400_000},
             "associative-recall": {
                 **_FEEDFORWARD,
                 "hidden_size": 256,
