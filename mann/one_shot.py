@@ -31,8 +31,8 @@ from episodes.labels import encode
 from mann.classifier import Classifier, build_classifier, episode_labels
 from mann.config import Config, config_from_json, config_json
 from mann.evaluation import load_classifier
+from mann.files import whole
 from mann.network import MemoryNetwork
-from mann.reporting.files import whole
 from mann.runs import Run, first_line
 
 PRETRAINED = Path(__file__).parent / "pretrained"

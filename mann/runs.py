@@ -39,21 +39,9 @@ from torch import Tensor, nn
 
 from data import InputError, Split, parse_json
 from mann.config import AnyConfig, config_from_json, config_json, differing, read_config
+from mann.files import flush_to_disk, write_text
 
 KEPT_CHECKPOINTS = 2
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that `path` never holds a part of it."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -158,11 +146,11 @@ class Run:
             with self.locked():
                 if self.exists():  # since somebody looked: of two processes that start a run, one does
                     raise self.taken()
-                write_atomically(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+                write_text(self.folder / "environment.json", json.dumps(environment, indent=2) + "\n")
                 if split is not None:
-                    write_atomically(self.split_path, json.dumps(split._asdict()) + "\n")
+                    write_text(self.split_path, json.dumps(split._asdict()) + "\n")
                 # Last, because it is what makes the folder a run.
-                write_atomically(self.folder / "config.json", config_json(config))
+                write_text(self.folder / "config.json", config_json(config))
         except OSError as error:
             raise InputError(
                 f"run folder {self.folder} cannot be made ({error.strerror}): choose another --run"
@@ -213,7 +201,7 @@ class Run:
     def keep_metrics_until(self, step: int) -> None:
         """Drop the lines after `step`, which will be written again."""
         kept = [line for line in self.metrics() if line["step"] <= step]
-        write_atomically(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to the metrics."""
@@ -397,9 +385,9 @@ def _store(checkpoint: Checkpoint, folder: Path) -> Path:
         torch.save({**position, **checkpoint.training}, training)
         (temporary / "training.pt").write_bytes(training.getvalue())
         for path in (*temporary.iterdir(), temporary):
-            _flush_to_disk(path)
+            flush_to_disk(path)
         temporary.rename(final)
-        _flush_to_disk(folder)
+        flush_to_disk(folder)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -433,15 +421,6 @@ def what_is_wrong(error: ValueError) -> str:
         return first_line(error)
     first = error.errors()[0]
     return ": ".join((*map(str, first["loc"][:1]), first["msg"]))
-
-
-def _flush_to_disk(path: Path) -> None:
-    """Have the content of a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from mann.endurance.fuzz import endure_fuzzing
 from mann.endurance.kills import BrokenPromiseError, endure_kills
 from mann.endurance.load import endure_evaluations, endure_training, plot_held
 from mann.endurance.seeds import endure_seeds
+from mann.files import write_text
 from mann.reporting.files import write_picture
-from mann.runs import describe_environment, write_atomically
+from mann.runs import describe_environment
 
 DESCRIPTION = """Put the program through what it has to last. CHECK is one of
 
@@ -127,7 +128,7 @@ def main(arguments: list[str]) -> int:
             return 1
     path = options.out / f"{options.check}.json"
     environment = describe_environment(torch.device("cpu"))
-    write_atomically(path, json.dumps({"count": count, **found, "environment": environment}) + "\n")
+    write_text(path, json.dumps({"count": count, **found, "environment": environment}) + "\n")
     print(json.dumps({name: value for name, value in found.items() if name != "held"}, indent=2))
     print(path)
     if "held" in found:

@@ -20,13 +20,14 @@ from mann.classifier import nearest_pixels
 from mann.config import TaskConfig
 from mann.evaluation import TEST, classification_settings, evaluate, first_sequence, with_classes
 from mann.few_shot import QUERIES, evaluate_few_shot
+from mann.files import write_text
 from mann.published import SHOTS
 from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
 from mann.reporting.few_shot import few_shot_table
 from mann.reporting.instances import instance_table
 from mann.reporting.reports import write_classification_report, write_task_report
 from mann.reporting.tasks import task_table
-from mann.runs import Run, describe_environment, write_atomically
+from mann.runs import Run, describe_environment
 from mann.task_evaluation import evaluate_task, examples_of, largest_trained
 
 DESCRIPTION = """Measure what trained networks can do, on episodes that none of them was trained on.
@@ -104,7 +105,7 @@ def evaluated(run: Run, options: Options, device: torch.device, report: Callable
         print_whole(instance_table(content))
     path = run.folder / "evaluation.json"
     history = {"training": run.history(), "environment": describe_environment(device)}
-    write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
+    write_text(path, json.dumps({**content, **history}, indent=2) + "\n")
     for file in (path, *written):
         print(file)
     return Compared(content, metrics, trained)
@@ -151,7 +152,7 @@ def evaluated_otherwise(
         print_whole(instance_table(content, title))
     path = run.folder / f"{'-'.join(names)}.json"
     history = {"training": None if options.nearest else run.history(), "environment": describe_environment(device)}
-    write_atomically(path, json.dumps({**content, **history}, indent=2) + "\n")
+    write_text(path, json.dumps({**content, **history}, indent=2) + "\n")
     print(path)
     return None if options.nearest else Compared(content, run.metrics(), {})
 

@@ -15,6 +15,7 @@ from rich import box
 from rich.table import Table
 
 from data import InputError
+from mann.files import write_text
 from mann.recipes import (
     PAPERS,
     Recipes,
@@ -26,7 +27,7 @@ from mann.recipes import (
     training_arguments,
 )
 from mann.reporting.results import read_results, result_from_json, result_path, write_page
-from mann.runs import Run, write_atomically
+from mann.runs import Run
 
 SCRIPTS = Path(__file__).resolve().parent
 
@@ -105,7 +106,7 @@ def reproduce(recipes: Recipes, name: str, seed: int, options: Options) -> int:
     found = (folder / row.written).read_text(encoding="utf-8")
     result_from_json(found.encode(), str(folder / row.written), recipes.tables[row.table], row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, found)
+    write_text(path, found)
     print(path)
     write_page(options.docs, recipes)
     return 0

@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict
 
 from data import InputError, parse_json
 from mann.config import AnyConfig, config_json
+from mann.files import write_text
 from mann.problems import open_problem
 from mann.resident import forget_peak_memory, peak_memory_mib
-from mann.runs import Run, describe_environment, what_is_wrong, write_atomically
+from mann.runs import Run, describe_environment, what_is_wrong
 from mann.training import Pace, fit
 
 _CPU = torch.device("cpu")
@@ -140,7 +141,7 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
         **summary(run.metrics(), cell.goal),
         "environment": describe_environment(_CPU),
     }
-    write_atomically(cell.result, json.dumps(result, indent=2) + "\n")
+    write_text(cell.result, json.dumps(result, indent=2) + "\n")
     return result
 
 

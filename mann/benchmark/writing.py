@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from mann.files import write_text
 from mann.reporting.files import write_csv, write_picture
-from mann.runs import write_atomically
 
 
 def write_benchmark(
@@ -30,9 +30,9 @@ def write_benchmark(
         figures: By the name of their file, without its ending.
     """
     paths = [folder / f"{name}.{kind}" for kind in ("json", "csv", "md")]
-    write_atomically(paths[0], json.dumps(content, indent=2) + "\n")
+    write_text(paths[0], json.dumps(content, indent=2) + "\n")
     write_csv(paths[1], list(lines[0]), lines)
-    write_atomically(paths[2], table)
+    write_text(paths[2], table)
     for stem, figure in figures.items():
         paths.append(folder / f"{stem}.png")
         write_picture(figure, paths[-1])

@@ -15,8 +15,9 @@ from data import load
 from mann.addressing import SCHEMES
 from mann.config import Config, TaskConfig, settings_by_name, what_is_learned
 from mann.evaluation import first_sequence
+from mann.files import write_text
 from mann.reporting.evaluations import read_evaluation
-from mann.reporting.files import DPI, whole
+from mann.reporting.files import DPI
 from mann.reporting.instances import instance_table
 from mann.reporting.memory import plot_binding
 from mann.reporting.reports import plot_example, plot_instances, plot_sizes, plot_task_training, plot_training
@@ -98,8 +99,7 @@ def write_html_report(run: Run, path: Path, root: Path | None = None) -> None:
         environment={name: str(value) for name, value in (history["environment"] or {}).items()},
         **content._asdict(),
     )
-    with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _of_classification(

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from data import InputError, parse_json
+from mann.files import write_text
 from mann.published import Published
 from mann.recipes import Recipes, Row, Table, recipe_of_evaluation, recipe_of_training
-from mann.reporting.files import whole, write_picture
+from mann.reporting.files import write_picture
 from mann.reporting.style import colour, draw_estimates, ordinal, percent, plots_below, show_accuracy
 from mann.statistics import Estimate, over_seeds
 
@@ -292,6 +293,5 @@ def write_page(docs: Path, recipes: Recipes) -> list[Path]:
         written.append(docs / "results" / PICTURE)
         write_picture(figure, written[-1])
     written.append(docs / "results.md")
-    with whole(written[-1]) as temporary:
-        temporary.write_text(page(recipes, results), encoding="utf-8")
+    write_text(written[-1], page(recipes, results))
     return written

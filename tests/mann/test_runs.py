@@ -19,7 +19,8 @@ import torch
 from data import InputError, Split, read_split
 from mann import runs
 from mann.config import Config, config_json
-from mann.runs import KEPT_CHECKPOINTS, Checkpoint, Run, describe_environment, read_checkpoint, write_atomically
+from mann.files import write_text
+from mann.runs import KEPT_CHECKPOINTS, Checkpoint, Run, describe_environment, read_checkpoint
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_step_saved_twice_is_kept(tiny_run: Run, checkpoint: Make) -> None:
     assert last(tiny_run).step == 5
 
 
-@pytest.mark.parametrize("where", ["safetensors", "torch.save", "_flush_to_disk"])
+@pytest.mark.parametrize("where", ["safetensors", "torch.save", "flush_to_disk"])
 def test_save_that_is_cut_off_leaves_the_checkpoint_before(
     tiny_run: Run, checkpoint: Make, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -160,7 +161,7 @@ def test_files_reach_the_disk_before_the_checkpoint_has_its_name(
     tiny_run: Run, checkpoint: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed = []
-    monkeypatch.setattr(runs, "_flush_to_disk", lambda path: flushed.append((path, tiny_run.steps_done())))
+    monkeypatch.setattr(runs, "flush_to_disk", lambda path: flushed.append((path, tiny_run.steps_done())))
     tiny_run.save(checkpoint(3))
     *before, (folder, named) = flushed
     assert {path.name for path, _ in before} >= {"weights.safetensors", "training.pt"}
@@ -179,7 +180,7 @@ def test_checkpoint_that_finds_the_disk_full_leaves_nothing_and_the_one_before(
 ) -> None:
     tiny_run.save(checkpoint(1))
     with monkeypatch.context() as patched:
-        patched.setattr(runs, "_flush_to_disk", full)
+        patched.setattr(runs, "flush_to_disk", full)
         with pytest.raises(InputError) as refusal, tiny_run.written():
             tiny_run.save(checkpoint(2))
     assert str(refusal.value) == (
@@ -355,11 +356,11 @@ def test_history_tells_how_the_run_came_about(tiny_run: Run) -> None:
 
 def test_write_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
-    write_atomically(path, "old")
+    write_text(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \ud800")
+        write_text(path, "new \ud800")
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file.json", "old")]
-    write_atomically(path, "new")
+    write_text(path, "new")
     assert path.read_text() == "new"
 
 
