@@ -66,7 +66,8 @@ class ConvEncoder(nn.Module):
         """Return what the last block leaves of images, [drawings, features]."""
         hidden = images[:, None]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            hidden = functional.max_pool2d(norm(convolution(hidden)).relu(), 2, ceil_mode=True)
+            # Rectified after pooling, which is the same: there is a quarter as much of it.
+            hidden = functional.max_pool2d(norm(convolution(hidden)), 2, ceil_mode=True).relu()
         return hidden.flatten(1)
 
 
