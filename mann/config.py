@@ -384,7 +384,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
             "copy": {**_TAPE, **_FEEDFORWARD, "initial_biases": 0.5, "epsilon": 1e-6, "episodes": 160_000},
-            "repeat-copy": {**_TAPE, "controller": "gru", "clip_to_median": 3.0, "episodes": 240_000},
+            "repeat-copy": {**_TAPE, "controller": "gru", "clip_to_median": 3.0, "episodes": 400_000},
             "associative-recall": {
                 **_FEEDFORWARD,
                 "hidden_size": 256,
@@ -413,7 +413,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "lstm": {
             "copy": {**_LSTM, "episodes": 160_000},
             "associative-recall": {**_LSTM, "episodes": 320_000},
-            "repeat-copy": {**_LSTM, "episodes": 240_000},
+            "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
             "priority-sort": {**_LSTM, "episodes": 640_000},
         },

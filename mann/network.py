@@ -70,6 +70,7 @@ class MemoryNetwork(nn.Module):
 
     Attributes:
         unroll: `mann.unrolling.plain`, or a faster function of the same behaviour.
+        heed: What hidden units add to what is emitted is multiplied by it, [emitted, 1]; see `Control`.
 
     Args:
         input_size: Width of an input.
