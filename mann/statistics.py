@@ -9,8 +9,8 @@ Korn and Graubard, Survey Methodology 24, 1998).
 
 import math
 import statistics
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy
 from scipy.stats import norm
@@ -43,6 +43,11 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def estimate_of(result: Mapping[str, Any]) -> Estimate:
+    """Return the accuracy of a stored result, which has its interval beside it."""
+    return Estimate(result["accuracy"], result["low"], result["high"])
 
 
 def by_instance(correct: numpy.ndarray, shown: numpy.ndarray) -> list[Instance]:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mann.reporting.instances import variant
 from mann.reporting.style import colour, draw_estimates, percent, show_accuracy
-from mann.statistics import Estimate
+from mann.statistics import estimate_of
 
 CAPTION = "the support set shown in order, then each query by itself from the same state;\nnot accuracy by instance"
 
@@ -65,7 +65,7 @@ def draw_few_shot(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> N
         draw_estimates(
             axes,
             [places[few_shot_name(result)] + beside for result in results],
-            [Estimate(result["accuracy"], result["low"], result["high"]) for result in results],
+            list(map(estimate_of, results)),
             fmt="o",
             color=colour(number),
             capsize=3,

@@ -30,7 +30,7 @@ from mann.reporting.style import (
     show_accuracy,
     show_episodes,
 )
-from mann.statistics import Estimate
+from mann.statistics import estimate_of
 
 # The paper's models that stand beside ours, the one to compare with first: marker and colour.
 _PAPER_MODELS = {"MANN": ("D", VERMILION), "human": ("o", PURPLE), "LSTM": ("s", GREEN), "feed-forward": ("^", ORANGE)}
@@ -85,7 +85,7 @@ def draw_instances(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> 
         draw_estimates(
             axes,
             [result["instance"] for result in results],
-            [Estimate(result["accuracy"], result["low"], result["high"]) for result in results],
+            list(map(estimate_of, results)),
             color=colour,
             marker="o",
             markersize=5,

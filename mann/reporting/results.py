@@ -19,7 +19,7 @@ from mann.published import Published
 from mann.recipes import Recipes, Row, Table, recipe_of_evaluation, recipe_of_training
 from mann.reporting.files import write_picture
 from mann.reporting.style import colour, draw_estimates, ordinal, percent, plots_below, show_accuracy
-from mann.statistics import Estimate, over_seeds
+from mann.statistics import Estimate, estimate_of, over_seeds
 
 PICTURE = "instances.png"
 """The picture, in the folder of results."""
@@ -106,7 +106,7 @@ def _figures(content: Mapping[str, Any], table: Table) -> dict[int, Estimate]:
         found = {entry["instance"]: entry for entry in content["instances"]}
     else:
         found = {entry["shots"]: entry for entry in content["results"] if entry["ways"] == table.ways}
-    estimates = {at: Estimate(entry["accuracy"], entry["low"], entry["high"]) for at, entry in found.items()}
+    estimates = {at: estimate_of(entry) for at, entry in found.items()}
     for at, (value, low, high) in estimates.items():
         if not 0 <= low <= value <= high <= 1:
             raise ValueError(f"{low}, {value} and {high} are no share and its interval, at {at}")
