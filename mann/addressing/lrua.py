@@ -53,10 +53,10 @@ def least_used_slots(usage: Tensor, count: int) -> Tensor:
 
     usage: [batch, slots]; returns one-hot rows [batch, count, slots] of usage's dtype.
     """
-    slots = usage.shape[-1]
     # A stable sort, not topk, whose order among ties is undefined: runs must be repeatable on every device.
     order = torch.sort(usage, dim=-1, stable=True).indices[:, :count]
-    return functional.one_hot(order, slots).to(usage.dtype)
+    # Not one_hot, whose checks cannot be done again where the steps are recomputed.
+    return (order.unsqueeze(-1) == torch.arange(usage.shape[-1], device=usage.device)).to(usage.dtype)
 
 
 def write_weights(gate: Tensor, previous_read: Tensor, least_used: Tensor) -> Tensor:
