@@ -383,7 +383,7 @@ _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
-            "copy": {**_TAPE, **_FEEDFORWARD, "initial_biases": 0.5, "epsilon": 1e-6, "episodes": 240_000},
+            "copy": {**_TAPE, **_FEEDFORWARD, "initial_biases": 0.5, "epsilon": 1e-6, "episodes": 160_000},
             "repeat-copy": {**_TAPE, "controller": "gru", "clip_to_median": 3.0, "episodes": 400_000},
             "associative-recall": {
                 **_FEEDFORWARD,
@@ -411,7 +411,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         # What stands beside the default: as many sequences, trained alike, without a memory.
         "lstm": {
-            "copy": {**_LSTM, "episodes": 240_000},
+            "copy": {**_LSTM, "episodes": 160_000},
             "associative-recall": {**_LSTM, "episodes": 320_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},

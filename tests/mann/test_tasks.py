@@ -15,7 +15,20 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from data import InputError
-from episodes import TASKS, Copy, NGrams, RepeatCopy, TaskEpisode, TaskEpisodes, bayes_estimate
+from episodes import (
+    TASKS,
+    AssociativeRecall,
+    Copy,
+    NGrams,
+    PrioritySort,
+    Regression,
+    RepeatCopy,
+    Task,
+    TaskEpisode,
+    TaskEpisodes,
+    bayes_estimate,
+)
+from mann.addressing import LRUA
 from mann.answers import BitAnswers, GaussianAnswers, answers_of
 from mann.building import build_network
 from mann.config import TASK_PRESETS, Config, TaskConfig, checked, config_from_json, config_json, differing, preset
@@ -271,3 +284,40 @@ def test_a_tiny_copy_task_is_learned(tmp_path: Path) -> None:
     fit(problem, config, run, Pace(log=700, validate=700))
     after = run.metrics()[-1]["validation"]["wrong_bits_per_sequence"]
     assert before > 1 and after < 0.1
+
+
+TOYS: dict[str, tuple[Task, int, dict[str, Any]]] = {
+    "repeat-copy": (RepeatCopy(bits=2, longest=2, most=2, trained_most=2), 600, {"learning_rate": 1e-2}),
+    "associative-recall": (AssociativeRecall(bits=3, vectors=1, most=3), 600, {"learning_rate": 5e-3}),
+    "ngrams": (NGrams(context=1, length=30), 300, {"learning_rate": 5e-3}),
+    "priority-sort": (PrioritySort(bits=3, items=3, answers=2), 500, {"learning_rate": 5e-3}),
+    "regression": (
+        Regression(points=15, length_scale=1.0),
+        400,
+        {
+            "learning_rate": 5e-3,
+            "addressing": "lrua",
+            "scheme": LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own"),
+        },
+    ),
+}
+"""Of each task small episodes, training steps, and what else differs from the default settings."""
+
+
+@pytest.mark.parametrize("task", TOYS)
+def test_each_task_is_learned_at_toy_size(task: str, tmp_path: Path) -> None:
+    """Of what a network without a memory has to guess, little is left; half of it for functions."""
+    sizes, steps, changes = TOYS[task]
+    config = replace(preset(task), sizes=sizes, hidden_size=64, slots=16, word_size=8, batch=32, **changes)
+    config = checked(replace(config, episodes=steps * config.batch))
+    run = Run(tmp_path / "run")
+    run.start(config, None, {})
+    problem = TaskProblem(config, CPU)
+    fit(problem, config, run)
+    found = measure(problem.model, answers_of(task), TaskEpisodes(sizes, config.batch, seed=1), 10)
+    if task == "ngrams":  # without a memory 11 above: each of 29 bits is a guess
+        assert found["references"]["Bayes estimate"]["above"] < 1.5
+    elif task == "regression":  # without a memory 1, the variance of the functions
+        assert found["squared_error"] < 0.5
+    else:  # without a memory 0.5
+        assert found["bit_error_rate"] < 0.1
