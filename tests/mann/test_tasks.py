@@ -308,8 +308,7 @@ TOYS: dict[str, tuple[Task, int, dict[str, Any]]] = {
 def test_each_task_is_learned_at_toy_size(task: str, tmp_path: Path) -> None:
     """Of what a network without a memory has to guess, little is left; half of it for functions."""
     sizes, steps, changes = TOYS[task]
-    config = replace(preset(task), sizes=sizes, hidden_size=64, slots=16, word_size=8, batch=32, **changes)
-    config = checked(replace(config, episodes=steps * config.batch))
+    config = tiny(task, sizes=sizes, hidden_size=64, slots=16, word_size=8, batch=32, episodes=32 * steps, **changes)
     run = Run(tmp_path / "run")
     run.start(config, None, {})
     problem = TaskProblem(config, CPU)
