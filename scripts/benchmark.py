@@ -51,7 +51,7 @@ SPEED = f"""Compare how fast the network runs and trains, in one process, one af
   benchmark.py speed --growth                                    and how time grows with steps, batch and slots
 
 Workloads: {", ".join(WORKLOADS)}. w1 is one-shot classification with LRUA (batch 16), w2 copy with the NTM
-(batch 1 and 32), w3 has 15 classes named by strings. docs/speed.md says their sizes.
+(batch 1 and 32), w3 has 15 classes named by strings (batch 16 and 64). docs/speed.md says their sizes.
 Contestants: the reference (nothing compiled), the fast way that trainings take, torch's LSTM without memory, the
 package dnc where it is installed (pip install dnc), and the floor: the products of matrices and nothing else.
 

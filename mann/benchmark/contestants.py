@@ -59,6 +59,7 @@ class Workload:
 
 ONE_SHOT = Workload("one-shot classification", 50, 16, 405, 5, 200, 128, 40, LRUA(read_heads=4))
 _COPY = Workload("copy, length 20", 41, 1, 9, 8, 100, 128, 20, NTM(read_heads=1, write_heads=1))
+_STRINGS = replace(ONE_SHOT, about="15 classes named by strings", time=150, input_size=425, output_size=25)
 
 WORKLOADS: Mapping[str, Workload] = MappingProxyType(
     {
@@ -67,7 +68,8 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         "w1-256": replace(ONE_SHOT, batch=256),
         "w2-1": _COPY,
         "w2-32": replace(_COPY, batch=32),
-        "w3": replace(ONE_SHOT, about="15 classes named by strings", time=150, input_size=425, output_size=25),
+        "w3": _STRINGS,
+        "w3-64": replace(_STRINGS, batch=64),
     }
 )
 
