@@ -55,7 +55,7 @@ def least_used_slots(usage: Tensor, count: int) -> Tensor:
     """
     # A stable sort, not topk, whose order among ties is undefined: runs must be repeatable on every device.
     order = torch.sort(usage, dim=-1, stable=True).indices[:, :count]
-    # Not one_hot, whose checks cannot be done again where the steps are recomputed.
+    # Not one_hot, which would look at every step whether the indices are in range.
     return (order.unsqueeze(-1) == torch.arange(usage.shape[-1], device=usage.device)).to(usage.dtype)
 
 

@@ -188,7 +188,7 @@ def plot_comparison(runs: Mapping[str, Compared]) -> Figure:
                 draw_sizes(left, sweep, evaluations, first.trained[sweep.size])
             draw_task_training(right, what, metrics)
         for axes in (left, right):
-            if axes.get_legend_handles_labels()[0]:  # a task without a sweep has no plot on the left
+            if axes.get_legend_handles_labels()[0]:  # some tasks have no sizes, some runs no accuracy while training
                 axes.legend(frameon=False, fontsize=8)
     return figure
 
