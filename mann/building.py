@@ -16,8 +16,8 @@ from mann.prototypes import Prototypes
 from mann.start import Start
 from mann.unrolling import fast
 
-WORTH_COMPILING = 1500
-"""Training steps from which on compiling them (about half a minute, once) is repaid."""
+WORTH_COMPILING = 500
+"""Training steps from which on compiling them (10 to 20 seconds, once) is repaid."""
 
 
 @contextmanager

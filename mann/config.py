@@ -408,6 +408,14 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "learning_rate": 2e-3,
                 "episodes": 640_000,
             },
+            "regression": {
+                "addressing": "lrua",
+                "scheme": LRUA(),
+                "hidden_size": 200,
+                "word_size": 40,
+                "learning_rate": 3e-3,
+                "episodes": 320_000,
+            },
         },
         # What stands beside the default: as many sequences, trained alike, without a memory.
         "lstm": {
@@ -416,6 +424,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
             "priority-sort": {**_LSTM, "episodes": 640_000},
+            "regression": {**_LSTM, "episodes": 320_000},
         },
         "paper-feedforward-ntm": {
             "copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},

@@ -2,6 +2,7 @@
 
     affine      addend + inputs weight^T, as torch does it
     quick       the same through oneDNN, where that is faster
+    gathered    what a weight's gradient is: gradients^T inputs
 
 Torch multiplies float32 matrices with MKL, which does not use all that processors of other makers than its own can do;
 oneDNN, which torch brings along too, does. On such a processor with AVX-512 large products take half the time.
@@ -34,14 +35,29 @@ def affine(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
 
 def quick(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
     """Return what `affine` does, up to rounding; of a large product with first derivatives only."""
+    if not _suits_onednn(inputs, weight):
+        return affine(addend, inputs, weight)
+    if addend.dim() == 1:
+        return _Product.apply(inputs, weight, addend)
+    return addend + _Product.apply(inputs, weight, None)
+
+
+def product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return inputs weight^T + bias, without a derivative; bias: [width]."""
     if _suits_onednn(inputs, weight):
-        return addend + _Product.apply(inputs, weight)
-    return affine(addend, inputs, weight)
+        return _operator(inputs, weight, bias)
+    return inputs @ weight.T if bias is None else affine(bias, inputs, weight)
 
 
-def product(inputs: Tensor, weight: Tensor) -> Tensor:
-    """Return inputs weight^T, without a derivative."""
-    return _operator(inputs, weight) if _suits_onednn(inputs, weight) else inputs @ weight.T
+def gathered(gradients: Tensor, inputs: Tensor) -> Tensor:
+    """Return gradients^T inputs, a weight's gradient [width, size], without a derivative.
+
+    gradients: [rows, width], of the products; inputs: [rows, size].
+    """
+    # oneDNN wants the first factor as it lies in memory, so one is copied, transposed: the smaller one.
+    if inputs.shape[1] < gradients.shape[1]:
+        return product(inputs.T, gradients.T).T
+    return product(gradients.T, inputs.T)
 
 
 def _suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
@@ -52,16 +68,16 @@ def _suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
 
 # An operator of our own: the compiler would take oneDNN's for that of a network whose weights do not change.
 _OPERATORS = torch.library.Library("mann", "DEF")
-_OPERATORS.define("product(Tensor inputs, Tensor weight) -> Tensor")
+_OPERATORS.define("product(Tensor inputs, Tensor weight, Tensor? bias) -> Tensor")
 
 
 @torch.library.impl(_OPERATORS, "product", "CPU")
-def _product(inputs: Tensor, weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(inputs, weight, None, "none", [], "")
+def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
 
 
 @torch.library.register_fake("mann::product")
-def _(inputs: Tensor, weight: Tensor) -> Tensor:
+def _(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return inputs.new_empty(len(inputs), len(weight))
 
 
@@ -69,18 +85,19 @@ _operator = torch.ops.mann.product.default
 
 
 class _Product(Function):
-    """inputs weight^T."""
+    """inputs weight^T + bias."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return product(inputs, weight)
+        return product(inputs, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (gradient,), (inputs, weight) = gradients, ctx.saved_tensors
         return (
             product(gradient, weight.T) if ctx.needs_input_grad[0] else None,
-            product(gradient.T, inputs.T) if ctx.needs_input_grad[1] else None,
+            gathered(gradient, inputs) if ctx.needs_input_grad[1] else None,
+            gradient.sum(0) if ctx.needs_input_grad[2] else None,
         )

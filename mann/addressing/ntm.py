@@ -26,11 +26,13 @@ read. The paper leaves open, and here:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from functools import reduce
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import functional
 
 from mann import memory as memories
@@ -84,9 +86,40 @@ def shift(weights: Tensor, shifts: Tensor) -> Tensor:
     weights: [batch, heads, slots]; shifts: [batch, heads, 2 S + 1], a distribution over the offsets -S, ..., S. More
     offsets than slots go around.
     """
-    farthest = shifts.shape[-1] // 2
-    moved = [weights.roll(offset, -1) for offset in range(-farthest, farthest + 1)]
-    return (torch.stack(moved, -1) * shifts.unsqueeze(2)).sum(-1)
+    return _Shift.apply(weights, shifts)
+
+
+def _moved(weights: Tensor, farthest: int) -> list[Tensor]:
+    """Return the weights moved by each of the offsets -farthest, ..., farthest, as views of one copy."""
+    slots = weights.shape[-1]
+    rounds = -(-farthest // slots)
+    around = torch.cat([weights] * (2 * rounds + 1), -1)
+    return [around.narrow(-1, rounds * slots - offset, slots) for offset in range(-farthest, farthest + 1)]
+
+
+class _Shift(Function):
+    """`shift`, whose gradient is a shift the other way.
+
+    What autograd would derive takes a number at a time, as its indices go around.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(weights: Tensor, shifts: Tensor) -> Tensor:
+        shares = shifts.unsqueeze(-1).unbind(2)
+        parts = map(torch.mul, shares, _moved(weights, len(shares) // 2))
+        return reduce(torch.add, parts)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (gradient,), (weights, shifts) = gradients, ctx.saved_tensors
+        moved = _moved(weights, shifts.shape[-1] // 2)
+        return shift(gradient, shifts.flip(-1)), torch.stack([(gradient * one).sum(-1) for one in moved], -1)
 
 
 def sharpen(weights: Tensor, power: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mann import products
-from mann.products import affine, product, quick
+from mann.products import affine, gathered, product, quick
 
 ONEDNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -25,7 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """The sizes of the products that oneDNN did."""
     seen: list[tuple[int, int, int]] = []
 
-    def watched(inputs: Tensor, weight: Tensor) -> Tensor:
+    def watched(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         seen.append((inputs.shape[0], inputs.shape[1], len(weight)))
         return inputs @ weight.T
 
@@ -78,6 +78,24 @@ def test_large_products_of_float32_go_to_onednn(
     assert calls == [(4, 5, 6)]
 
 
+@settings(deadline=None, max_examples=20)
+@given(rows=st.integers(1, 5), size=st.integers(1, 5), width=st.integers(1, 5))
+def test_a_weights_gradient_is_gathered_over_the_rows(rows: int, size: int, width: int) -> None:
+    gradients, inputs = numbers(rows, width), numbers(rows, size) + 1
+    expected = sum(numpy.outer(one, other) for one, other in zip(gradients.numpy(), inputs.numpy(), strict=True))
+    numpy.testing.assert_allclose(gathered(gradients, inputs).numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@ONEDNN
+@pytest.mark.parametrize(("size", "expected"), [(2, (2, 9, 3)), (4, (3, 9, 4))])
+def test_the_smaller_factor_of_a_weights_gradient_is_the_one_that_is_copied(
+    size: int, expected: tuple[int, int, int], calls: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "LARGE", 1)
+    gathered(numbers(9, 3, dtype=torch.float32), numbers(9, size, dtype=torch.float32))
+    assert calls == [expected]
+
+
 @ONEDNN
 @pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
 def test_the_operator_takes_matrices_that_lie_either_way(turned: tuple[bool, bool]) -> None:
@@ -85,20 +103,24 @@ def test_the_operator_takes_matrices_that_lie_either_way(turned: tuple[bool, boo
     left = inputs.T.contiguous().T if turned[0] else inputs
     right = weight.T.contiguous().T if turned[1] else weight
     operator: Any = torch.ops.mann.product
-    torch.testing.assert_close(operator(left, right), inputs @ weight.T)
+    torch.testing.assert_close(operator(left, right, None), inputs @ weight.T)
+    bias = numbers(3, dtype=torch.float32)
+    torch.testing.assert_close(operator(left, right, bias), inputs @ weight.T + bias)
 
 
 @ONEDNN
 def test_the_operator_is_what_the_compiler_is_told() -> None:
-    sample = (numbers(7, 5, dtype=torch.float32), numbers(3, 5, dtype=torch.float32))
-    torch.library.opcheck(torch.ops.mann.product.default, sample, test_utils=("test_schema", "test_faketensor"))
+    factors = (numbers(7, 5, dtype=torch.float32), numbers(3, 5, dtype=torch.float32))
+    for bias in (None, numbers(3, dtype=torch.float32)):
+        sample = (*factors, bias)
+        torch.library.opcheck(torch.ops.mann.product.default, sample, test_utils=("test_schema", "test_faketensor"))
 
 
 @ONEDNN
 def test_a_gradient_that_nobody_asks_for_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[tuple[int, int]] = []
 
-    def watched(inputs: Tensor, weight: Tensor) -> Tensor:
+    def watched(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         taken.append((len(inputs), len(weight)))
         return inputs @ weight.T
 
@@ -107,7 +129,7 @@ def test_a_gradient_that_nobody_asks_for_is_not_taken(monkeypatch: pytest.Monkey
     addend, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((4, 3), (4, 2), (3, 2)))
     weight.requires_grad_()
     quick(addend, inputs, weight).sum().backward()
-    assert taken == [(4, 3), (3, 2)]
+    assert taken == [(4, 3), (2, 3)]
 
 
 @ONEDNN

@@ -1,8 +1,9 @@
 """The fast way through time equals the plain one: values, states and all gradients."""
 
-import contextvars
+import gc
 import shutil
-from collections.abc import Iterator
+import weakref
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,17 +16,15 @@ from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils import _pytree as pytree
 
 from mann import products
-from mann.addressing import LRUA
+from mann.addressing import LRUA, NTM, SCHEMES
+from mann.addressing.interface import Scheme
+from mann.compiling import CompiledStep, interpreted
 from mann.controllers import CONTROLLERS
 from mann.network import MemoryNetwork
-from mann.unrolling import Compiled, _through_time, fast, plain
+from mann.unrolling import Compiled, fast, plain
 
 PAPER = LRUA(read_heads=2)
 TRAINED = LRUA(read_heads=2, key_strength=2.0, write_vector="add", least_used="own")
-
-
-# While it compiles, torch warns of its own code and hides most of it: as an error it cannot be hidden.
-COMPILING = pytest.mark.filterwarnings("ignore")
 
 
 class Outcome(NamedTuple):
@@ -36,7 +35,7 @@ class Outcome(NamedTuple):
     gradients: dict[str, Tensor]
 
 
-def build(scheme: LRUA, controller: str, dtype: torch.dtype, hidden_size: int = 4) -> MemoryNetwork:
+def build(scheme: Scheme, controller: str, dtype: torch.dtype, hidden_size: int = 4) -> MemoryNetwork:
     """Return a small network with biases of some size."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -45,6 +44,11 @@ def build(scheme: LRUA, controller: str, dtype: torch.dtype, hidden_size: int = 
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=0.3)
     return network
+
+
+def numbers(*size: int) -> Tensor:
+    """Return the same random numbers for the same size."""
+    return torch.randn(size, generator=torch.Generator().manual_seed(sum(size)), dtype=torch.float64)
 
 
 def sequence(time: int, batch: int, dtype: torch.dtype) -> Tensor:
@@ -86,33 +90,21 @@ def assert_equal(one: Outcome, other: Outcome, tolerance: float) -> None:
         )
 
 
-def uncompiled(piece: int) -> Compiled:
-    """Return the fast way without compiling: pieces, and weight gradients afterwards."""
-    unroll = Compiled(piece)
-    unroll._run = _through_time
-    return unroll
-
-
-@pytest.fixture(scope="module")
-def forget_compiled() -> Iterator[None]:
-    """Drop what was compiled, before and after."""
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
+def uncompiled() -> Compiled:
+    """Return the fast way without compiling: a traced step, and weight gradients afterwards."""
+    return Compiled(partial(CompiledStep, compiler=interpreted))
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 @pytest.mark.parametrize(
     ("scheme", "controller"), [pytest.param(TRAINED, "lstm", id="lstm"), pytest.param(PAPER, "feedforward", id="ff")]
 )
-@pytest.mark.usefixtures("forget_compiled")
-@COMPILING
-def test_compiled_pieces_equal_the_plain_way(scheme: LRUA, controller: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_step_equals_the_plain_way(scheme: LRUA, controller: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LARGE", 1)
-    # 7 steps in pieces of 2 leave a rest; the second sequence starts from the first one's state.
+    # The second sequence starts from the first one's state.
     network = build(scheme, controller, torch.float32)
     expected = outcome(network, plain, 7, 2, torch.float32)
-    unroll = Compiled(2)
+    unroll = Compiled()
     assert_equal(expected, outcome(network, unroll, 7, 2, torch.float32), 1e-5)
     # Once more, now that everything is compiled, and without recording gradients.
     assert_equal(expected, outcome(network, unroll, 7, 2, torch.float32), 1e-5)
@@ -121,23 +113,40 @@ def test_compiled_pieces_equal_the_plain_way(scheme: LRUA, controller: str, monk
     torch.testing.assert_close(outputs, expected.outputs[:7], atol=1e-5, rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+@pytest.mark.parametrize("name", SCHEMES)
+def test_every_scheme_is_compiled_to_what_it_is(name: str) -> None:
+    scheme = SCHEMES[name]()
+    network = build(scheme, "lstm", torch.float32)
+    gradients = []
+    for unroll in (plain, Compiled()):
+        network.unroll = unroll
+        network.zero_grad()
+        outputs, _ = network(sequence(6, 2, torch.float32))
+        outputs.square().sum().backward()
+        gradients.append([outputs.detach(), *(value.grad for value in network.parameters())])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-5 * max(1, float(one.abs().max())), rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=15)
 @given(
     time=st.integers(1, 7),
     batch=st.integers(1, 3),
-    piece=st.integers(1, 8),
     hidden_size=st.integers(1, 4),
-    scheme=st.sampled_from([PAPER, TRAINED, LRUA(read_heads=1), LRUA(read_heads=2, write_heads="one")]),
+    scheme=st.sampled_from(
+        [PAPER, TRAINED, LRUA(read_heads=1), LRUA(read_heads=2, write_heads="one"), NTM(), NTM(read_heads=2)]
+    ),
     controller=st.sampled_from(list(CONTROLLERS)),
 )
-def test_pieces_and_weight_gradients_afterwards_equal_the_plain_way(
-    time: int, batch: int, piece: int, hidden_size: int, scheme: LRUA, controller: str
+def test_a_traced_step_and_weight_gradients_afterwards_equal_the_plain_way(
+    time: int, batch: int, hidden_size: int, scheme: Scheme, controller: str
 ) -> None:
     network = build(scheme, "lstm" if hidden_size < 4 else controller, torch.float64, hidden_size)
     # The initial memory of 1e-6 makes single gradients large; what counts is their relative error.
     assert_equal(
         outcome(network, plain, time, batch, torch.float64),
-        outcome(network, uncompiled(piece), time, batch, torch.float64),
+        outcome(network, uncompiled(), time, batch, torch.float64),
         1e-12,
     )
 
@@ -150,7 +159,7 @@ def test_the_fast_way_trains_under_autocast_as_the_plain_one_does(
     monkeypatch.setattr(products, "LARGE", large)
     network = build(TRAINED, controller, torch.float32)
     gradients = []
-    for unroll in (plain, uncompiled(2)):
+    for unroll in (plain, uncompiled()):
         network.unroll = unroll
         network.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
@@ -166,7 +175,7 @@ def test_weight_gradients_afterwards_are_those_of_the_parameters_that_ask_for_th
     expected = outcome(network, plain, 4, 2, torch.float64)
     network.interface.weight.requires_grad_(False)
     network.controller.weights()[0].requires_grad_(False)
-    network.unroll = uncompiled(3)
+    network.unroll = uncompiled()
     network.zero_grad(set_to_none=True)
     first, state = network(sequence(4, 2, torch.float64))
     second, state = network(sequence(4, 2, torch.float64).flip(0), state)
@@ -181,7 +190,7 @@ def test_weight_gradients_afterwards_are_those_of_the_parameters_that_ask_for_th
 
 def test_gradients_add_up_over_two_backward_passes_as_in_the_plain_way() -> None:
     gradients = []
-    for unroll in (plain, uncompiled(2)):
+    for unroll in (plain, uncompiled()):
         network = build(TRAINED, "lstm", torch.float64)
         network.unroll = unroll
         outputs, _ = network(sequence(5, 2, torch.float64))
@@ -192,77 +201,107 @@ def test_gradients_add_up_over_two_backward_passes_as_in_the_plain_way() -> None
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
 
 
-def test_nothing_is_compiled_while_no_gradients_are_recorded() -> None:
-    def refuse(step: Any, weights: Any, preactivations: Any, state: Any) -> Any:
-        raise AssertionError("compiled")
+def test_without_gradients_a_size_is_run_as_it_was_compiled_or_else_the_plain_way() -> None:
+    made = []
+
+    def noted(*arguments: Any) -> CompiledStep:
+        made.append(arguments)
+        return CompiledStep(*arguments, compiler=interpreted)
 
     network = build(TRAINED, "lstm", torch.float32)
     with torch.no_grad():
         expected, _ = network(sequence(7, 2, torch.float32))
-        unroll = Compiled(3)
-        unroll._run = refuse
-        network.unroll = unroll
+        network.unroll = Compiled(noted)
         outputs, _ = network(sequence(7, 2, torch.float32))
-    assert torch.equal(outputs, expected)
-    with pytest.raises(AssertionError, match="compiled"):
-        network(sequence(7, 2, torch.float32))
+    assert torch.equal(outputs, expected) and not made
+    network(sequence(3, 2, torch.float32))
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mann.unrolling.plain", None)
+        outputs, _ = network(sequence(7, 2, torch.float32))
+        assert not outputs.requires_grad
+        torch.testing.assert_close(outputs, expected)
+    assert len(made) == 1
 
 
-def test_whole_pieces_are_compiled_and_the_rest_is_not() -> None:
-    lengths = []
+def test_a_step_is_compiled_for_each_size_but_not_for_each_length() -> None:
+    made = []
 
-    def record(step: Any, weights: Any, preactivations: Any, state: Any) -> Any:
-        lengths.append(len(preactivations[0]))
-        return _through_time(step, weights, preactivations, state)
+    def noted(*arguments: Any) -> CompiledStep:
+        made.append(arguments)
+        return CompiledStep(*arguments, compiler=interpreted)
 
     network = build(TRAINED, "lstm", torch.float32)
-    unroll = Compiled(3)
-    unroll._run = record
-    network.unroll = unroll
-    for time in (7, 6, 2):
-        network(sequence(time, 2, torch.float32))
-    assert lengths == [3, 3, 3, 3]
+    network.unroll = Compiled(noted)
+    counts = []
+    for time, batch in ((4, 2), (6, 2), (1, 2), (4, 3), (4, 2)):
+        outputs, state = network(sequence(time, batch, torch.float32))
+        network(outputs.new_zeros(2, batch, 3), state)  # from a state that was handed on
+        counts.append(len(made))
+    assert counts == [1, 1, 1, 2, 2]
+
+
+def test_a_tensor_that_the_step_was_not_given_is_refused_not_built_in() -> None:
+    hidden = torch.ones(2, 3)
+
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        after = torch.addmm(now[0], state, weights[0].T) * hidden
+        return after, (state,), after
+
+    with pytest.raises(AssertionError, match="FakeTensor"):
+        CompiledStep(step, (torch.ones(3, 3),), (torch.ones(2, 3),), torch.zeros(2, 3), interpreted)
+
+
+def test_a_state_may_stay_as_it_is_or_be_of_whole_numbers() -> None:
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        hidden, kept, count = state
+        after = torch.addmm(now[0], hidden, weights[0].T).tanh() * kept + count
+        return after, (hidden,), (after, kept, count + 1)
+
+    weight, now = numbers(3, 3), numbers(4, 2, 3)
+    outcomes = []
+    for unroll in (plain, uncompiled()):
+        start = (numbers(2, 3).requires_grad_(), (numbers(2, 3) + 1).requires_grad_(), torch.tensor([[1], [2]]))
+        leaves = [weight.clone().requires_grad_(), now.clone().requires_grad_(), *start[:2]]
+        features, state = unroll(step, (leaves[0],), (leaves[1],), start)
+        assert state[2].tolist() == [[5], [6]]
+        torch.testing.assert_close(state[1], start[1])
+        (features.square().sum() + (state[0] * state[1]).sum()).backward()
+        outcomes.append([features.detach(), *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*outcomes, strict=True):
+        torch.testing.assert_close(other, one)
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_what_is_kept_for_the_way_back_is_freed_with_it_or_with_the_outputs(backward: bool) -> None:
+    network = build(TRAINED, "lstm", torch.float32)
+    network.unroll = uncompiled()
+    network(sequence(5, 2, torch.float32))  # traced
+    memories: list[weakref.ref[Tensor]] = []
+
+    def packed(tensor: Tensor) -> Tensor:
+        held = tensor.detach()
+        if tensor.shape == (2, 5, 3):
+            memories.append(weakref.ref(held))
+        return held
+
+    with torch.autograd.graph.saved_tensors_hooks(packed, lambda tensor: tensor):
+        outputs = network(sequence(5, 2, torch.float32))[0]
+    assert len(memories) >= 5
+    if backward:
+        outputs.sum().backward()
+    else:
+        del outputs
+    gc.collect()
+    assert not [memory for memory in memories if memory() is not None]
 
 
 def test_second_derivatives_are_refused_not_wrong() -> None:
     network = build(TRAINED, "lstm", torch.float64)
-    network.unroll = uncompiled(2)
+    network.unroll = uncompiled()
     outputs, _ = network(sequence(3, 1, torch.float64))
     (gradient,) = torch.autograd.grad(outputs.square().sum(), network.controller.weights()[0], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
-
-
-@pytest.mark.usefixtures("forget_compiled")
-@COMPILING
-def test_one_process_can_compile_many_networks() -> None:
-    # Torch stops at 8 variants of a function unless told otherwise: that would be 4 networks.
-    for hidden_size in range(1, 7):
-        network = build(LRUA(read_heads=1), "feedforward", torch.float32, hidden_size)
-        unroll = Compiled(1)
-        unroll._run = torch.compile(_through_time, fullgraph=True, dynamic=False, backend="eager")
-        network.unroll = unroll
-        network(sequence(2, 1, torch.float32))
-
-
-@pytest.mark.usefixtures("forget_compiled")
-@COMPILING
-def test_longer_sequences_are_made_of_the_pieces_that_are_compiled_already() -> None:
-    pieces = []
-
-    def noted(graph: Any, _: Any) -> Any:
-        pieces.append(graph)
-        return graph.forward
-
-    network = build(TRAINED, "lstm", torch.float32)
-    unroll = Compiled(2)
-    unroll._run = torch.compile(_through_time, fullgraph=True, dynamic=False, backend=noted)
-    network.unroll = unroll
-    counts = []
-    for time in (4, 6, 20):
-        network(sequence(time, 2, torch.float32))
-        counts.append(len(pieces))
-    assert counts == [2, 2, 2]  # from a blank memory, and from what an earlier piece left
 
 
 def test_without_a_compiler_there_is_a_warning_and_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,20 +315,4 @@ def test_without_a_compiler_there_is_a_warning_and_the_plain_way(monkeypatch: py
 
 def test_with_a_compiler_the_fast_way_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "g++")
-    unroll = fast(4)
-    assert isinstance(unroll, Compiled) and unroll.piece == 4
-
-
-def test_calls_leave_nothing_behind() -> None:
-    weight = torch.randn(3, 3, requires_grad=True)
-    compiled = Compiled(piece=5)
-
-    def step(weights: Any, now: Any, state: Any) -> Any:
-        hidden = torch.addmm(now[0], state, weights[0].T).tanh()
-        return hidden, (state,), hidden
-
-    def held() -> int:
-        compiled(step, (weight,), (torch.randn(4, 2, 3),), torch.zeros(2, 3))
-        return len(contextvars.copy_context())
-
-    assert len({held() for _ in range(5)}) == 1
+    assert isinstance(fast(), Compiled)

@@ -1,0 +1,145 @@
+"""Compiling one step of a recurrent network and its gradient, for `mann.unrolling`.
+
+A compiler that is given the loop compiles every turn of it, which takes as much longer; one that is given a step puts
+checks and records around each call, which take longer than the step. So a step is traced once, with its gradient;
+torch's partitioner cuts the trace into a forward and a backward graph and decides what is kept between them; Inductor
+compiles both. A call is then nothing but the compiled code.
+
+What this needs of torch is not public, so torch's versions have a bound (pyproject.toml).
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.utils import _pytree as pytree
+
+Tensors = tuple[Tensor, ...]
+Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
+"""(weights, preactivations, state) -> (features, what each weight was multiplied with, the new state)."""
+Graph = Callable[[list[Tensor]], Sequence[Tensor]]
+"""Takes a list, which it may empty, and returns as many tensors as the graph has outputs."""
+Compiler = Callable[[GraphModule, bool], Graph]
+"""(graph, whether it is the one of the way back) -> what runs it."""
+
+
+def inductor(graph: GraphModule, backward: bool) -> Graph:
+    """Compile a graph."""
+    from torch._inductor.compile_fx import compile_fx_inner
+
+    output: Any = graph.graph.output_node()
+    # The graphs have agreed on the layout of what is kept between them: no other may be chosen.
+    output.meta["original_output_strides"] = [node.meta["val"].stride() for node in output.args[0]]
+    output.meta["user_visible_output_idxs"] = range(len(output.args[0]))
+    inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
+    return compile_fx_inner(graph, inputs, is_backward=backward)  # pyright: ignore[reportReturnType]
+
+
+def interpreted(graph: GraphModule, backward: bool) -> Graph:
+    """Run a graph operation by operation: what a compiled one has to be equal to."""
+    return lambda inputs: graph(*inputs)
+
+
+class CompiledStep:
+    """A step for tensors of one size, and its gradient.
+
+    All tensors that go in are contiguous, and so are those that come out. Weights are constants to the gradient.
+
+    Attributes:
+        weights: How many there are.
+
+    Args:
+        step: What to compile. It depends on nothing but its arguments and what never changes.
+        weights, preactivations, state: Tensors of the sizes to compile for.
+        compiler: Compiles a graph.
+    """
+
+    def __init__(
+        self, step: Step, weights: Tensors, preactivations: Tensors, state: Any, compiler: Compiler = inductor
+    ):
+        leaves, structure = pytree.tree_flatten(state)
+        tensors = [*weights, *preactivations, *leaves]
+        self.weights, self._shown = len(weights), len(weights) + len(preactivations)
+        # Which inputs a gradient is asked for.
+        self._asked = [number >= self.weights and tensor.is_floating_point() for number, tensor in enumerate(tensors)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch says about its own code
+            there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
+            self._there, self._back = compiler(there, False), compiler(back, True)
+
+    def _graphs(self, step: Step, tensors: list[Tensor], structure: Any) -> tuple[GraphModule, GraphModule]:
+        """Return the graphs of both ways; notes how many outputs there are, and which have a gradient (`_given`)."""
+        from torch._functorch.partitioners import min_cut_rematerialization_partition
+        from torch._inductor.decomposition import select_decomp_table
+        from torch._inductor.fx_passes.joint_graph import joint_graph_passes
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.proxy_tensor import make_fx
+        from torch.fx.graph import CodeGen
+
+        def recorded(inputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            """Return inputs that a gradient may be asked for, and the outputs: features, new state, what was multiplied."""
+            inputs = [tensor.detach().requires_grad_(asked) for tensor, asked in zip(inputs, self._asked, strict=True)]
+            given, shown, leaves = self.parted(inputs)
+            with torch.enable_grad():
+                features, used, after = step(given, shown, pytree.tree_unflatten(leaves, structure))
+                outputs = [tensor.contiguous() for tensor in (features, *pytree.tree_leaves(after), *used)]
+            return inputs, outputs
+
+        # The partitioner knows the inputs and the gradients of the outputs by these names.
+        def joint(primals: list[Tensor], tangents: list[Tensor]) -> list[Tensor]:
+            inputs, outputs = recorded(primals)
+            wanted, known = list(compress(inputs, self._asked)), list(compress(outputs, self._given))
+            found = torch.autograd.grad(known, wanted, tangents, materialize_grads=True)
+            return [*(tensor.detach() for tensor in outputs), *(gradient.contiguous() for gradient in found)]
+
+        # With tensors that hold no numbers: one that the step was not given is refused, not built in.
+        with FakeTensorMode() as mode:
+            primals: list[Tensor] = [mode.from_tensor(tensor) for tensor in tensors]
+            outputs = recorded(primals)[1]
+            self._outputs = len(outputs)
+            self._given = [tensor.requires_grad for tensor in outputs[: 1 + structure.num_leaves]]
+            tangents = [torch.empty_like(tensor) for tensor in compress(outputs, self._given)]
+            graph = make_fx(joint, decomposition_table=select_decomp_table())(primals, tangents)
+            graph.graph.set_codegen(CodeGen())  # takes its inputs one by one, not as two lists
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            joint_graph_passes(graph)
+        return min_cut_rematerialization_partition(
+            graph, [*primals, *tangents], num_fwd_outputs=self._outputs, static_lifetime_input_indices=[]
+        )
+
+    def parted(self, tensors: Sequence[Tensor]) -> tuple[Tensors, Tensors, Tensors]:
+        """Return the weights, the preactivations and the leaves of the state, which come one after the other."""
+        weights, preactivations = tensors[: self.weights], tensors[self.weights : self._shown]
+        return tuple(weights), tuple(preactivations), tuple(tensors[self._shown :])
+
+    def forward(
+        self, weights: Tensors, preactivations: Tensors, state: Tensors
+    ) -> tuple[Tensor, Tensors, Tensors, Tensors]:
+        """Return the features, what each weight was multiplied with, the new state, and what the way back needs."""
+        outputs = tuple(self._there([*weights, *preactivations, *state]))
+        after = 1 + len(state)
+        return outputs[0], outputs[after : self._outputs], outputs[1:after], outputs[self._outputs :]
+
+    def backward(self, kept: Tensors, features: Tensor, state: Tensors) -> tuple[Tensors, Tensors]:
+        """Return the gradients of the preactivations and of the state, from those of the features and the new state.
+
+        For a leaf that has none, such as whole numbers, what came in goes out.
+        """
+        found = self._back([*kept, *compress((features, *state), self._given)])
+        count = self._shown - self.weights
+        leaves = iter(found[count:])
+        asked = self._asked[self._shown :]
+        return tuple(found[:count]), tuple(next(leaves) if one else old for one, old in zip(asked, state, strict=True))
+
+    def without_gradient(self, state: Tensors) -> list[Tensor]:
+        """Return those leaves of a new state that no gradient flows back from."""
+        return [leaf for leaf, given in zip(state, self._given[1:], strict=True) if not given]
+
+
+Make = Callable[[Step, Tensors, Tensors, Any], CompiledStep]
+"""Compiles a step for the sizes of its arguments."""
