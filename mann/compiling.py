@@ -29,6 +29,7 @@ Compiler = Callable[[GraphModule, bool], Graph]
 
 def inductor(graph: GraphModule, backward: bool) -> Graph:
     """Compile a graph."""
+    from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx_inner
 
     output: Any = graph.graph.output_node()
@@ -36,7 +37,11 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     output.meta["original_output_strides"] = [node.meta["val"].stride() for node in output.args[0]]
     output.meta["user_visible_output_idxs"] = range(len(output.args[0]))
     inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
-    return compile_fx_inner(graph, inputs, is_backward=backward)  # pyright: ignore[reportReturnType]
+    # Kernels are called from C++, where a call costs less; on a GPU that would ask for its toolkit.
+    from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
+    # Whether the compiler knows this processor's vectors is not tried out in each process anew, for ten seconds.
+    with config.patch({"cpp_wrapper": from_cpp, "cpp.vec_isa_ok": True}):
+        return compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
 
 
 def interpreted(graph: GraphModule, backward: bool) -> Graph:
@@ -66,22 +71,26 @@ class CompiledStep:
         self.weights, self._shown = len(weights), len(weights) + len(preactivations)
         # Which inputs a gradient is asked for.
         self._asked = [number >= self.weights and tensor.is_floating_point() for number, tensor in enumerate(tensors)]
-        with warnings.catch_warnings():
+        from torch._guards import TracingContext, tracing
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+        mode = FakeTensorMode(shape_env=ShapeEnv())
+        with warnings.catch_warnings(), tracing(TracingContext(mode)):
             warnings.simplefilter("ignore")  # what torch says about its own code
-            there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
+            there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure, mode)
             self._there, self._back = compiler(there, False), compiler(back, True)
 
-    def _graphs(self, step: Step, tensors: list[Tensor], structure: Any) -> tuple[GraphModule, GraphModule]:
+    def _graphs(self, step: Step, tensors: list[Tensor], structure: Any, mode: Any) -> tuple[GraphModule, GraphModule]:
         """Return the graphs of both ways; notes how many outputs there are, and which have a gradient (`_given`)."""
         from torch._functorch.partitioners import min_cut_rematerialization_partition
         from torch._inductor.decomposition import select_decomp_table
         from torch._inductor.fx_passes.joint_graph import joint_graph_passes
-        from torch._subclasses import FakeTensorMode
         from torch.fx.experimental.proxy_tensor import make_fx
         from torch.fx.graph import CodeGen
 
         def recorded(inputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-            """Return inputs that a gradient may be asked for, and the outputs: features, new state, what was multiplied."""
+            """Return inputs that gradients may be asked for, and outputs: features, new state, what was multiplied."""
             inputs = [tensor.detach().requires_grad_(asked) for tensor, asked in zip(inputs, self._asked, strict=True)]
             given, shown, leaves = self.parted(inputs)
             with torch.enable_grad():
@@ -97,8 +106,8 @@ class CompiledStep:
             return [*(tensor.detach() for tensor in outputs), *(gradient.contiguous() for gradient in found)]
 
         # With tensors that hold no numbers: one that the step was not given is refused, not built in.
-        with FakeTensorMode() as mode:
-            primals: list[Tensor] = [mode.from_tensor(tensor) for tensor in tensors]
+        with mode:
+            primals: list[Tensor] = [mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
             outputs = recorded(primals)[1]
             self._outputs = len(outputs)
             self._given = [tensor.requires_grad for tensor in outputs[: 1 + structure.num_leaves]]
