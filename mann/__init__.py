@@ -7,6 +7,7 @@ start:        what memory and heads begin with
 network:      all of them together, used like torch.nn.LSTM
 products:     multiplying, as torch does or faster
 unrolling:    running a step through time, plainly or fast
+compiling:    compiling a step and its gradient
 baselines:    networks without memory
 prototypes:   prototypical networks
 nearest:      nearest neighbours
