@@ -18,6 +18,7 @@ SHOWN: dict[str, list[dict[str, int]]] = {
     "associative-recall": [{}, {"items": 12}, {"items": 20}],
     "ngrams": [{}],
     "priority-sort": [{}],
+    "regression": [{}],
 }
 """The settings of the columns."""
 
@@ -40,14 +41,15 @@ def row(path: Path) -> str:
     cells = []
     for setting in SHOWN[result["task"]]:
         entry = by_setting[json.dumps(setting)]
-        low, high = map(number, entry["intervals"][cost])
-        cells.append(f"{number(entry[cost])} ({low} to {high}); {100 * entry['exact_sequences']:.2f}%")
-        if "Bayes estimate" in entry.get("references", {}):
-            optimum = entry["references"]["Bayes estimate"]
+        references = entry.get("references", {})
+        optimum = references.get("Bayes estimate") or references.get("exact posterior")
+        if optimum:
             low, high = (f"{end:+.2f}" for end in optimum["interval"])
-            cells[-1] = f"{entry[cost]:.1f}"
-            cells.append(f"{optimum['cost']:.1f}")
-            cells.append(f"{optimum['above']:+.2f} ({low} to {high})")
+            above = f"{optimum['above']:+.2f} ({low} to {high})"
+            cells += [f"{entry[cost]:.1f}", f"{optimum['cost']:.1f}", above]
+        else:
+            low, high = map(number, entry["intervals"][cost])
+            cells.append(f"{number(entry[cost])} ({low} to {high}); {100 * entry['exact_sequences']:.2f}%")
     training = result["training"]
     return f"| {kind(path)}, seed {training['seed']} | {' | '.join(cells)} | {training['seconds'] / 60:.1f} |"
 
