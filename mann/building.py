@@ -17,7 +17,7 @@ from mann.start import Start
 from mann.unrolling import fast
 
 WORTH_COMPILING = 500
-"""Training steps from which on compiling them (10 to 20 seconds, once) is repaid."""
+"""Training steps from which on compiling them (10 to 30 seconds, once) is repaid."""
 
 
 @contextmanager

@@ -42,11 +42,9 @@ def quick(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
     return addend + _Product.apply(inputs, weight, None)
 
 
-def product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return inputs weight^T + bias, without a derivative; bias: [width]."""
-    if _suits_onednn(inputs, weight):
-        return _operator(inputs, weight, bias)
-    return inputs @ weight.T if bias is None else affine(bias, inputs, weight)
+def product(inputs: Tensor, weight: Tensor) -> Tensor:
+    """Return inputs weight^T, without a derivative."""
+    return _operator(inputs, weight, None) if _suits_onednn(inputs, weight) else inputs @ weight.T
 
 
 def gathered(gradients: Tensor, inputs: Tensor) -> Tensor:
@@ -85,12 +83,12 @@ _operator = torch.ops.mann.product.default
 
 
 class _Product(Function):
-    """inputs weight^T + bias."""
+    """inputs weight^T + bias, of what suits oneDNN."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return product(inputs, weight, bias)
+        return _operator(inputs, weight, bias)
 
     @staticmethod
     @once_differentiable

@@ -34,7 +34,7 @@ from mann.benchmark.writing import flat, shown, write_benchmark
 from mann.reporting.style import BLUE, GREY, colour, plain, plots_below
 
 MODES = ("step", "forward")
-"""step: forward, backward and update; forward: without gradients, as a training validates.
+"""step: forward, backward and update; forward: without gradients, of the same sizes.
 
 In this order: the fast way runs forward alone as it was compiled for a step, and otherwise the plain way."""
 STEPS = (25, 50, 100, 200, 400)

@@ -1,5 +1,6 @@
 """The fast way through time equals the plain one: values, states and all gradients."""
 
+import contextvars
 import gc
 import shutil
 import weakref
@@ -95,6 +96,17 @@ def uncompiled() -> Compiled:
     return Compiled(partial(CompiledStep, compiler=interpreted))
 
 
+def counted() -> tuple[Compiled, list[Any]]:
+    """Return `uncompiled`, and a list that has an entry for each step that was traced."""
+    made = []
+
+    def noted(*arguments: Any) -> CompiledStep:
+        made.append(arguments)
+        return CompiledStep(*arguments, compiler=interpreted)
+
+    return Compiled(noted), made
+
+
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 @pytest.mark.parametrize(
     ("scheme", "controller"), [pytest.param(TRAINED, "lstm", id="lstm"), pytest.param(PAPER, "feedforward", id="ff")]
@@ -129,7 +141,7 @@ def test_every_scheme_is_compiled_to_what_it_is(name: str) -> None:
         torch.testing.assert_close(other, one, atol=1e-5 * max(1, float(one.abs().max())), rtol=1e-4)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=40)
 @given(
     time=st.integers(1, 7),
     batch=st.integers(1, 3),
@@ -202,16 +214,11 @@ def test_gradients_add_up_over_two_backward_passes_as_in_the_plain_way() -> None
 
 
 def test_without_gradients_a_size_is_run_as_it_was_compiled_or_else_the_plain_way() -> None:
-    made = []
-
-    def noted(*arguments: Any) -> CompiledStep:
-        made.append(arguments)
-        return CompiledStep(*arguments, compiler=interpreted)
-
+    unroll, made = counted()
     network = build(TRAINED, "lstm", torch.float32)
     with torch.no_grad():
         expected, _ = network(sequence(7, 2, torch.float32))
-        network.unroll = Compiled(noted)
+        network.unroll = unroll
         outputs, _ = network(sequence(7, 2, torch.float32))
     assert torch.equal(outputs, expected) and not made
     network(sequence(3, 2, torch.float32))
@@ -224,14 +231,9 @@ def test_without_gradients_a_size_is_run_as_it_was_compiled_or_else_the_plain_wa
 
 
 def test_a_step_is_compiled_for_each_size_but_not_for_each_length() -> None:
-    made = []
-
-    def noted(*arguments: Any) -> CompiledStep:
-        made.append(arguments)
-        return CompiledStep(*arguments, compiler=interpreted)
-
+    unroll, made = counted()
     network = build(TRAINED, "lstm", torch.float32)
-    network.unroll = Compiled(noted)
+    network.unroll = unroll
     counts = []
     for time, batch in ((4, 2), (6, 2), (1, 2), (4, 3), (4, 2)):
         outputs, state = network(sequence(time, batch, torch.float32))
@@ -316,3 +318,18 @@ def test_without_a_compiler_there_is_a_warning_and_the_plain_way(monkeypatch: py
 def test_with_a_compiler_the_fast_way_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "g++")
     assert isinstance(fast(), Compiled)
+
+
+def test_calls_leave_nothing_behind() -> None:
+    weight = torch.randn(3, 3, requires_grad=True)
+    unroll = uncompiled()
+
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        hidden = torch.addmm(now[0], state, weights[0].T).tanh()
+        return hidden, (state,), hidden
+
+    def held() -> int:
+        unroll(step, (weight,), (torch.randn(4, 2, 3),), torch.zeros(2, 3))
+        return len(contextvars.copy_context())
+
+    assert len({held() for _ in range(5)}) == 1
