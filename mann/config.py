@@ -406,7 +406,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "slots": 48,
                 "word_size": 32,
                 "learning_rate": 2e-3,
-                "episodes": 640_000,
+                "episodes": 960_000,
             },
             "regression": {
                 "addressing": "lrua",
@@ -423,7 +423,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "associative-recall": {**_LSTM, "episodes": 320_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
-            "priority-sort": {**_LSTM, "episodes": 640_000},
+            "priority-sort": {**_LSTM, "episodes": 960_000},
             "regression": {**_LSTM, "episodes": 320_000},
         },
         "paper-feedforward-ntm": {
