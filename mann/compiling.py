@@ -9,7 +9,9 @@ What this needs of torch is not public, so torch's versions have a bound (pyproj
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from itertools import compress
 from typing import Any
 
@@ -17,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
+
+from mann.chains import chains, extracted
 
 Tensors = tuple[Tensor, ...]
 Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
@@ -56,6 +60,7 @@ class CompiledStep:
 
     Attributes:
         weights: How many there are.
+        chain: Which leaves of the state the way back needs besides what is kept (`mann.chains`). `again` makes them.
 
     Args:
         step: What to compile. It depends on nothing but its arguments and what never changes.
@@ -71,17 +76,24 @@ class CompiledStep:
         self.weights, self._shown = len(weights), len(weights) + len(preactivations)
         # Which inputs a gradient is asked for.
         self._asked = [number >= self.weights and tensor.is_floating_point() for number, tensor in enumerate(tensors)]
-        from torch._guards import TracingContext, tracing
         from torch._subclasses import FakeTensorMode
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-        mode = FakeTensorMode(shape_env=ShapeEnv())
-        with warnings.catch_warnings(), tracing(TracingContext(mode)):
-            warnings.simplefilter("ignore")  # what torch says about its own code
-            there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure, mode)
+        self._compiler, self._mode = compiler, FakeTensorMode(shape_env=ShapeEnv())
+        with self._tracing():
+            there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
+            self._remaking = self._unchained(there)
             self._there, self._back = compiler(there, False), compiler(back, True)
 
-    def _graphs(self, step: Step, tensors: list[Tensor], structure: Any, mode: Any) -> tuple[GraphModule, GraphModule]:
+    @contextmanager
+    def _tracing(self) -> Iterator[None]:
+        from torch._guards import TracingContext, tracing
+
+        with warnings.catch_warnings(), tracing(TracingContext(self._mode)):
+            warnings.simplefilter("ignore")  # what torch says about its own code
+            yield
+
+    def _graphs(self, step: Step, tensors: list[Tensor], structure: Any) -> tuple[GraphModule, GraphModule]:
         """Return the graphs of both ways; notes how many outputs there are, and which have a gradient (`_given`)."""
         from torch._functorch.partitioners import min_cut_rematerialization_partition
         from torch._inductor.decomposition import select_decomp_table
@@ -106,8 +118,8 @@ class CompiledStep:
             return [*(tensor.detach() for tensor in outputs), *(gradient.contiguous() for gradient in found)]
 
         # With tensors that hold no numbers: one that the step was not given is refused, not built in.
-        with mode:
-            primals: list[Tensor] = [mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
+        with self._mode:
+            primals: list[Tensor] = [self._mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
             outputs = recorded(primals)[1]
             self._outputs = len(outputs)
             self._given = [tensor.requires_grad for tensor in outputs[: 1 + structure.num_leaves]]
@@ -121,6 +133,22 @@ class CompiledStep:
             graph, [*primals, *tangents], num_fwd_outputs=self._outputs, static_lifetime_input_indices=[]
         )
 
+    def _unchained(self, there: GraphModule) -> GraphModule:
+        """Take the chain out of what is kept, and return what makes it; notes where the way back finds what it needs."""
+        inputs, output = there.graph.find_nodes(op="placeholder"), there.graph.output_node()
+        (nodes,) = output.args
+        values, needed = nodes[: self._outputs], nodes[self._outputs :]
+        found = chains(list(zip(inputs[self._shown :], values[1:], strict=False)), needed)
+        self.chain = tuple(found)
+        before, after = [link.before for link in found.values()], [link.after for link in found.values()]
+        ends = {*before, *after}
+        sources = [source for link in found.values() for source in link.sources]
+        kept = list(dict.fromkeys([*(node for node in needed if node not in ends), *sources]))
+        self._needed = [[*kept, *before, *after].index(node) for node in needed]
+        output.args = ((*values, *kept),)
+        there.recompile()
+        return extracted(there, [*kept, *before], after)
+
     def parted(self, tensors: Sequence[Tensor]) -> tuple[Tensors, Tensors, Tensors]:
         """Return the weights, the preactivations and the leaves of the state, which come one after the other."""
         weights, preactivations = tensors[: self.weights], tensors[self.weights : self._shown]
@@ -129,17 +157,35 @@ class CompiledStep:
     def forward(
         self, weights: Tensors, preactivations: Tensors, state: Tensors
     ) -> tuple[Tensor, Tensors, Tensors, Tensors]:
-        """Return the features, what each weight was multiplied with, the new state, and what the way back needs."""
+        """Return the features, what each weight was multiplied with, the new state, and what has to be kept."""
         outputs = tuple(self._there([*weights, *preactivations, *state]))
         after = 1 + len(state)
         return outputs[0], outputs[after : self._outputs], outputs[1:after], outputs[self._outputs :]
 
-    def backward(self, kept: Tensors, features: Tensor, state: Tensors) -> tuple[Tensors, Tensors]:
+    def chained(self, state: Tensors) -> Tensors:
+        """Return the leaves that are a chain."""
+        return tuple(state[leaf] for leaf in self.chain)
+
+    @cached_property
+    def _again(self) -> Graph:
+        """Compiled when it is needed first: short sequences never do."""
+        with self._tracing():
+            return self._compiler(self._remaking, False)
+
+    def again(self, kept: Tensors, before: Tensors) -> Tensors:
+        """Return the chain after a step, from that before it and from what the step said has to be kept."""
+        return tuple(self._again([*kept, *before]))
+
+    def backward(
+        self, kept: Tensors, before: Tensors, after: Tensors, features: Tensor, state: Tensors
+    ) -> tuple[Tensors, Tensors]:
         """Return the gradients of the preactivations and of the state, from those of the features and the new state.
 
-        For a leaf that has none, such as whole numbers, what came in goes out.
+        before, after: The chain before the step and after it. For a leaf that has no gradient, such as whole numbers,
+        what came in goes out.
         """
-        found = self._back([*kept, *compress((features, *state), self._given)])
+        there = (*kept, *before, *after)
+        found = self._back([*(there[place] for place in self._needed), *compress((features, *state), self._given)])
         count = self._shown - self.weights
         leaves = iter(found[count:])
         asked = self._asked[self._shown :]

@@ -13,7 +13,9 @@ returns the features [batch, ...], what each weight was multiplied with, and the
 
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, pairwise
+from math import isqrt
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -24,6 +26,10 @@ from torch.utils import _pytree as pytree
 
 from mann.compiling import CompiledStep, Make, Step, Tensors
 from mann.products import Affine, affine, gathered, quick
+
+
+WORTH_MAKING_AGAIN = 2**26
+"""Bytes of memories at all steps from which on most are made again on the way back: below, time counts more."""
 
 
 class Unrolling(Protocol):
@@ -65,29 +71,69 @@ class _Run(NamedTuple):
     """A compiled step, again and again.
 
     Attributes:
-        features: At each step.
-        inputs: At each step, what each weight was multiplied with.
-        kept: What each step needs on the way back, one step after the other.
+        features: [time, ...].
+        inputs: What each weight was multiplied with, each [time, ...].
+        kept: What each step needs on the way back.
+        chain: The chain at every so many steps, and at the end.
         state: The last one.
     """
 
-    features: list[Tensor]
-    inputs: list[Tensors]
-    kept: list[Tensor]
+    features: Tensor
+    inputs: list[Tensor]
+    kept: list[Tensors]
+    chain: list[Tensors]
     state: Tensors
 
 
-def _run(step: CompiledStep, tensors: Sequence[Tensor], keep: bool) -> _Run:
-    """Run from the weights, the preactivations [time, ...] and the leaves of the state."""
+def _run(step: CompiledStep, tensors: Sequence[Tensor], every: int) -> _Run:
+    """Run from the weights, the preactivations [time, ...] and the leaves of the state.
+
+    every: At how many steps from each other the chain is kept; with 0 nothing is.
+    """
     weights, preactivations, state = step.parted(tensors)
-    features, inputs, kept = [], [], []
-    for now in _step_by_step(preactivations):
+    steps = len(preactivations[0])
+    features, inputs, kept, chain = [], [], [], []
+    for time, now in enumerate(_step_by_step(preactivations)):
+        if every and time % every == 0:
+            chain.append(step.chained(state))
         feature, used, state, needed = step.forward(weights, now, state)
-        features.append(feature)
-        if keep:
-            inputs.append(used)
-            kept.extend(needed)
-    return _Run(features, inputs, kept, state)
+        features = _noted(features, (feature,), time, steps)
+        if every:
+            inputs = _noted(inputs, used, time, steps)
+            kept.append(needed)
+    return _Run(features[0], inputs, kept, [*chain, step.chained(state)], state)
+
+
+def _noted(wholes: list[Tensor], parts: Tensors, time: int, steps: int) -> list[Tensor]:
+    """Put parts into tensors of all steps, which are there from the first part on.
+
+    To stack them at the end would hold all of them twice.
+    """
+    wholes = wholes or [part.new_empty(steps, *part.shape) for part in parts]
+    for whole, part in zip(wholes, parts, strict=True):
+        whole[time] = part
+    return wholes
+
+
+def _in_parts(tensors: Tensors, count: int) -> list[Tensors]:
+    """Cut into as many equal parts."""
+    size = len(tensors) // count
+    return [tensors[number * size : (number + 1) * size] for number in range(count)]
+
+
+def _backwards(
+    step: CompiledStep, kept: Sequence[Tensors], known: Sequence[Tensors], every: int
+) -> Iterator[tuple[int, Tensors, Tensors]]:
+    """Return the time of each step, from the last to the first, and the chain before it and after it.
+
+    kept: What each step needs; known: the chain at every so many steps, and at the end.
+    """
+    for number, (first, last) in reversed(list(enumerate(pairwise(known)))):
+        needed = kept[number * every : (number + 1) * every]
+        made = accumulate(needed[:-1], lambda before, now: step.again(now, before), initial=first)
+        links = pairwise([*made, last])
+        for time, (before, after) in reversed(list(enumerate(links, number * every))):
+            yield time, before, after
 
 
 class _ThroughTime(Function):
@@ -99,25 +145,30 @@ class _ThroughTime(Function):
 
     @staticmethod
     def forward(ctx: Any, step: CompiledStep, *tensors: Tensor) -> tuple[Tensor, ...]:
-        run = _run(step, tensors, keep=True)
+        _, preactivations, state = step.parted(tensors)
+        steps = len(preactivations[0])
+        size = steps * sum(leaf.nbytes for leaf in step.chained(state))
+        every = 1 if size < WORTH_MAKING_AGAIN else isqrt(steps)
+        run = _run(step, tensors, every)
         # By autograd, which frees all after the way back; the last state may be among what the last step keeps.
-        ctx.save_for_backward(*(torch.stack(part) for part in zip(*run.inputs, strict=True)), *run.kept)
-        ctx.step, ctx.steps = step, len(run.features)
+        ctx.save_for_backward(*run.inputs, *chain.from_iterable(run.kept), *chain.from_iterable(run.chain))
+        ctx.step, ctx.every, ctx.counts = step, every, (steps, len(run.chain))
         ctx.mark_non_differentiable(*step.without_gradient(run.state))
-        return torch.stack(run.features), *run.state
+        return run.features, *run.state
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         features, *leaves = (gradient.contiguous() for gradient in gradients)
         step: CompiledStep = ctx.step
-        inputs, kept = ctx.saved_tensors[: step.weights], ctx.saved_tensors[step.weights :]
-        count = len(kept) // ctx.steps
-        shown, state = [], tuple(leaves)
-        for time, feature in reversed(list(enumerate(features.unbind(0)))):
-            now, state = step.backward(kept[time * count : (time + 1) * count], feature, state)
-            shown.append(now)
-        preactivations = [torch.stack(part[::-1]) for part in zip(*shown, strict=True)]
+        steps, links = ctx.counts
+        inputs, saved = ctx.saved_tensors[: step.weights], ctx.saved_tensors[step.weights :]
+        held = len(saved) - links * len(step.chain)
+        kept, known = _in_parts(saved[:held], steps), _in_parts(saved[held:], links)
+        preactivations, state = [], tuple(leaves)
+        for time, before, after in _backwards(step, kept, known, ctx.every):
+            shown, state = step.backward(kept[time], before, after, features[time], state)
+            preactivations = _noted(preactivations, shown, time, steps)
         weights = [
             gathered(gradient.flatten(0, 1), used.flatten(0, 1)) if asked else None
             for gradient, used, asked in zip(preactivations, inputs, ctx.needs_input_grad[1:], strict=False)
@@ -157,8 +208,8 @@ class Compiled:
         elif found is None:
             return plain(step, weights, preactivations, state)
         else:
-            run = _run(found, tensors, keep=False)
-            features, leaves = torch.stack(run.features), list(run.state)
+            run = _run(found, tensors, every=0)
+            features, leaves = run.features, list(run.state)
         return features, pytree.tree_unflatten(leaves, structure)
 
 

@@ -4,6 +4,7 @@ import contextvars
 import gc
 import shutil
 import weakref
+from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils import _pytree as pytree
 
-from mann import products
+from mann import products, unrolling
 from mann.addressing import LRUA, NTM, SCHEMES
 from mann.addressing.interface import Scheme
 from mann.compiling import CompiledStep, interpreted
@@ -111,8 +112,13 @@ def counted() -> tuple[Compiled, list[Any]]:
 @pytest.mark.parametrize(
     ("scheme", "controller"), [pytest.param(TRAINED, "lstm", id="lstm"), pytest.param(PAPER, "feedforward", id="ff")]
 )
-def test_a_compiled_step_equals_the_plain_way(scheme: LRUA, controller: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("again", [pytest.param(False, id="kept"), pytest.param(True, id="made again")])
+def test_a_compiled_step_equals_the_plain_way(
+    scheme: LRUA, controller: str, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(products, "LARGE", 1)
+    if again:
+        monkeypatch.setattr(unrolling, "WORTH_MAKING_AGAIN", 0)
     # The second sequence starts from the first one's state.
     network = build(scheme, controller, torch.float32)
     expected = outcome(network, plain, 7, 2, torch.float32)
@@ -127,8 +133,9 @@ def test_a_compiled_step_equals_the_plain_way(scheme: LRUA, controller: str, mon
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 @pytest.mark.parametrize("name", SCHEMES)
-def test_every_scheme_is_compiled_to_what_it_is(name: str) -> None:
+def test_every_scheme_is_compiled_to_what_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scheme = SCHEMES[name]()
+    monkeypatch.setattr(unrolling, "WORTH_MAKING_AGAIN", 0)
     network = build(scheme, "lstm", torch.float32)
     gradients = []
     for unroll in (plain, Compiled()):
@@ -143,24 +150,26 @@ def test_every_scheme_is_compiled_to_what_it_is(name: str) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    time=st.integers(1, 7),
+    time=st.integers(1, 10),
     batch=st.integers(1, 3),
     hidden_size=st.integers(1, 4),
     scheme=st.sampled_from(
         [PAPER, TRAINED, LRUA(read_heads=1), LRUA(read_heads=2, write_heads="one"), NTM(), NTM(read_heads=2)]
     ),
     controller=st.sampled_from(list(CONTROLLERS)),
+    again=st.booleans(),
 )
 def test_a_traced_step_and_weight_gradients_afterwards_equal_the_plain_way(
-    time: int, batch: int, hidden_size: int, scheme: Scheme, controller: str
+    time: int, batch: int, hidden_size: int, scheme: Scheme, controller: str, again: bool
 ) -> None:
     network = build(scheme, "lstm" if hidden_size < 4 else controller, torch.float64, hidden_size)
+    expected = outcome(network, plain, time, batch, torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        if again:
+            patch.setattr(unrolling, "WORTH_MAKING_AGAIN", 0)
+        found = outcome(network, uncompiled(), time, batch, torch.float64)
     # The initial memory of 1e-6 makes single gradients large; what counts is their relative error.
-    assert_equal(
-        outcome(network, plain, time, batch, torch.float64),
-        outcome(network, uncompiled(), time, batch, torch.float64),
-        1e-12,
-    )
+    assert_equal(expected, found, 1e-12)
 
 
 @pytest.mark.parametrize("large", [1, 10**9])
@@ -273,11 +282,9 @@ def test_a_state_may_stay_as_it_is_or_be_of_whole_numbers() -> None:
         torch.testing.assert_close(other, one)
 
 
-@pytest.mark.parametrize("backward", [True, False])
-def test_what_is_kept_for_the_way_back_is_freed_with_it_or_with_the_outputs(backward: bool) -> None:
-    network = build(TRAINED, "lstm", torch.float32)
-    network.unroll = uncompiled()
-    network(sequence(5, 2, torch.float32))  # traced
+def kept_memories(network: MemoryNetwork, time: int) -> tuple[Tensor, list[weakref.ref[Tensor]]]:
+    """Return the outputs for a sequence, and the memories that are kept for its way back."""
+    network(sequence(time, 2, torch.float32))  # traced
     memories: list[weakref.ref[Tensor]] = []
 
     def packed(tensor: Tensor) -> Tensor:
@@ -287,7 +294,44 @@ def test_what_is_kept_for_the_way_back_is_freed_with_it_or_with_the_outputs(back
         return held
 
     with torch.autograd.graph.saved_tensors_hooks(packed, lambda tensor: tensor):
-        outputs = network(sequence(5, 2, torch.float32))[0]
+        return network(sequence(time, 2, torch.float32))[0], memories
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_of_many_memories_few_are_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"read_heads": 1} if "read_heads" in {field.name for field in fields(SCHEMES[name])} else {}
+    network = build(SCHEMES[name](**sizes), "lstm", torch.float32)
+    network.unroll = uncompiled()
+    assert len(kept_memories(network, 20)[1]) == 21
+    monkeypatch.setattr(unrolling, "WORTH_MAKING_AGAIN", 0)
+    assert len(kept_memories(network, 20)[1]) == 6  # at every fourth step, and at the end
+
+
+def test_a_memory_may_be_made_from_another_leaf_that_is_made_again_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        hidden, trace, links = state
+        hidden = torch.addmm(now[0], hidden, weights[0].T).tanh()
+        trace = trace * hidden[:, :1].sigmoid() + 0.1
+        links = links * trace + trace.square()
+        return hidden * links.sum(-1, keepdim=True), (state[0],), (hidden, trace, links)
+
+    monkeypatch.setattr(unrolling, "WORTH_MAKING_AGAIN", 0)
+    outcomes = []
+    for unroll in (plain, uncompiled()):
+        leaves = [numbers(3, 3), numbers(10, 2, 3), numbers(2, 3), numbers(2, 2), numbers(2, 7)]
+        leaves = [leaf.requires_grad_() for leaf in leaves]
+        features, state = unroll(step, (leaves[0],), (leaves[1],), tuple(leaves[2:3]) + (leaves[3][:, :1], leaves[4]))
+        (features.square().sum() + sum(leaf.sum() for leaf in state)).backward()
+        outcomes.append([features.detach(), *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*outcomes, strict=True):
+        torch.testing.assert_close(other, one)
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_what_is_kept_for_the_way_back_is_freed_with_it_or_with_the_outputs(backward: bool) -> None:
+    network = build(TRAINED, "lstm", torch.float32)
+    network.unroll = uncompiled()
+    outputs, memories = kept_memories(network, 5)
     assert len(memories) >= 5
     if backward:
         outputs.sum().backward()
