@@ -134,9 +134,9 @@ class CompiledStep:
         )
 
     def _unchained(self, there: GraphModule) -> GraphModule:
-        """Take the chain out of what is kept, and return what makes it; notes where the way back finds what it needs."""
+        """Take the chain from what is kept, and return what makes it; notes where the way back finds what it needs."""
         inputs, output = there.graph.find_nodes(op="placeholder"), there.graph.output_node()
-        (nodes,) = output.args
+        nodes: Any = output.args[0]
         values, needed = nodes[: self._outputs], nodes[self._outputs :]
         found = chains(list(zip(inputs[self._shown :], values[1:], strict=False)), needed)
         self.chain = tuple(found)

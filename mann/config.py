@@ -389,7 +389,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 **_FEEDFORWARD,
                 "hidden_size": 256,
                 "scheme": NTM(read_heads=4, write_heads=4),
-                "episodes": 320_000,
+                "episodes": 480_000,
             },
             "ngrams": {
                 **_FEEDFORWARD,
@@ -420,7 +420,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         # What stands beside the default: as many sequences, trained alike, without a memory.
         "lstm": {
             "copy": {**_LSTM, "episodes": 160_000},
-            "associative-recall": {**_LSTM, "episodes": 320_000},
+            "associative-recall": {**_LSTM, "episodes": 480_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
             "priority-sort": {**_LSTM, "episodes": 960_000},

@@ -27,7 +27,6 @@ from torch.utils import _pytree as pytree
 from mann.compiling import CompiledStep, Make, Step, Tensors
 from mann.products import Affine, affine, gathered, quick
 
-
 WORTH_MAKING_AGAIN = 2**26
 """Bytes of memories at all steps from which on most are made again on the way back: below, time counts more."""
 

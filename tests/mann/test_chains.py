@@ -1,6 +1,7 @@
 """Which leaves of a state follow from themselves, and the graph that makes them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ def traced(step: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> tuple[to
     """Return the graph of a step, its leaves (before, after), and all its nodes."""
     graph = make_fx(step)(*inputs)
     placeholders = graph.graph.find_nodes(op="placeholder")
-    (outputs,) = graph.graph.output_node().args
+    outputs: Any = graph.graph.output_node().args[0]
     return graph, list(zip(placeholders[-BEFORE:], outputs, strict=False)), list(graph.graph.nodes)
 
 
