@@ -104,7 +104,8 @@ class GRUState(NamedTuple):
 class GRUController(nn.Module):
     """Gated recurrent unit as in torch: reset and update gates, then the candidate.
 
-    It starts by taking in what it sees now (an update bias of -1 keeps less of the step before), as the LSTM does.
+    It starts almost as if it had no memory of its own: with an update bias of -3 a twentieth of the step before is left.
+    Until it finds out what it has to remember it works as a feed-forward layer, which has to use the memory outside.
     """
 
     def __init__(self, input_size: int, read_size: int, hidden_size: int):
@@ -120,7 +121,7 @@ class GRUController(nn.Module):
             nn.init.uniform_(weight, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
         with torch.no_grad():
             self.recurrent *= 0.1
-            self.input.bias[hidden_size : 2 * hidden_size] = -1.0
+            self.input.bias[hidden_size : 2 * hidden_size] = -3.0
 
     def project(self, affine: Affine, inputs: Tensor) -> Tensors:
         """Twice [rows, 3 hidden_size]: the candidate's recurrent share is reset before it is added."""
