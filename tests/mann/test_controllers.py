@@ -180,7 +180,7 @@ def test_an_open_forget_gate_and_a_shut_input_gate_keep_the_cell() -> None:
 
 def test_a_new_gru_answers_to_what_it_sees_more_than_to_the_step_before() -> None:
     controller = GRUController(3, 2, 100)
-    assert controller.input.bias.tolist() == [0.0] * 100 + [-1.0] * 100 + [0.0] * 100
+    assert controller.input.bias.tolist() == [0.0] * 100 + [-3.0] * 100 + [0.0] * 100
     assert 0.005 < controller.recurrent.abs().max() < 0.0101 and 0.05 < controller.read.abs().max() < 0.101
 
 
