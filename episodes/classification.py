@@ -123,9 +123,12 @@ class ClassificationEpisodes:
         names = self.labels.draw(self.batch, self.classes, generator)
         which, drawing = self._order(chosen, generator)
         classes = chosen.gather(1, which)
-        images = self.images.images[classes.T, drawing.T].float() / 255
+        samples, height, width = self.images.images.shape[1:]
+        places = (classes * samples + drawing).T.flatten()
+        images = self.images.images.flatten(0, 1).index_select(0, places) / 255
         if self.jitter is not None:
-            images = self.jitter(images.flatten(0, 1), generator).view_as(images)
+            images = self.jitter(images, generator)
+        images = images.view(self.time, self.batch, height, width)
         return label_offset(images, which, names, classes, self.labels.symbols)
 
     def _order(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
