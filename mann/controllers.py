@@ -104,7 +104,7 @@ class GRUState(NamedTuple):
 class GRUController(nn.Module):
     """Gated recurrent unit as in torch: reset and update gates, then the candidate.
 
-    It starts almost as if it had no memory of its own: with an update bias of -3 a twentieth of the step before is left.
+    It starts almost as if it had no memory of its own: with an update bias of -3 a twentieth of the step before stays.
     Until it finds out what it has to remember it works as a feed-forward layer, which has to use the memory outside.
     """
 
