@@ -14,7 +14,7 @@ returns the features [batch, ...], what each weight was multiplied with, and the
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from math import isqrt
 from typing import Any, NamedTuple, Protocol
 
@@ -91,16 +91,16 @@ def _run(step: CompiledStep, tensors: Sequence[Tensor], every: int) -> _Run:
     """
     weights, preactivations, state = step.parted(tensors)
     steps = len(preactivations[0])
-    features, inputs, kept, chain = [], [], [], []
+    features, inputs, kept, links = [], [], [], []
     for time, now in enumerate(_step_by_step(preactivations)):
         if every and time % every == 0:
-            chain.append(step.chained(state))
+            links.append(step.chained(state))
         feature, used, state, needed = step.forward(weights, now, state)
         features = _noted(features, (feature,), time, steps)
         if every:
             inputs = _noted(inputs, used, time, steps)
             kept.append(needed)
-    return _Run(features[0], inputs, kept, [*chain, step.chained(state)], state)
+    return _Run(features[0], inputs, kept, [*links, step.chained(state)], state)
 
 
 def _noted(wholes: list[Tensor], parts: Tensors, time: int, steps: int) -> list[Tensor]:
@@ -150,7 +150,7 @@ class _ThroughTime(Function):
         every = 1 if size < WORTH_MAKING_AGAIN else isqrt(steps)
         run = _run(step, tensors, every)
         # By autograd, which frees all after the way back; the last state may be among what the last step keeps.
-        ctx.save_for_backward(*run.inputs, *chain.from_iterable(run.kept), *chain.from_iterable(run.chain))
+        ctx.save_for_backward(*run.inputs, *(tensor for part in (*run.kept, *run.chain) for tensor in part))
         ctx.step, ctx.every, ctx.counts = step, every, (steps, len(run.chain))
         ctx.mark_non_differentiable(*step.without_gradient(run.state))
         return run.features, *run.state
