@@ -103,6 +103,9 @@ class Settings:
     """Episodes in a training step."""
     episodes: AtLeastOne = 300_000
     """Episodes to train on; rounded up to whole steps."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Digits of the products of a training step. tf32: fewer on GPUs that have it; bfloat16: fewer still, and on CPUs
+    that have it too, in encoders and products over all steps. Memories, weights and evaluations have all of them."""
     seed: Annotated[int, Ge(0), Lt(2**32)] = 0
     """Seed of the weights and the episodes (weights are drawn with a generator of 32-bit seeds)."""
 

@@ -224,7 +224,8 @@ def fit(
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, step)
                 try:
-                    _train_step(problem, optimizer, config, step, sums, norms, team)
+                    with _tf32(config.precision == "tf32"):
+                        _train_step(problem, optimizer, config, step, sums, norms, team)
                 except NotFiniteError as error:
                     place = run.keep_nonfinite(position(step))
                     raise NotFiniteError(
@@ -270,7 +271,9 @@ def _train_step(
 ) -> None:
     """One update, if it is finite; what is counted is what the weights before it answered."""
     before = problem.carried
-    loss, counts = problem.loss(team.part(problem.episode(step), config.batch))
+    episode = team.part(problem.episode(step), config.batch)
+    with torch.autocast(sums.loss.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss, counts = problem.loss(episode)
     loss = loss * team.share(config.batch)  # a mean over sequences
     optimizer.zero_grad()
     loss.backward()
@@ -326,6 +329,17 @@ def _restore(
         return checkpoint.step, checkpoint.training["seconds"]
     except (RuntimeError, KeyError, ValueError) as error:
         raise run.unfit(error) from error
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Let GPUs multiply with TF32, if it is so."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if allowed else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

@@ -99,6 +99,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no memory": {"addressing": "none", "rotations": False},
     "persistent memory": {"memory": "persistent", "counting": "random", "length": 3},
     "curriculum": {"labels": "strings", "most_classes": 4, "class_every": 4},
+    "fewer digits": {"encoder": "conv", "encoder_width": 4, "precision": "bfloat16"},
 }
 
 
@@ -572,6 +573,63 @@ def test_a_run_that_stopped_goes_on_without_the_step(
         with pytest.raises(NotFiniteError) if config is tiny_config else nullcontext():
             training.fit(problem, config, run, OFTEN)
     assert bits(position(stopped).weights) == bits(position(whole).weights)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_products_have_the_digits_asked_for_in_training_steps_alone(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    precision: Any,
+) -> None:
+    config = replace(tiny_config, precision=precision, encoder="conv", encoder_width=4, episodes=4)
+    problem = Classification(config, tiny_classes, tiny_split)
+    seen: dict[bool, set[Any]] = {True: set(), False: set()}
+    weight = problem.model.encoder.get_parameter("convolutions.3.weight")
+
+    def note(_: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        seen[torch.is_grad_enabled()].add((output.dtype, torch.get_float32_matmul_precision()))
+
+    problem.model.encoder.get_submodule("convolutions.3").register_forward_hook(note)
+    asked = set[str]()
+    weight.register_hook(lambda _: asked.add(torch.get_float32_matmul_precision()))
+    before = torch.get_float32_matmul_precision()
+    run = start("run", config)
+    training.fit(problem, config, run, OFTEN)
+    inside = "high" if precision == "tf32" else before
+    assert seen[True] == {(torch.bfloat16 if precision == "bfloat16" else torch.float32, inside)}
+    assert seen[False] == {(torch.float32, before)}  # validation
+    assert asked == {inside}  # on the way back
+    assert torch.get_float32_matmul_precision() == before
+    assert {tensor.dtype for tensor in position(run).weights.values()} == {torch.float32}
+
+
+def test_the_digits_are_those_of_before_where_training_fails(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(tiny_config, precision="tf32")
+    problem = Classification(config, tiny_classes, tiny_split)
+    poisoned(problem, monkeypatch, 0)
+    before = torch.get_float32_matmul_precision()
+    with pytest.raises(NotFiniteError):
+        training.fit(problem, config, start("run", config), OFTEN)
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_step_in_bfloat16_is_one_in_float32_to_its_digits(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
+) -> None:
+    problem = Classification(replace(tiny_config, encoder="conv", encoder_width=8), tiny_classes, tiny_split)
+    exact, _ = problem.loss(problem.episode(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, _ = problem.loss(problem.episode(0))
+    assert 1e-7 < abs(rounded - exact) / exact < 2**-7  # numbers of 8 binary digits
 
 
 def test_gradient_that_is_finite_may_have_a_norm_that_is_not() -> None:
