@@ -161,6 +161,9 @@ class Config(Settings):
     autoencoder: 32 numbers from which it can be drawn again, for --addressing nearest."""
     encoder_width: AtLeastOne = 64
     """Channels of each of the four blocks of conv."""
+    encoder_rate: Positive = 0.1
+    """An encoder learns with the learning rate times this: faster than the memory, which has no use for its features at
+    first, it would lose them (1 where nothing else learns: prototypes, nearest, maml)."""
     encoder_from: Path | None = None
     """Folder of a run whose trained encoder to start from, such as a prototypical network's (none: new weights)."""
     image_scale: Positive = 2.0
@@ -493,7 +496,8 @@ def addressed(config: Kind, addressing: str | None) -> Kind:
     if addressing in (None, config.addressing):
         return config
     if addressing in WITHOUT_MEMORY:
-        return replace(config, addressing=addressing, scheme=None)
+        alone = isinstance(config, Config) and addressing != "none"
+        return replace(config, addressing=addressing, scheme=None, **({"encoder_rate": 1.0} if alone else {}))
     if addressing not in SCHEMES:
         raise InputError(f"no addressing is named {addressing!r}: use one of {', '.join((*SCHEMES, *WITHOUT_MEMORY))}")
     # By content alone, slots that start alike stay alike.

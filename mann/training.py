@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.tensorboard import SummaryWriter
 
 from data import InputError
-from mann.config import AnyConfig, Settings
+from mann.config import AnyConfig, Config, Settings
 from mann.runs import Checkpoint, Follower, Run
 from mann.team import ALONE, Team
 
@@ -134,12 +134,17 @@ class NotFiniteError(ArithmeticError):
 
 
 def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of the config."""
+    """Return the optimiser of the config; each group of its parameters has its `share` of the learning rate."""
+    encoder = set(getattr(model, "encoder", nn.Module()).parameters())
+    rate = config.encoder_rate if isinstance(config, Config) else 1.0
+    groups = [
+        {"params": parameters, "share": share}
+        for share, within in ((rate, True), (1.0, False))
+        if (parameters := [parameter for parameter in model.parameters() if (parameter in encoder) == within])
+    ]
     if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(
-            model.parameters(), config.learning_rate, alpha=0.95, eps=config.epsilon, momentum=0.9
-        )
-    return torch.optim.Adam(model.parameters(), config.learning_rate, eps=config.epsilon, fused=True)
+        return torch.optim.RMSprop(groups, config.learning_rate, alpha=0.95, eps=config.epsilon, momentum=0.9)
+    return torch.optim.Adam(groups, config.learning_rate, eps=config.epsilon, fused=True)
 
 
 def learning_rate(config: Settings, step: int) -> float:
@@ -222,7 +227,7 @@ def fit(
         with _tensorboard(run, start) as board:
             for step in range(start, config.steps):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(config, step)
+                    group["lr"] = learning_rate(config, step) * group["share"]
                 try:
                     with _tf32(config.precision == "tf32"):
                         _train_step(problem, optimizer, config, step, sums, norms, team)

@@ -22,7 +22,7 @@ from mann.training import Pace
 @pytest.fixture
 def deep(tiny_config: Config) -> Config:
     """Return settings of 12 steps with an autoencoder."""
-    return replace(tiny_config, addressing="nearest", scheme=None, encoder="autoencoder")
+    return replace(tiny_config, addressing="nearest", scheme=None, encoder="autoencoder", encoder_rate=1.0)
 
 
 def faces() -> ImageClasses:

@@ -22,7 +22,7 @@ from mann import building, classification, training
 from mann.addressing import LRUA
 from mann.classification import Classification, train, training_episodes
 from mann.classifier import answer_loss, build_classifier
-from mann.config import Config
+from mann.config import Config, preset
 from mann.evaluation import accuracy_by_instance, held_out_episodes
 from mann.network import MemoryNetwork
 from mann.runs import Checkpoint, Run, read_checkpoint
@@ -389,6 +389,41 @@ def test_optimizers_are_those_of_the_config(tiny_config: Config) -> None:
     for optimizer in (adam, rmsprop):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         assert list(map(id, parameters)) == list(map(id, model.parameters()))
+
+
+def test_an_encoder_learns_at_its_share_of_the_rate(
+    tiny_config: Config,
+    tiny_classes: ImageClasses,
+    tiny_split: Split,
+    start: Start,
+    short_validation: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = []
+    step = training._train_step
+
+    def spy(problem: Any, optimizer: torch.optim.Optimizer, *rest: Any) -> None:
+        rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+        used.append({name: rates[id(parameter)] for name, parameter in problem.model.named_parameters()})
+        step(problem, optimizer, *rest)
+
+    monkeypatch.setattr(training, "_train_step", spy)
+    config = replace(tiny_config, encoder="conv", encoder_width=4, encoder_rate=0.25)
+    run = start("run", config)
+    train(config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(5))
+    train(config, tiny_classes, tiny_split, run, OFTEN)
+    assert len(used) == 12
+    for number, rates in enumerate(used):
+        usual = learning_rate(config, number)
+        assert rates == {name: usual / 4 if name.startswith("encoder.") else usual for name in rates}
+
+
+@pytest.mark.parametrize("addressing", ["prototypes", "nearest", "maml", "none", "ntm"])
+def test_an_encoder_that_learns_alone_has_all_of_the_rate(addressing: str) -> None:
+    config = preset("omniglot", "default", addressing)
+    assert isinstance(config, Config)
+    alone = addressing in ("prototypes", "nearest", "maml")
+    assert config.encoder_rate == (1.0 if alone else 0.1)
 
 
 @pytest.mark.parametrize("clip", [1e-3, 1e6])
