@@ -383,14 +383,27 @@ def _paper_lstm(units: int, learning_rate: float) -> Mapping[str, Any]:
 
 _FEEDFORWARD = {"controller": "feedforward"}
 # The longest tests write 241 and 221 times: the tape must not come round to what is still to be read.
-_TAPE = {"slots": 256, "learning_rate": 3e-3}
+_TAPE = {"slots": 256}
 _LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
 
 TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "default": {
-            "copy": {**_TAPE, **_FEEDFORWARD, "initial_biases": 0.5, "epsilon": 1e-6, "episodes": 160_000},
-            "repeat-copy": {**_TAPE, "controller": "gru", "clip_to_median": 3.0, "episodes": 400_000},
+            "copy": {
+                **_TAPE,
+                **_FEEDFORWARD,
+                "initial_biases": 0.5,
+                "learning_rate": 2e-3,
+                "epsilon": 1e-6,
+                "episodes": 320_000,
+            },
+            "repeat-copy": {
+                **_TAPE,
+                "controller": "gru",
+                "learning_rate": 3e-3,
+                "clip_to_median": 3.0,
+                "episodes": 400_000,
+            },
             "associative-recall": {
                 **_FEEDFORWARD,
                 "hidden_size": 256,
@@ -425,7 +438,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         # What stands beside the default: as many sequences, trained alike, without a memory.
         "lstm": {
-            "copy": {**_LSTM, "episodes": 160_000},
+            "copy": {**_LSTM, "episodes": 320_000},
             "associative-recall": {**_LSTM, "episodes": 480_000},
             "repeat-copy": {**_LSTM, "episodes": 400_000},
             "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
