@@ -137,11 +137,9 @@ def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer
     """Return the optimiser of the config; each group of its parameters has its `share` of the learning rate."""
     encoder = set(getattr(model, "encoder", nn.Module()).parameters())
     rate = config.encoder_rate if isinstance(config, Config) else 1.0
-    groups = [
-        {"params": parameters, "share": share}
-        for share, within in ((rate, True), (1.0, False))
-        if (parameters := [parameter for parameter in model.parameters() if (parameter in encoder) == within])
-    ]
+    rest = [parameter for parameter in model.parameters() if parameter not in encoder]
+    parts = ((rate, [parameter for parameter in model.parameters() if parameter in encoder]), (1.0, rest))
+    groups = [{"params": part, "share": share} for share, part in parts if part]
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, config.learning_rate, alpha=0.95, eps=config.epsilon, momentum=0.9)
     return torch.optim.Adam(groups, config.learning_rate, eps=config.epsilon, fused=True)

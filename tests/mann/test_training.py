@@ -391,6 +391,7 @@ def test_optimizers_are_those_of_the_config(tiny_config: Config) -> None:
         assert list(map(id, parameters)) == list(map(id, model.parameters()))
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0])
 def test_an_encoder_learns_at_its_share_of_the_rate(
     tiny_config: Config,
     tiny_classes: ImageClasses,
@@ -398,6 +399,7 @@ def test_an_encoder_learns_at_its_share_of_the_rate(
     start: Start,
     short_validation: None,
     monkeypatch: pytest.MonkeyPatch,
+    share: float,
 ) -> None:
     used = []
     step = training._train_step
@@ -408,14 +410,14 @@ def test_an_encoder_learns_at_its_share_of_the_rate(
         step(problem, optimizer, *rest)
 
     monkeypatch.setattr(training, "_train_step", spy)
-    config = replace(tiny_config, encoder="conv", encoder_width=4, encoder_rate=0.25)
+    config = replace(tiny_config, encoder="conv", encoder_width=4, encoder_rate=share)
     run = start("run", config)
     train(config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(5))
     train(config, tiny_classes, tiny_split, run, OFTEN)
     assert len(used) == 12
     for number, rates in enumerate(used):
         usual = learning_rate(config, number)
-        assert rates == {name: usual / 4 if name.startswith("encoder.") else usual for name in rates}
+        assert rates == {name: usual * share if name.startswith("encoder.") else usual for name in rates}
 
 
 @pytest.mark.parametrize("addressing", ["prototypes", "nearest", "maml", "none", "ntm"])
