@@ -358,47 +358,15 @@ def test_learning_rate_follows_its_formula(schedule: Any, warm_up: int) -> None:
         assert rates[-1] < 1e-4
 
 
-def test_every_step_uses_its_learning_rate(
+@pytest.mark.parametrize(("encoder", "share"), [("none", 0.25), ("conv", 0.25), ("conv", 1.0)])
+def test_every_step_uses_its_learning_rate_and_the_encoder_its_share_of_it(
     tiny_config: Config,
     tiny_classes: ImageClasses,
     tiny_split: Split,
     start: Start,
     short_validation: None,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    used = []
-    step = training._train_step
-
-    def spy(problem: Any, optimizer: torch.optim.Optimizer, config: Config, number: int, *state: Any) -> None:
-        used.extend((number, group["lr"]) for group in optimizer.param_groups)
-        step(problem, optimizer, config, number, *state)
-
-    monkeypatch.setattr(training, "_train_step", spy)
-    run = start("run", tiny_config)
-    train(tiny_config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(5))
-    train(tiny_config, tiny_classes, tiny_split, run, OFTEN)
-    assert used == [(number, learning_rate(tiny_config, number)) for number in range(12)]
-
-
-def test_optimizers_are_those_of_the_config(tiny_config: Config) -> None:
-    model = build_classifier(tiny_config)
-    adam = build_optimizer(tiny_config, model)
-    rmsprop = build_optimizer(replace(tiny_config, optimizer="rmsprop"), model)
-    assert isinstance(adam, torch.optim.Adam) and isinstance(rmsprop, torch.optim.RMSprop)
-    assert (rmsprop.defaults["alpha"], rmsprop.defaults["momentum"]) == (0.95, 0.9)
-    for optimizer in (adam, rmsprop):
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        assert list(map(id, parameters)) == list(map(id, model.parameters()))
-
-
-@pytest.mark.parametrize("share", [0.25, 1.0])
-def test_an_encoder_learns_at_its_share_of_the_rate(
-    tiny_config: Config,
-    tiny_classes: ImageClasses,
-    tiny_split: Split,
-    start: Start,
-    short_validation: None,
-    monkeypatch: pytest.MonkeyPatch,
+    encoder: str,
     share: float,
 ) -> None:
     used = []
@@ -410,7 +378,7 @@ def test_an_encoder_learns_at_its_share_of_the_rate(
         step(problem, optimizer, *rest)
 
     monkeypatch.setattr(training, "_train_step", spy)
-    config = replace(tiny_config, encoder="conv", encoder_width=4, encoder_rate=share)
+    config = replace(tiny_config, encoder=encoder, encoder_width=4, encoder_rate=share)
     run = start("run", config)
     train(config, tiny_classes, tiny_split, run, OFTEN, stopping=stop_after(5))
     train(config, tiny_classes, tiny_split, run, OFTEN)
@@ -418,6 +386,18 @@ def test_an_encoder_learns_at_its_share_of_the_rate(
     for number, rates in enumerate(used):
         usual = learning_rate(config, number)
         assert rates == {name: usual * share if name.startswith("encoder.") else usual for name in rates}
+        assert ("encoder.gain" in rates) == (encoder == "conv")
+
+
+def test_optimizers_are_those_of_the_config(tiny_config: Config) -> None:
+    model = build_classifier(tiny_config)
+    adam = build_optimizer(tiny_config, model)
+    rmsprop = build_optimizer(replace(tiny_config, optimizer="rmsprop"), model)
+    assert isinstance(adam, torch.optim.Adam) and isinstance(rmsprop, torch.optim.RMSprop)
+    assert (rmsprop.defaults["alpha"], rmsprop.defaults["momentum"]) == (0.95, 0.9)
+    for optimizer in (adam, rmsprop):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        assert list(map(id, parameters)) == list(map(id, model.parameters()))
 
 
 @pytest.mark.parametrize("addressing", ["prototypes", "nearest", "maml", "none", "ntm"])
