@@ -218,7 +218,7 @@ def small(recipes: Recipes, dataset: str = "strokes") -> Recipes:
         for name, table in recipes.tables.items()
         if "alphabets" not in table.content
     }
-    sizes = "--size 8 --presentations 3 --hidden-size 8 --slots 8 --word-size 4 --encoder-width 4"
+    sizes = "--size 8 --presentations 8 --hidden-size 8 --slots 8 --word-size 4 --encoder-width 4"
     rows = {
         name: row._replace(
             training=f"{row.training.replace('omniglot', dataset, 1)} {sizes} --batch 2 --episodes 4",
