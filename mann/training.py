@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -283,7 +283,7 @@ def _train_step(
     counted, of = counts.counted.sum(0), counts.of.sum(0)
     team.add_up([loss.detach(), *_gradients(problem.model).values()])
     team.add_up([counted, of])
-    norm = nn.utils.get_total_norm(_gradients(problem.model).values())
+    norm = _norm(_gradients(problem.model).values())
     # The norm is finite only if every gradient is.
     if torch.isfinite(norm + loss.detach()):
         nn.utils.clip_grads_with_norm_(problem.model.parameters(), largest_norm(config, step, norms), norm)
@@ -299,6 +299,15 @@ def _train_step(
         raise NotFiniteError(f"step {step} of seed {config.seed}: {what}")
 
 
+def _norm(gradients: Collection[Tensor]) -> Tensor:
+    """Return the norm of all gradients, [], finite if they are."""
+    norm = nn.utils.get_total_norm(gradients)
+    if torch.isfinite(norm):
+        return norm
+    # In float32 the square of 1e20 is not.
+    return torch.stack([torch.linalg.vector_norm(gradient, dtype=torch.float64) for gradient in gradients]).norm()
+
+
 def _gradients(model: nn.Module) -> dict[str, Tensor]:
     """Return the gradients by the name of their parameter."""
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
@@ -309,8 +318,6 @@ def _not_finite(loss: float, gradients: Mapping[str, Tensor]) -> str:
     if not math.isfinite(loss):
         return f"the loss is {loss}"
     names = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
-    if not names:
-        return "the gradient is finite, but its norm is not"
     return f"the gradient of {names[0]} is not finite ({len(names)} of {len(gradients)} parameters)"
 
 

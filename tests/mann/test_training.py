@@ -649,11 +649,36 @@ def test_a_step_in_bfloat16_is_one_in_float32_to_its_digits(
     assert 1e-7 < abs(rounded - exact) / exact < 2**-7  # numbers of 8 binary digits
 
 
-def test_gradient_that_is_finite_may_have_a_norm_that_is_not() -> None:
+def test_what_is_not_finite_is_named() -> None:
     gradients = {"one": torch.ones(2), "two": torch.tensor([1.0, math.nan])}
     assert training._not_finite(0.5, gradients) == "the gradient of two is not finite (1 of 2 parameters)"
     assert training._not_finite(-math.inf, gradients) == "the loss is -inf"
-    assert training._not_finite(0.5, {"one": torch.ones(2)}) == "the gradient is finite, but its norm is not"
+
+
+def test_a_gradient_whose_square_is_too_large_is_scaled_down(
+    tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(tiny_config, clip=0.5, clip_to_median=None, schedule="constant", warm_up=0)
+    moved = []
+    for scale in (1e3, 1e25):
+        problem = Classification(config, tiny_classes, tiny_split)
+        loss = problem.loss
+        monkeypatch.setattr(problem, "loss", lambda episode, loss=loss, scale=scale: _scaled(loss(episode), scale))
+        model, sums = problem.model, Sums.zero(2, torch.device("cpu"))
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        training._train_step(problem, torch.optim.SGD(model.parameters(), lr=1.0), config, 0, sums, deque())
+        moved.append(
+            torch.cat([(old - new).flatten() for old, new in zip(before, model.parameters(), strict=True)]).double()
+        )
+    assert [one.norm().item() for one in moved] == pytest.approx([0.5, 0.5], rel=1e-2)
+    torch.testing.assert_close(moved[1], moved[0], rtol=1e-2, atol=1e-5)
+    assert torch.isinf(training._norm([torch.tensor([1.0]), torch.tensor([math.inf])]))
+    assert torch.isnan(training._norm([torch.tensor([1.0]), torch.tensor([math.nan])]))
+
+
+def _scaled(answer: tuple[torch.Tensor, Any], scale: float) -> tuple[torch.Tensor, Any]:
+    """Return a loss that is so many times as large, and what was counted."""
+    return answer[0] * scale, answer[1]
 
 
 def test_last_checkpoint_survives_a_loss_that_is_not_finite(
