@@ -163,7 +163,7 @@ ROWS = {
     "one-hot-5-feedforward": Row("one-hot-5", "feed-forward", None, 4, f"{_ONE_HOT_5} {_FEEDFORWARD}"),
     "one-hot-5-lstm": Row("one-hot-5", "LSTM", None, 8, f"{_ONE_HOT_5} {_LSTM}"),
     "one-hot-5-mann": Row("one-hot-5", "MANN", None, 17, _ONE_HOT_5),
-    "one-hot-5-mann-conv": Row("one-hot-5", "MANN, convolutional encoder", None, 55, f"{_ONE_HOT_5} {_CONV_5}"),
+    "one-hot-5-mann-conv": Row("one-hot-5", "MANN, convolutional encoder", None, 65, f"{_ONE_HOT_5} {_CONV_5}"),
     "one-hot-5-prototypes": Row(
         "one-hot-5", "prototypes, convolutional encoder", None, 45, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
     ),
@@ -196,7 +196,7 @@ ROWS = {
     "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 30, _PERSISTENT_10),
     "curriculum-50-mann": _curriculum_row(50),
     "curriculum-100-mann": _curriculum_row(100),
-    "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 60, f"{_ONE_HOT_5} {_CONV_5}"),
+    "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 65, f"{_ONE_HOT_5} {_CONV_5}"),
     "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 50, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
     "few-shot-5-nearest": _nearest_few_shot(5, 2, _ONE_HOT_5),
     "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, _MEMORY_20),
