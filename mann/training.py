@@ -134,12 +134,12 @@ class NotFiniteError(ArithmeticError):
 
 
 def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of the config; each group of its parameters has its `share` of the learning rate."""
+    """Return the optimiser of the config; the group of an encoder has its `share` of the learning rate."""
     encoder = set(getattr(model, "encoder", nn.Module()).parameters())
-    rate = config.encoder_rate if isinstance(config, Config) else 1.0
-    rest = [parameter for parameter in model.parameters() if parameter not in encoder]
-    parts = ((rate, [parameter for parameter in model.parameters() if parameter in encoder]), (1.0, rest))
-    groups = [{"params": part, "share": share} for share, part in parts if part]
+    groups: list[dict[str, Any]] = [{"params": [one for one in model.parameters() if one not in encoder]}]
+    if encoder and isinstance(config, Config):
+        within = [one for one in model.parameters() if one in encoder]
+        groups = [{"params": within, "share": config.encoder_rate}, *groups]
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, config.learning_rate, alpha=0.95, eps=config.epsilon, momentum=0.9)
     return torch.optim.Adam(groups, config.learning_rate, eps=config.epsilon, fused=True)
@@ -225,7 +225,7 @@ def fit(
         with _tensorboard(run, start) as board:
             for step in range(start, config.steps):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(config, step) * group["share"]
+                    group["lr"] = learning_rate(config, step) * group.get("share", 1.0)
                 try:
                     with _tf32(config.precision == "tf32"):
                         _train_step(problem, optimizer, config, step, sums, norms, team)
