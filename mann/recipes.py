@@ -124,7 +124,7 @@ _LSTM = "--addressing none --controller lstm"
 _MANN_FEEDFORWARD = "--controller feedforward"
 _NTM = "--addressing ntm --scheme.read-heads 2 --scheme.write-heads 2"  # as many heads as LRUA has by default
 _PROTOTYPES = "--addressing prototypes"
-# In float32 a step takes twice as long where the processor has bfloat16.
+# In float32 the encoder takes nearly twice as long where the processor has bfloat16.
 _CONV = "--encoder conv --precision bfloat16"
 _CONV_5 = f"{_CONV} {_FEWER}"
 _CONV_20 = f"{_CONV} {_FEWEST}"
