@@ -415,6 +415,7 @@ TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "scheme": NTM(read_heads=3, start="recall"),
                 "slots": 208,
                 "learning_rate": 2e-3,
+                "epsilon": 1e-6,
                 "clip_to_median": 3.0,
                 "batch": 8,
                 "episodes": 48_000,
