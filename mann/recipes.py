@@ -42,6 +42,7 @@ class Row(NamedTuple):
         evaluation: Arguments of scripts/evaluate.py, but for the run.
         written: The file that this evaluation writes into the folder of the run.
         seeds: Those that belong to the row; empty where nothing is trained, and seed 0 stands for all.
+        needs: A package that is not installed with this one, if the row takes one.
     """
 
     table: str
@@ -52,6 +53,7 @@ class Row(NamedTuple):
     evaluation: str = ""
     written: str = "evaluation.json"
     seeds: tuple[int, ...] = (0, 1, 2)
+    needs: str = ""
 
 
 class Recipes(NamedTuple):
@@ -124,6 +126,7 @@ _LSTM = "--addressing none --controller lstm"
 _MANN_FEEDFORWARD = "--controller feedforward"
 _NTM = "--addressing ntm --scheme.read-heads 2 --scheme.write-heads 2"  # as many heads as LRUA has by default
 _PROTOTYPES = "--addressing prototypes"
+_MAML = "--addressing maml"
 # In float32 the encoder takes nearly twice as long where the processor has bfloat16.
 _CONV = "--encoder conv --precision bfloat16"
 _CONV_5 = f"{_CONV} {_FEWER}"
@@ -151,6 +154,11 @@ def _nearest_few_shot(ways: int, minutes: int, training: str) -> Row:
 def _few_shot_row(ways: int, model: str, minutes: int, training: str) -> Row:
     """Return a row of N-way K-shot accuracies."""
     return Row(f"few-shot-{ways}", model, None, minutes, training, f"--ways {ways} {_SHOTS}", "few-shot.json")
+
+
+def _maml(ways: int, minutes: int, training: str) -> Row:
+    """Return a row of MAML."""
+    return _few_shot_row(ways, "MAML", minutes, training)._replace(needs="learn2learn")
 
 
 def _curriculum_row(classes: int) -> Row:
@@ -198,9 +206,11 @@ ROWS = {
     "curriculum-100-mann": _curriculum_row(100),
     "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 65, f"{_ONE_HOT_5} {_CONV_5}"),
     "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 50, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
+    "few-shot-5-maml": _maml(5, 200, f"{_ONE_HOT_5} {_MAML} {_CONV_5}"),
     "few-shot-5-nearest": _nearest_few_shot(5, 2, _ONE_HOT_5),
     "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, _MEMORY_20),
     "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 65, f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"),
+    "few-shot-20-maml": _maml(20, 500, f"{_ONE_HOT_20} {_MAML} {_CONV_20}"),
     "few-shot-20-nearest": _nearest_few_shot(20, 8, _ONE_HOT_20),
 }
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import tyro
@@ -19,6 +20,7 @@ from mann.files import write_text
 from mann.recipes import (
     PAPERS,
     Recipes,
+    Row,
     chosen,
     evaluation_arguments,
     run_folder,
@@ -112,6 +114,11 @@ def reproduce(recipes: Recipes, name: str, seed: int, options: Options) -> int:
     return 0
 
 
+def lacks(row: Row) -> bool:
+    """Return whether a row takes a package that is not installed."""
+    return bool(row.needs) and find_spec(row.needs) is None
+
+
 def overview(recipes: Recipes, options: Options) -> Table:
     """Return a table of the rows: how long they take, and what is done."""
     results = read_results(options.docs / "results", recipes)
@@ -158,6 +165,10 @@ def main(arguments: list[str]) -> int:
     names = chosen(recipes, options.rows)
     if not names and not options.write:
         raise InputError("no row is named: python scripts/reproduce.py ROW, with ROW one of --list, a table, or all")
+    left_out = [name for name in names if name not in options.rows and lacks(recipes.rows[name])]
+    names = [name for name in names if name not in left_out]
+    for name in left_out:
+        print(f"{name} is left out: it needs {recipes.rows[name].needs}, see docs/one-shot.md", file=sys.stderr)
     read_results(options.docs / "results", recipes)  # what is wrong with one is said before the work begins
     seeds = {name: seeds_of(recipes.rows[name], options.seeds) for name in names}
     for seed in sorted({seed for some in seeds.values() for seed in some}):

@@ -79,6 +79,19 @@ def test_a_row_is_trained_evaluated_stored_and_shown_and_not_made_again(
     assert (done["one-hot-5-mann-conv"], done[KNN], done["one-hot-5-lstm"]) == ("4", "0", "-")
 
 
+def test_what_takes_a_package_that_is_not_installed_is_left_out_unless_it_is_named(
+    ran: list[list[str]], reproduced: Command, script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script("reproduce"), "find_spec", lambda package: None)
+    monkeypatch.setattr(script("reproduce"), "run", lambda name, arguments: ran.append([name, *arguments]) or 9)
+    status, _, errors = reproduced("few-shot-5-maml", "--seeds", 0)
+    assert status == 9 and "maml" in ran.pop() and "left out" not in errors
+    monkeypatch.setattr(script("reproduce"), "reproduce", lambda _, name, *__: ran.append([name]))
+    status, _, errors = reproduced("few-shot-5", "--seeds", 0)
+    assert (status, errors) == (0, "few-shot-5-maml is left out: it needs learn2learn, see docs/one-shot.md\n")
+    assert ran == [["few-shot-5-memory"], ["few-shot-5-prototypes"], ["few-shot-5-nearest"]]
+
+
 def test_what_is_stored_by_another_recipe_is_refused_before_the_work_begins(
     ran: list[list[str]], reproduced: Command, tmp_path: Path
 ) -> None:
