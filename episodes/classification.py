@@ -108,10 +108,10 @@ class ClassificationEpisodes:
         members = of == torch.arange(int(of.max()) + 1, device=of.device)[:, None]
         return members[members.sum(1) >= self.classes]
 
-    def _choices(self, generator: torch.Generator) -> Tensor:
-        """Return which classes each sequence may draw from, bool [batch, class]."""
+    def _allowed(self, generator: torch.Generator) -> Tensor | None:
+        """Return which classes each sequence may draw from, bool [batch, class]; None: from all."""
         if self.alphabets == "all":
-            return torch.ones(self.batch, len(self.images.names), dtype=torch.bool, device=generator.device)
+            return None
         alphabets = len(self._members)
         return self._members[torch.randint(alphabets, (self.batch,), generator=generator, device=generator.device)]
 
@@ -119,7 +119,8 @@ class ClassificationEpisodes:
         """Return the episodes of one step, step >= 0."""
         device = self.images.images.device
         generator = generator_of(self.seed, step, device)
-        chosen = draw_without_replacement(self._choices(generator), self.classes, generator)
+        allowed = self._allowed(generator)
+        chosen = draw_without_replacement((self.batch, len(self.images.names)), self.classes, generator, allowed)
         names = self.labels.draw(self.batch, self.classes, generator)
         which, drawing = self._order(chosen, generator)
         classes = chosen.gather(1, which)
@@ -137,10 +138,11 @@ class ClassificationEpisodes:
         numbers = torch.arange(samples, device=chosen.device)
         present = numbers < self.images.counts[chosen][..., None]
         if self.counting == "random":
-            picked = draw_without_replacement(present.flatten(1), self.time, generator)
+            present = present.flatten(1)
+            picked = draw_without_replacement(present.shape, self.time, generator, present)
             return picked // samples, picked % samples
-        drawing = draw_without_replacement(present, self.presentations, generator).flatten(1)
-        shuffled = draw_without_replacement(torch.ones_like(drawing, dtype=torch.bool), self.time, generator)
+        drawing = draw_without_replacement(present.shape, self.presentations, generator, present).flatten(1)
+        shuffled = draw_without_replacement(drawing.shape, self.time, generator)
         return shuffled // self.presentations, drawing.gather(1, shuffled)
 
 

@@ -44,8 +44,7 @@ class OneHot:
 
     def draw(self, batch: int, classes: int, generator: torch.Generator) -> Tensor:
         """Return int64 [batch, classes, 1]; classes <= symbols."""
-        free = torch.ones(batch, self.symbols, dtype=torch.bool, device=generator.device)
-        return draw_without_replacement(free, classes, generator)[..., None]
+        return draw_without_replacement((batch, self.symbols), classes, generator)[..., None]
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,8 @@ class Strings:
 
     def draw(self, batch: int, classes: int, generator: torch.Generator) -> Tensor:
         """Return int64 [batch, classes, characters]; classes <= symbols ** characters."""
-        device = generator.device
-        free = torch.ones(batch, self.symbols**self.characters, dtype=torch.bool, device=device)
-        numbers = draw_without_replacement(free, classes, generator)
-        places = self.symbols ** torch.arange(self.characters, device=device)
+        numbers = draw_without_replacement((batch, self.symbols**self.characters), classes, generator)
+        places = self.symbols ** torch.arange(self.characters, device=generator.device)
         return numbers[..., None] // places % self.symbols
 
 

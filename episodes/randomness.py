@@ -1,5 +1,7 @@
 """Random numbers that depend on the seed and the step alone, never on what was drawn before."""
 
+from collections.abc import Sequence
+
 import numpy
 import torch
 from torch import Tensor
@@ -19,16 +21,21 @@ def generator_of(seed: int, step: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(entropy[0] >> 1))
 
 
-def draw_without_replacement(choices: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draw `count` different choices in random order, for every row by itself.
+def draw_without_replacement(
+    shape: Sequence[int], count: int, generator: torch.Generator, allowed: Tensor | None = None
+) -> Tensor:
+    """Draw `count` different options in random order, for every row by itself.
 
     Args:
-        choices: bool [..., options], true for what may be drawn; at least `count` in every row.
+        shape: [..., options], the last at least `count`.
         count: How many to draw.
         generator: Where the random numbers come from.
+        allowed: bool [..., options], true for what may be drawn, at least `count` in every row; None: everything.
 
     Returns:
         Positions, int64 [..., count]; each ordered selection is equally likely.
     """
-    keys = torch.rand(choices.shape, generator=generator, device=choices.device)
-    return keys.masked_fill_(~choices, -1.0).topk(count, dim=-1).indices
+    keys = torch.rand(*shape, generator=generator, device=generator.device)
+    if allowed is not None:
+        keys.masked_fill_(~allowed, -1.0)
+    return keys.topk(count, dim=-1).indices

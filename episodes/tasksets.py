@@ -85,8 +85,7 @@ class TasksetEpisodes:
         tasks = [self._task(generator) for _ in range(self.batch)]
         images, which, classes = (torch.stack(parts).to(self.device) for parts in zip(*tasks, strict=True))
         generator = generator_of(self.seed, step, self.device)
-        everything = torch.ones(self.batch, self.time, dtype=torch.bool, device=self.device)
-        order = draw_without_replacement(everything, self.time, generator)
+        order = draw_without_replacement((self.batch, self.time), self.time, generator)
         names = self.labels.draw(self.batch, self.classes, generator)
         rows = torch.arange(self.batch, device=self.device)
         return label_offset(

@@ -31,7 +31,7 @@ def test_the_same_seed_and_step_give_the_same_numbers_whatever_was_drawn_before(
 def test_drawing_leaves_the_global_random_state_alone() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    draw_without_replacement(torch.ones(4, 5, dtype=torch.bool), 3, generator_of(0, 0, CPU))
+    draw_without_replacement((4, 5), 3, generator_of(0, 0, CPU))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -59,10 +59,11 @@ def test_numbers_of_neighbouring_steps_are_uniform_and_uncorrelated() -> None:
 @given(st.data())
 def test_exactly_so_many_different_allowed_choices_are_drawn(data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=4))
-    choices = torch.tensor(rows)
-    fewest = int(choices.sum(-1).min())
+    allowed = torch.tensor(rows)
+    fewest = int(allowed.sum(-1).min())
     count = data.draw(st.integers(0, fewest))
-    drawn = draw_without_replacement(choices, count, generator_of(data.draw(st.integers(0, 10**12)), 0, CPU))
+    generator = generator_of(data.draw(st.integers(0, 10**12)), 0, CPU)
+    drawn = draw_without_replacement(allowed.shape, count, generator, allowed)
     assert drawn.shape == (len(rows), count)
     for row, picked in zip(rows, drawn.tolist(), strict=True):
         assert len(set(picked)) == count
@@ -71,15 +72,15 @@ def test_exactly_so_many_different_allowed_choices_are_drawn(data: st.DataObject
 
 def test_every_ordered_selection_is_about_equally_likely() -> None:
     # 2 of 4 options, of which the second may not be drawn: 6 ordered pairs.
-    choices = torch.tensor([True, False, True, True]).expand(30_000, 4)
-    drawn = draw_without_replacement(choices, 2, generator_of(0, 0, CPU))
+    allowed = torch.tensor([True, False, True, True]).expand(30_000, 4)
+    drawn = draw_without_replacement(allowed.shape, 2, generator_of(0, 0, CPU), allowed)
     counts = Counter(map(tuple, drawn.tolist()))
     assert set(counts) == set(itertools.permutations([0, 2, 3], 2))
     assert chisquare(list(counts.values())).pvalue > 1e-3
 
 
 def test_rows_are_drawn_independently_of_each_other() -> None:
-    drawn = draw_without_replacement(torch.ones(30_000, 2, 3, dtype=torch.bool), 1, generator_of(1, 0, CPU))[..., 0]
+    drawn = draw_without_replacement((30_000, 2, 3), 1, generator_of(1, 0, CPU))[..., 0]
     pairs = Counter(map(tuple, drawn.tolist()))
     assert len(pairs) == 9
     assert chisquare(list(pairs.values())).pvalue > 1e-3
