@@ -171,6 +171,9 @@ ROWS = {
     "one-hot-5-feedforward": Row("one-hot-5", "feed-forward", None, 4, f"{_ONE_HOT_5} {_FEEDFORWARD}"),
     "one-hot-5-lstm": Row("one-hot-5", "LSTM", None, 8, f"{_ONE_HOT_5} {_LSTM}"),
     "one-hot-5-mann": Row("one-hot-5", "MANN", None, 17, _ONE_HOT_5),
+    "one-hot-5-mann-short": Row(
+        "one-hot-5", "MANN, trained for 48,000 episodes", None, 3, f"{_ONE_HOT_5} --episodes 48000"
+    ),
     "one-hot-5-mann-conv": Row("one-hot-5", "MANN, convolutional encoder", None, 65, f"{_ONE_HOT_5} {_CONV_5}"),
     "one-hot-5-prototypes": Row(
         "one-hot-5", "prototypes, convolutional encoder", None, 45, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
