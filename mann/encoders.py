@@ -64,7 +64,7 @@ class ConvEncoder(nn.Module):
 
     def _pooled(self, images: Tensor) -> Tensor:
         """Return what the last block leaves of images, [drawings, features]."""
-        # Channels lie side by side in memory: on a CPU 32 take half the time then, and 64 three quarters (docs/log.md).
+        # Channels lie side by side in memory: on a CPU 32 took half the time then, and 64 three quarters (docs/log.md).
         hidden = images[..., None].movedim(-1, 1)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             # Rectified after pooling, which is the same: there is a quarter as much of it.

@@ -23,6 +23,7 @@ from mann.benchmark.cells import run_cells
 from mann.benchmark.contestants import CONTESTANTS, ONE_SHOT, WORKLOADS, quick
 from mann.benchmark.measuring import FEWEST_ROUNDS
 from mann.config import Config
+from mann.resident import keep_freed_memory
 from mann.runs import describe_environment
 
 OVERVIEW = """Compare: python scripts/benchmark.py BENCHMARK [options]. BENCHMARK is one of
@@ -262,5 +263,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     with one_line_errors():
         sys.exit(main(sys.argv[1:]))

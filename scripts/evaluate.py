@@ -27,6 +27,7 @@ from mann.reporting.few_shot import few_shot_table
 from mann.reporting.instances import instance_table
 from mann.reporting.reports import write_classification_report, write_task_report
 from mann.reporting.tasks import task_table
+from mann.resident import keep_freed_memory
 from mann.runs import Run, describe_environment
 from mann.task_evaluation import evaluate_task, examples_of, largest_trained
 
@@ -211,5 +212,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     with one_line_errors():
         sys.exit(main(sys.argv[1:]))

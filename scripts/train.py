@@ -21,6 +21,7 @@ from episodes import TASKS
 from mann.addressing import SCHEMES
 from mann.config import AnyConfig, addressed, checked, preset, preset_changes, what_is_learned
 from mann.problems import open_problem
+from mann.resident import keep_freed_memory
 from mann.runs import Follower, Run
 from mann.team import LostError, Team, joined
 from mann.training import NotFiniteError, Pace, Problem, fit
@@ -201,5 +202,6 @@ def _train(config: AnyConfig, problem: Problem, run: Run, pace: Pace, team: Team
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     with one_line_errors():
         sys.exit(main(sys.argv[1:]))
