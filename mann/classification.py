@@ -106,6 +106,11 @@ class Classification:
             state = self.model.network.initial_state(config.batch, next(self.model.network.parameters()))
             self.carried = pytree.tree_map(Tensor.detach, state)
 
+    def centre(self) -> None:
+        """Let the features of an encoder that was trained elsewhere lie as those of a new one do."""
+        if isinstance(self.model.encoder, ConvEncoder):
+            self.model.encoder.centre(self._source(0).images.flatten(0, 1))
+
     def episode(self, step: int) -> Episode:
         """Return the training episodes of a step."""
         return self._of_classes(classes_at(self._config, step))(step)

@@ -62,6 +62,17 @@ class ConvEncoder(nn.Module):
         self.gain.copy_(LENGTH / tells.sum().clamp(min=1).sqrt() / deviation.where(tells, 1.0))
         self.bias.copy_(-mean * self.gain)
 
+    @torch.no_grad()
+    def centre(self, images: Tensor) -> None:
+        """Move and scale features that were learned elsewhere, all alike, to mean 0 and length `LENGTH`.
+
+        A prototypical network compares differences of features: what is common to all of them means nothing there.
+        """
+        deviation, mean = torch.std_mean(self(images), 0, correction=0)
+        scale = LENGTH / deviation.norm().clamp(min=1e-3)
+        self.gain.mul_(scale)
+        self.bias.sub_(mean).mul_(scale)
+
     def _pooled(self, images: Tensor) -> Tensor:
         """Return what the last block leaves of images, [drawings, features]."""
         # Channels lie side by side in memory: on a CPU 32 took half the time then, and 64 three quarters (docs/log.md).

@@ -32,6 +32,8 @@ def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
         problem = kind(config, classes.to(device), split)
         if config.encoder_from is not None and not run.steps_done():  # afterwards it is in the checkpoints
             take_encoder(problem.model, config, split, Run(config.encoder_from))
+            if isinstance(problem, Classification):
+                problem.centre()
     if not run.exists():
         run.start(config, split, describe_environment(device))
     return problem

@@ -1,5 +1,6 @@
 """Encoders: each image by itself, the same in training and afterwards, learned with the rest."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,10 +54,26 @@ def test_settled_features_are_centred_and_as_long_as_told() -> None:
     assert all(parameter.requires_grad for parameter in encoder.parameters())
 
 
-def test_features_that_are_the_same_for_all_drawings_stay_finite() -> None:
+def test_centred_features_keep_their_proportions() -> None:
+    torch.manual_seed(0)
+    encoder, images = ConvEncoder(20, 8).double(), drawings(50, 20)
+    with torch.no_grad():
+        encoder.gain.uniform_(0.5, 3)
+        encoder.bias.uniform_(5, 9)
+    before = encoder(images)
+    encoder.centre(images)
+    features = encoder(images)
+    torch.testing.assert_close(features.mean(0), torch.zeros_like(features[0]), rtol=0, atol=1e-12)
+    assert features.square().sum(1).mean().sqrt().item() == pytest.approx(LENGTH)
+    apart, were = features[1:] - features[0], before[1:] - before[0]
+    torch.testing.assert_close(apart, were * (apart.norm() / were.norm()), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("start", [ConvEncoder.settle, ConvEncoder.centre])
+def test_features_that_are_the_same_for_all_drawings_stay_finite(start: Callable[[ConvEncoder, Tensor], None]) -> None:
     encoder = ConvEncoder(8, 3)
-    encoder.settle(torch.zeros(4, 8, 8))
-    assert 0 < encoder(drawings(2).float()).abs().max() < 10 * LENGTH
+    start(encoder, torch.zeros(4, 8, 8))
+    assert 0 < encoder(drawings(2).float()).abs().max() < 1e4 * LENGTH
 
 
 def test_an_answer_depends_on_no_other_sequence_and_on_no_later_image(conv: Config) -> None:
