@@ -38,7 +38,8 @@ class Row(NamedTuple):
         table: Its table's name.
         model, controller: What was measured, called as the papers' row is that it stands beside, if there is one.
         minutes: How long one seed takes, if its run is not shared: on two free cores (AMD EPYC), about.
-        training: Arguments of scripts/train.py, but for seed and folders.
+        training: Arguments of scripts/train.py, but for seed and folders. `--encoder-from ROW` means the run of another
+            row with the same seed, which is trained first.
         evaluation: Arguments of scripts/evaluate.py, but for the run.
         written: The file that this evaluation writes into the folder of the run.
         seeds: Those that belong to the row; empty where nothing is trained, and seed 0 stands for all.
@@ -129,12 +130,15 @@ _PROTOTYPES = "--addressing prototypes"
 _MAML = "--addressing maml"
 # In float32 the encoder takes nearly twice as long where the processor has bfloat16.
 _CONV = "--encoder conv --precision bfloat16"
+_FROM = "--encoder-from"
 _CONV_5 = f"{_CONV} {_FEWER}"
 _CONV_20 = f"{_CONV} {_FEWEST}"
 _MEMORY_20 = f"{_ONE_HOT_20} {_CONV_20} {_SLOTS}"
 # Classes come ten times as fast as the paper's: up to 1000 steps an episode take their time.
 _CURRICULUM = f"{_STRINGS_15} --most-classes 100 --class-every 1000 --slots 256 {_FEWEST}"
 _AUTOENCODER = f"{_STRINGS_5} --addressing nearest --encoder autoencoder {_FEWEST}"
+# The memory has less to learn behind an encoder that tells drawings apart already.
+_PRETRAINED_5 = f"{_ONE_HOT_5} {_CONV} --episodes 48000 {_FROM} one-hot-5-prototypes"
 # Nothing that is learned is measured: the run says which episodes are meant, and no more.
 _UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
 _SHOTS = f"--shots {' '.join(map(str, SHOTS))}"
@@ -174,9 +178,10 @@ ROWS = {
     "one-hot-5-mann-short": Row(
         "one-hot-5", "MANN, trained for 48,000 episodes", None, 3, f"{_ONE_HOT_5} --episodes 48000"
     ),
-    "one-hot-5-mann-conv": Row("one-hot-5", "MANN, convolutional encoder", None, 65, f"{_ONE_HOT_5} {_CONV_5}"),
+    "one-hot-5-mann-conv": Row("one-hot-5", "MANN, convolutional encoder", None, 40, f"{_ONE_HOT_5} {_CONV_5}"),
+    "one-hot-5-mann-pretrained": Row("one-hot-5", "MANN, encoder of the prototypes", None, 10, _PRETRAINED_5),
     "one-hot-5-prototypes": Row(
-        "one-hot-5", "prototypes, convolutional encoder", None, 45, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
+        "one-hot-5", "prototypes, convolutional encoder", None, 40, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
     ),
     "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
     "strings-5-knn-deep": Row("strings-5", "KNN, deep features", None, 8, _AUTOENCODER),
@@ -207,8 +212,9 @@ ROWS = {
     "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 30, _PERSISTENT_10),
     "curriculum-50-mann": _curriculum_row(50),
     "curriculum-100-mann": _curriculum_row(100),
-    "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 65, f"{_ONE_HOT_5} {_CONV_5}"),
-    "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 50, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
+    "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 40, f"{_ONE_HOT_5} {_CONV_5}"),
+    "few-shot-5-memory-pretrained": _few_shot_row(5, "memory, encoder of the prototypical networks", 10, _PRETRAINED_5),
+    "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 40, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
     "few-shot-5-maml": _maml(5, 200, f"{_ONE_HOT_5} {_MAML} {_CONV_5}"),
     "few-shot-5-nearest": _nearest_few_shot(5, 2, _ONE_HOT_5),
     "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, _MEMORY_20),
@@ -269,9 +275,18 @@ def run_folder(recipes: Recipes, name: str, seed: int, runs: Path) -> Path:
     return runs / f"{first}-{seed}"
 
 
-def training_arguments(row: Row, seed: int, run: Path, root: Path | None) -> list[str]:
-    """Return what scripts/train.py is given: to start the training, or to go on with it."""
-    task, *arguments = row.training.split()
+def source_of(row: Row) -> str | None:
+    """Return the row whose encoder this one starts from, if there is one."""
+    words = row.training.split()
+    return words[words.index(_FROM) + 1] if _FROM in words else None
+
+
+def training_arguments(recipes: Recipes, name: str, seed: int, runs: Path, root: Path | None) -> list[str]:
+    """Return what scripts/train.py is given: to start the training of a row, or to go on with it."""
+    task, *arguments = recipes.rows[name].training.split()
+    if source := source_of(recipes.rows[name]):
+        arguments[arguments.index(_FROM) + 1] = str(run_folder(recipes, source, seed, runs))
+    run = run_folder(recipes, name, seed, runs)
     return [task, *arguments, "--seed", str(seed), *_where(root), "--run", str(run), "--resume"]
 
 
@@ -296,11 +311,13 @@ def _where(root: Path | None) -> list[str]:
 
 
 def _without_places(words: Sequence[str]) -> str:
-    """Return the words of a command but for those that the rows leave out."""
+    """Return the words of a command but for those that the rows leave out, and rows for their runs."""
     kept, rest = [], iter(words)
     for word in rest:
         if word in ("--seed", "--root", "--run"):
             next(rest, None)
+        elif word == _FROM:
+            kept += [word, Path(next(rest, "")).name.rpartition("-")[0]]
         elif word != "--resume":
             kept.append(word)
     return " ".join(kept)

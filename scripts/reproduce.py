@@ -26,6 +26,7 @@ from mann.recipes import (
     run_folder,
     seeds_of,
     small,
+    source_of,
     training_arguments,
 )
 from mann.reporting.results import read_results, result_from_json, result_path, write_page
@@ -98,13 +99,11 @@ def reproduce(recipes: Recipes, name: str, seed: int, options: Options) -> int:
         return 0
     print(f"{name}, seed {seed}", flush=True)
     folder = run_folder(recipes, name, seed, options.runs)
-    commands = {
-        "train.py": training_arguments(row, seed, folder, options.root),
-        "evaluate.py": evaluation_arguments(row, folder, options.root),
-    }
-    for script, arguments in commands.items():
-        if status := run(script, arguments):
+    for trained in filter(None, (source_of(row), name)):
+        if status := run("train.py", training_arguments(recipes, trained, seed, options.runs, options.root)):
             return status
+    if status := run("evaluate.py", evaluation_arguments(row, folder, options.root)):
+        return status
     found = (folder / row.written).read_text(encoding="utf-8")
     result_from_json(found.encode(), str(folder / row.written), recipes.tables[row.table], row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +131,9 @@ def overview(recipes: Recipes, options: Options) -> Table:
         missing = [seed for seed in seeds_of(row, options.seeds) if seed not in results[name]]
         folders = {seed: run_folder(recipes, name, seed, options.runs) for seed in missing}
         left |= dict.fromkeys(folders.values(), row.minutes)
+        if source := source_of(row):
+            sources = [seed for seed in missing if seed not in results[source]]
+            left |= {run_folder(recipes, source, seed, options.runs): recipes.rows[source].minutes for seed in sources}
         shares = {seed: _share_done(Run(folder)) for seed, folder in folders.items()}
         table.add_row(
             name,

@@ -8,7 +8,16 @@ import numpy
 import pytest
 
 from data import InputError
-from mann.recipes import PAPERS, chosen, run_folder, seeds_of, small, training_arguments
+from mann.recipes import (
+    PAPERS,
+    chosen,
+    recipe_of_training,
+    run_folder,
+    seeds_of,
+    small,
+    source_of,
+    training_arguments,
+)
 from mann.reporting.results import page, paper_of, plot, read_results, result_path, write_page
 
 TABLES, ROWS = PAPERS
@@ -24,7 +33,7 @@ def content_of(name: str, seed: int, **accuracies: float) -> Content:
         | ({"instance": int(at[2:])} if table.ways is None else {"shots": int(at[2:]), "ways": table.ways})
         for at, value in accuracies.items()
     ]
-    arguments = training_arguments(row, seed, Path("runs/x"), Path("../omniglot"))
+    arguments = training_arguments(PAPERS, name, seed, Path("runs/x"), Path("../omniglot"))
     training = {
         "seed": seed,
         "episodes": 100,
@@ -197,6 +206,16 @@ def test_rows_of_one_training_share_its_run() -> None:
     assert shared == run_folder(PAPERS, "one-hot-5-mann-conv", 1, runs) == runs / "one-hot-5-mann-conv-1"
     trainings = {row.training for row in ROWS.values()}
     assert len({run_folder(PAPERS, name, 0, runs) for name in ROWS}) == len(trainings) < len(ROWS)
+
+
+def test_a_row_starts_from_the_encoder_of_the_run_of_another_with_its_seed() -> None:
+    starting = {name: source for name, row in ROWS.items() if (source := source_of(row))}
+    assert starting["few-shot-5-memory-pretrained"] == "one-hot-5-prototypes" and "one-hot-5-mann" not in starting
+    for name, source in starting.items():
+        assert run_folder(PAPERS, source, 3, Path("runs")) == Path("runs") / f"{source}-3"
+        arguments = training_arguments(PAPERS, name, 3, Path("runs"), None)
+        assert arguments[arguments.index("--encoder-from") + 1] == f"runs/{source}-3"
+        assert recipe_of_training(" ".join(["train.py", *arguments])) == ROWS[name].training
 
 
 def test_seeds_are_the_rows_own_unless_asked_for() -> None:
