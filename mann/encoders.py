@@ -69,7 +69,8 @@ class ConvEncoder(nn.Module):
         A prototypical network compares differences of features: what is common to all of them means nothing there.
         """
         deviation, mean = torch.std_mean(self(images), 0, correction=0)
-        scale = LENGTH / deviation.norm().clamp(min=1e-3)
+        length = deviation.norm()
+        scale = LENGTH / length.where(length > 1e-3, 1.0)  # features that say nothing are not blown up
         self.gain.mul_(scale)
         self.bias.sub_(mean).mul_(scale)
 

@@ -18,7 +18,7 @@ def stored(folder: str) -> list[dict[str, Any]]:
 
 
 def ends(row: Mapping[str, Any]) -> list[float]:
-    """Return how many times as fast as the reference something is, and the ends of the interval."""
+    """Return how many times as fast as what it is measured against something is, and the ends of the interval."""
     return [row["ratio"][end] for end in ("median", "low", "high")]
 
 
