@@ -132,13 +132,17 @@ _MAML = "--addressing maml"
 _CONV = "--encoder conv --precision bfloat16"
 _FROM = "--encoder-from"
 _CONV_5 = f"{_CONV} {_FEWER}"
-_CONV_20 = f"{_CONV} {_FEWEST}"
-_MEMORY_20 = f"{_ONE_HOT_20} {_CONV_20} {_SLOTS}"
+# 28 pixels a side, as few-shot learning has them.
+_CONV_20 = f"{_CONV} --size 28 --batch 8 --episodes 64000"
+_PROTOTYPES_20 = f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"
 # Classes come ten times as fast as the paper's: up to 1000 steps an episode take their time.
 _CURRICULUM = f"{_STRINGS_15} --most-classes 100 --class-every 1000 --slots 256 {_FEWEST}"
 _AUTOENCODER = f"{_STRINGS_5} --addressing nearest --encoder autoencoder {_FEWEST}"
-# The memory has less to learn behind an encoder that tells drawings apart already.
-_PRETRAINED_5 = f"{_ONE_HOT_5} {_CONV} --episodes 48000 {_FROM} one-hot-5-prototypes"
+# The memory has less to learn behind an encoder that tells drawings apart already; to make use of it, it takes wider
+# words and a wider controller than pixels do (docs/log.md).
+_PRETRAINED = f"{_CONV} --size 28 --word-size 128 --hidden-size 400 {_FROM} one-hot-5-prototypes-20"
+_PRETRAINED_5 = f"{_ONE_HOT_5} {_PRETRAINED} {_FEWEST}"
+_PRETRAINED_20 = f"{_ONE_HOT_20} {_PRETRAINED} {_SLOTS} --batch 8 --episodes 64000"
 # Nothing that is learned is measured: the run says which episodes are meant, and no more.
 _UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
 _SHOTS = f"--shots {' '.join(map(str, SHOTS))}"
@@ -179,9 +183,12 @@ ROWS = {
         "one-hot-5", "MANN, trained for 48,000 episodes", None, 3, f"{_ONE_HOT_5} --episodes 48000"
     ),
     "one-hot-5-mann-conv": Row("one-hot-5", "MANN, convolutional encoder", None, 40, f"{_ONE_HOT_5} {_CONV_5}"),
-    "one-hot-5-mann-pretrained": Row("one-hot-5", "MANN, encoder of the prototypes", None, 10, _PRETRAINED_5),
+    "one-hot-5-mann-pretrained": Row("one-hot-5", "MANN, encoder of the 20-class prototypes", None, 45, _PRETRAINED_5),
     "one-hot-5-prototypes": Row(
         "one-hot-5", "prototypes, convolutional encoder", None, 40, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
+    ),
+    "one-hot-5-prototypes-20": Row(
+        "one-hot-5", "prototypes, trained with 20 classes", None, 60, _PROTOTYPES_20, "--classes 5", "5-classes.json"
     ),
     "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
     "strings-5-knn-deep": Row("strings-5", "KNN, deep features", None, 8, _AUTOENCODER),
@@ -203,22 +210,25 @@ ROWS = {
         "strings-15", "MANN (NTM access)", "LSTM", 60, f"{_STRINGS_15} {_NTM} {_SLOTS} {_FEWER}"
     ),
     "one-hot-15-mann": Row("one-hot-15", "MANN", None, 40, _ONE_HOT_15),
-    "one-hot-20-mann-conv": Row("one-hot-20", "MANN, convolutional encoder", None, 75, _MEMORY_20),
-    "one-hot-20-prototypes": Row(
-        "one-hot-20", "prototypes, convolutional encoder", None, 65, f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"
-    ),
+    "one-hot-20-mann-pretrained": Row("one-hot-20", "MANN, encoder of the prototypes", None, 60, _PRETRAINED_20),
+    "one-hot-20-prototypes": Row("one-hot-20", "prototypes, convolutional encoder", None, 60, _PROTOTYPES_20),
     "one-alphabet-5-mann": Row("one-alphabet-5", "MANN", None, 17, _ONE_HOT_5, "--alphabets one", "one-alphabet.json"),
     "persistent-5-mann": Row("persistent-5", "MANN", "LSTM", 18, _PERSISTENT_5),
     "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 30, _PERSISTENT_10),
     "curriculum-50-mann": _curriculum_row(50),
     "curriculum-100-mann": _curriculum_row(100),
     "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 40, f"{_ONE_HOT_5} {_CONV_5}"),
-    "few-shot-5-memory-pretrained": _few_shot_row(5, "memory, encoder of the prototypical networks", 10, _PRETRAINED_5),
+    "few-shot-5-memory-pretrained": _few_shot_row(
+        5, "memory, encoder of the 20-class prototypical networks", 45, _PRETRAINED_5
+    ),
     "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 40, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
+    "few-shot-5-prototypes-20": _few_shot_row(5, "prototypical networks, trained with 20 classes", 60, _PROTOTYPES_20),
     "few-shot-5-maml": _maml(5, 200, f"{_ONE_HOT_5} {_MAML} {_CONV_5}"),
     "few-shot-5-nearest": _nearest_few_shot(5, 2, _ONE_HOT_5),
-    "few-shot-20-memory": _few_shot_row(20, "memory, convolutional encoder", 75, _MEMORY_20),
-    "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 65, f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"),
+    "few-shot-20-memory-pretrained": _few_shot_row(
+        20, "memory, encoder of the prototypical networks", 60, _PRETRAINED_20
+    ),
+    "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 60, _PROTOTYPES_20),
     "few-shot-20-maml": _maml(20, 500, f"{_ONE_HOT_20} {_MAML} {_CONV_20}"),
     "few-shot-20-nearest": _nearest_few_shot(20, 8, _ONE_HOT_20),
 }

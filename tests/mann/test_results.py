@@ -210,7 +210,7 @@ def test_rows_of_one_training_share_its_run() -> None:
 
 def test_a_row_starts_from_the_encoder_of_the_run_of_another_with_its_seed() -> None:
     starting = {name: source for name, row in ROWS.items() if (source := source_of(row))}
-    assert starting["few-shot-5-memory-pretrained"] == "one-hot-5-prototypes" and "one-hot-5-mann" not in starting
+    assert starting["few-shot-5-memory-pretrained"] == "one-hot-5-prototypes-20" and "one-hot-5-mann" not in starting
     for name, source in starting.items():
         assert run_folder(PAPERS, source, 3, Path("runs")) == Path("runs") / f"{source}-3"
         arguments = training_arguments(PAPERS, name, 3, Path("runs"), None)
