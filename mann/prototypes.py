@@ -8,6 +8,7 @@ shows drawings of classes that have had no label yet. All labels that nothing ha
 one, so that a drawing far from everything is called something new.
 """
 
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -57,7 +58,9 @@ class Prototypes(nn.Module):
         carried = (labels > 0).to(features)
         before = torch.cat([last[None], features[:-1]])
         counts = counts + carried.cumsum(0)
-        sums = sums + (carried[..., None] * before[:, :, None]).cumsum(0)
+        # Added up a step at a time: `cumsum` goes along the steps of one number after the other (docs/log.md).
+        _, *added = accumulate((carried[..., None] * before[:, :, None]).unbind(), initial=sums)
+        sums = torch.stack(added)
         means = sums / counts.clamp(min=1)[..., None]
         distances = (features[:, :, None] - means).square().sum(-1)
         new = self.newness * self.features
