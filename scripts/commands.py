@@ -54,8 +54,8 @@ def _core(message: str) -> str:
 def one_line_errors() -> Iterator[None]:
     """End a command as commands end, without a traceback.
 
-    What the user did wrong, or a disk that is full: one line on standard error and exit status 2. Ctrl-C and SIGTERM:
-    what runs is ended properly, workers too, and the exit status is 128 and the signal's number.
+    What the user did wrong, or a disk or memory that is full: one line on standard error and exit status 2. Ctrl-C and
+    SIGTERM: what runs is ended properly, workers too, and the exit status is 128 and the signal's number.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -63,9 +63,19 @@ def one_line_errors() -> Iterator[None]:
     except (InputError, OSError) as error:
         print(f"error: {_line(str(error))}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print("error: out of memory: lower what takes it, such as --batch, --slots or --hidden-size", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as interruption:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + (interruption.args or (signal.SIGINT,))[0])
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Return whether there was too little memory, which torch says in words alone where it is that of a CPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _line(message: str) -> str:

@@ -42,9 +42,32 @@ def test_what_a_file_says_does_nothing_to_a_terminal(script: Script, capsys: pyt
     assert capsys.readouterr().err == "error: no class is named \\x1b[2Jone two \\x07\\u202e\n"
 
 
-def test_other_errors_are_ours_and_keep_their_traceback(script: Script) -> None:
-    with pytest.raises(ZeroDivisionError), script("commands").one_line_errors():
-        raise ZeroDivisionError
+def out_of_memory_on_a_gpu() -> None:
+    """Raise what a GPU raises."""
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda: torch.empty(1 << 60),
+        lambda: bytearray(1 << 62),
+        out_of_memory_on_a_gpu,
+    ],
+)
+def test_too_little_memory_is_one_line_too(
+    script: Script, capsys: pytest.CaptureFixture[str], fill: Callable[[], object]
+) -> None:
+    with pytest.raises(SystemExit) as ended, script("commands").one_line_errors():
+        fill()
+    assert ended.value.code == 2
+    assert re.fullmatch("error: out of memory: lower .*--batch.*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes do not fit")])
+def test_other_errors_are_ours_and_keep_their_traceback(script: Script, error: Exception) -> None:
+    with pytest.raises(type(error)), script("commands").one_line_errors():
+        raise error
 
 
 @pytest.mark.parametrize("edge", ["\u2500", "-"])
