@@ -22,6 +22,7 @@ class Table(NamedTuple):
         content: What results have to say of themselves to belong here.
         published: The papers' rows.
         ways: Of an N-way K-shot table; None: of one by instance.
+        reference: The row that the others are compared with on the same episodes, if there is one.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Table(NamedTuple):
     content: Mapping[str, Any]
     published: Sequence[Published]
     ways: int | None = None
+    reference: str = ""
 
 
 class Row(NamedTuple):
@@ -72,7 +74,8 @@ def _by_instance(title: str, classes: int, labels: str, published: Sequence[Publ
 
 def _santoro(title: str, classes: int, labels: str) -> Table:
     """Return a table of Santoro et al. 2016."""
-    return _by_instance(f"{title}, {classes} classes", classes, labels, published_rows(classes, labels))
+    table = _by_instance(f"{title}, {classes} classes", classes, labels, published_rows(classes, labels))
+    return table._replace(reference=f"{labels}-{classes}-mann")
 
 
 def _persistent(classes: int) -> Table:
@@ -86,10 +89,17 @@ def _curriculum(classes: int) -> Table:
     return _by_instance(f"A curriculum from 15 to 100 classes, tested with {classes}", classes, "strings", ())
 
 
+def _precision(name: str, model: str) -> Table:
+    """Return a table of what fewer digits cost."""
+    title = f"What bfloat16 costs: {model}, an encoder of 32 channels, 32,000 episodes"
+    return _by_instance(title, 5, "one-hot", ())._replace(reference=f"precision-{name}-float32")
+
+
 def _few_shot(ways: int) -> Table:
     """Return a table of N-way K-shot accuracies."""
     content = {"task": "few-shot", "dataset": "omniglot", "split": "test"}
-    return Table(f"{ways}-way few-shot", SHOTS, content, published_few_shot(ways), ways)
+    reference = f"few-shot-{ways}-memory-pretrained"
+    return Table(f"{ways}-way few-shot", SHOTS, content, published_few_shot(ways), ways, reference)
 
 
 TABLES = {
@@ -97,7 +107,11 @@ TABLES = {
     "strings-5": _santoro("Table 2: labels of five characters", 5, "strings"),
     "strings-15": _santoro("Table 2: labels of five characters", 15, "strings"),
     "one-hot-15": _by_instance("One-hot labels, 15 classes", 15, "one-hot", ()),
-    "one-hot-20": _by_instance("One-hot labels, 20 classes, each shown six times", 20, "one-hot", ()),
+    "one-hot-20": _by_instance("One-hot labels, 20 classes, each shown six times", 20, "one-hot", ())._replace(
+        reference="one-hot-20-mann-pretrained"
+    ),
+    "precision-prototypes": _precision("prototypes", "prototypes"),
+    "precision-mann": _precision("mann", "MANN behind the encoder of those prototypes"),
     "one-alphabet-5": _by_instance("One-hot labels, 5 classes of one alphabet", 5, "one-hot", (), alphabets="one"),
     "persistent-5": _persistent(5),
     "persistent-10": _persistent(10),
@@ -128,8 +142,9 @@ _MANN_FEEDFORWARD = "--controller feedforward"
 _NTM = "--addressing ntm --scheme.read-heads 2 --scheme.write-heads 2"  # as many heads as LRUA has by default
 _PROTOTYPES = "--addressing prototypes"
 _MAML = "--addressing maml"
+_BFLOAT16 = "--precision bfloat16"
 # In float32 the encoder takes nearly twice as long where the processor has bfloat16.
-_CONV = "--encoder conv --precision bfloat16"
+_CONV = f"--encoder conv {_BFLOAT16}"
 _FROM = "--encoder-from"
 _CONV_5 = f"{_CONV} {_FEWER}"
 # 28 pixels a side, as few-shot learning has them.
@@ -140,9 +155,11 @@ _CURRICULUM = f"{_STRINGS_15} --most-classes 100 --class-every 1000 --slots 256 
 _AUTOENCODER = f"{_STRINGS_5} --addressing nearest --encoder autoencoder {_FEWEST}"
 # The memory has less to learn behind an encoder that tells drawings apart already; to make use of it, it takes wider
 # words and a wider controller than pixels do (docs/log.md).
-_PRETRAINED = f"{_CONV} --size 28 --word-size 128 --hidden-size 400 {_FROM} one-hot-5-prototypes-20"
+_PRETRAINED = f"{_CONV} --size 28 --word-size 128 --hidden-size 400 {_FROM} one-hot-20-prototypes"
 _PRETRAINED_5 = f"{_ONE_HOT_5} {_PRETRAINED} {_FEWEST}"
 _PRETRAINED_20 = f"{_ONE_HOT_20} {_PRETRAINED} {_SLOTS} --batch 8 --episodes 64000"
+_SMALL_PROTOTYPES = f"{_ONE_HOT_5} {_PROTOTYPES} --encoder conv --encoder-width 32 --episodes 32000"
+_SMALL_MANN = f"{_ONE_HOT_5} --encoder conv --encoder-width 32 --episodes 32000 {_FROM} precision-prototypes-float32"
 # Nothing that is learned is measured: the run says which episodes are meant, and no more.
 _UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
 _SHOTS = f"--shots {' '.join(map(str, SHOTS))}"
@@ -187,9 +204,6 @@ ROWS = {
     "one-hot-5-prototypes": Row(
         "one-hot-5", "prototypes, convolutional encoder", None, 40, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"
     ),
-    "one-hot-5-prototypes-20": Row(
-        "one-hot-5", "prototypes, trained with 20 classes", None, 60, _PROTOTYPES_20, "--classes 5", "5-classes.json"
-    ),
     "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
     "strings-5-knn-deep": Row("strings-5", "KNN, deep features", None, 8, _AUTOENCODER),
     "strings-5-feedforward": Row("strings-5", "feed-forward", None, 4, f"{_STRINGS_5} {_FEEDFORWARD}"),
@@ -212,6 +226,12 @@ ROWS = {
     "one-hot-15-mann": Row("one-hot-15", "MANN", None, 40, _ONE_HOT_15),
     "one-hot-20-mann-pretrained": Row("one-hot-20", "MANN, encoder of the prototypes", None, 60, _PRETRAINED_20),
     "one-hot-20-prototypes": Row("one-hot-20", "prototypes, convolutional encoder", None, 60, _PROTOTYPES_20),
+    "precision-prototypes-float32": Row("precision-prototypes", "float32", None, 4, _SMALL_PROTOTYPES),
+    "precision-prototypes-bfloat16": Row(
+        "precision-prototypes", "bfloat16", None, 3, f"{_SMALL_PROTOTYPES} {_BFLOAT16}"
+    ),
+    "precision-mann-float32": Row("precision-mann", "float32", None, 5, _SMALL_MANN),
+    "precision-mann-bfloat16": Row("precision-mann", "bfloat16", None, 4, f"{_SMALL_MANN} {_BFLOAT16}"),
     "one-alphabet-5-mann": Row("one-alphabet-5", "MANN", None, 17, _ONE_HOT_5, "--alphabets one", "one-alphabet.json"),
     "persistent-5-mann": Row("persistent-5", "MANN", "LSTM", 18, _PERSISTENT_5),
     "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 30, _PERSISTENT_10),

@@ -38,7 +38,7 @@ class Instance(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A share and the ends of its 95% interval, 0 <= low <= value <= high <= 1."""
+    """A figure and the ends of its 95% interval, low <= value <= high; of a share, none is below 0 or above 1."""
 
     value: float
     low: float
@@ -92,9 +92,9 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     It covers the choice of seeds, by Student's interval, and that of episodes. The latter does not shrink with the
     number of seeds, which share the episodes: it is as wide as that of a seed, on average. The two are joined as those
     of a sum are (Zou and Donner, Statistics in Medicine 27, 2008). The interval of a single seed is its own, and covers
-    the choice of episodes alone.
+    the choice of episodes alone. That of several may end where no share can be.
 
-    estimates: of each seed, at least one.
+    estimates: of each seed, at least one: shares, or differences of them.
     """
     values = [estimate.value for estimate in estimates]
     mean, count = statistics.fmean(values), len(values)
@@ -103,7 +103,7 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
         spread = float(student.ppf((1 + CONFIDENCE) / 2, count - 1)) * statistics.stdev(values) / math.sqrt(count)
     below = statistics.fmean(estimate.value - estimate.low for estimate in estimates)
     above = statistics.fmean(estimate.high - estimate.value for estimate in estimates)
-    return Estimate(mean, max(0.0, mean - math.hypot(below, spread)), min(1.0, mean + math.hypot(above, spread)))
+    return Estimate(mean, mean - math.hypot(below, spread), mean + math.hypot(above, spread))
 
 
 class Difference(NamedTuple):

@@ -7,7 +7,7 @@ page or in the picture but what such files and the papers say.
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +17,8 @@ from data import InputError, parse_json
 from mann.files import write_text
 from mann.published import Published
 from mann.recipes import Recipes, Row, Table, recipe_of_evaluation, recipe_of_training
+from mann.reporting.comparison import differences
+from mann.reporting.few_shot import few_shot_name
 from mann.reporting.files import write_picture
 from mann.reporting.style import colour, draw_estimates, ordinal, percent, plots_below, show_accuracy
 from mann.statistics import Estimate, estimate_of, over_seeds
@@ -32,15 +34,20 @@ class Result(NamedTuple):
         figures: By instance, or by the number of shots.
         minutes: The training took; None where nothing was trained.
         commits: Of the code that trained and that evaluated.
+        evaluation: All that was stored.
     """
 
     figures: Mapping[int, Estimate]
     minutes: float | None
     commits: tuple[str | None, ...]
+    evaluation: Mapping[str, Any]
 
 
 Results = Mapping[str, Mapping[int, Result]]
 """By row and seed; a row without a result has an empty mapping."""
+
+Place = TypeVar("Place")
+"""Where a figure was measured."""
 
 
 def result_path(folder: Path, row: str, seed: int) -> Path:
@@ -89,7 +96,8 @@ def result_from_json(text: bytes, source: str, table: Table, row: Row, seed: int
             commits.insert(0, training["environment"]["commit"])
             minutes = training["seconds"] / 60
         figures = _figures(content, table)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        differences(content, content)  # what is damaged there is found now
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{source} is damaged ({error!r}): delete it, and reproduce the row again") from error
     for name, (found, expected) in claims.items():
         if found != expected:
@@ -97,7 +105,7 @@ def result_from_json(text: bytes, source: str, table: Table, row: Row, seed: int
                 f"{source}: its {name} is {found!r}, but the recipe says {expected!r}: "
                 "delete it, and reproduce the row again"
             )
-    return Result(figures, minutes, tuple(dict.fromkeys(commits)))
+    return Result(figures, minutes, tuple(dict.fromkeys(commits)), content)
 
 
 def _figures(content: Mapping[str, Any], table: Table) -> dict[int, Estimate]:
@@ -115,8 +123,24 @@ def _figures(content: Mapping[str, Any], table: Table) -> dict[int, Estimate]:
 
 def mean_figures(results: Mapping[int, Result]) -> dict[int, Estimate]:
     """Return means over seeds with their intervals, where every seed has a figure."""
-    places = [result.figures for result in results.values()]
-    return {at: over_seeds([figures[at] for figures in places]) for at in places[0] if all(at in one for one in places)}
+    means = _means([result.figures for result in results.values()])
+    return {at: Estimate(value, max(0.0, low), min(1.0, high)) for at, (value, low, high) in means.items()}
+
+
+def mean_differences(results: Mapping[int, Result], others: Mapping[int, Result]) -> dict[str, Estimate]:
+    """Return by how much a row is more accurate than another, over the seeds that both have, on the same episodes.
+
+    The names of the places are those of `differences`; there are none where the episodes were not the same.
+    """
+    gained = [differences(results[seed].evaluation, others[seed].evaluation) for seed in results if seed in others]
+    return _means([{one.at: Estimate(one.value, one.low, one.high) for one in figures} for figures in gained])
+
+
+def _means(seeds: Sequence[Mapping[Place, Estimate]]) -> dict[Place, Estimate]:
+    """Return means over seeds, where every seed has a figure."""
+    if not seeds:
+        return {}
+    return {at: over_seeds([figures[at] for figures in seeds]) for at in seeds[0] if all(at in one for one in seeds)}
 
 
 HEAD = """# The papers' tables, and ours
@@ -127,7 +151,8 @@ it is measured, and where we depart from the paper.
 
 Figures are accuracies in % on Omniglot's test characters. Ours: the mean over seeds, in brackets its 95% interval,
 which covers the choice of test episodes and, where there are several seeds, that of the seed. Difference: ours minus
-the paper's, in points. Rows that have the paper's figures alone are not made by a recipe.
+the paper's, in points. Minus another row of ours: in points too, seed by seed on the very same episodes, with the
+interval of the differences. Rows that have the paper's figures alone are not made by a recipe.
 
 The tables by instance and those of N-way K-shot are two measures, and cannot be compared with each other.
 """
@@ -158,19 +183,23 @@ def _markdown(table: Table, rows: Mapping[str, Row], results: Results) -> Iterat
     yield "|---" * (len(table.columns) + 3) + "|"
     ours = {name: paper_of(table, row) for name, row in rows.items()}
     for paper in table.published:
-        model = ", ".join(filter(None, (paper.model, paper.controller)))
-        yield _line([model, "paper", *(percent(paper.accuracies.get(at)) for at in table.columns), ""])
+        yield _line([_model(paper), "paper", *(percent(paper.accuracies.get(at)) for at in table.columns), ""])
         for name, beside in ours.items():
             if beside is paper:
-                yield from _our_lines("", table, paper, rows[name], results[name])
+                yield from _our_lines("", table, paper, results[name])
+                yield from _minus(table, name, rows, results)
     for name, beside in ours.items():
         if beside is None:
-            yield from _our_lines(rows[name].model, table, None, rows[name], results[name])
+            yield from _our_lines(_model(rows[name]), table, None, results[name])
+            yield from _minus(table, name, rows, results)
 
 
-def _our_lines(
-    model: str, table: Table, paper: Published | None, row: Row, results: Mapping[int, Result]
-) -> Iterator[str]:
+def _model(row: Published | Row) -> str:
+    """Return what a row is called."""
+    return ", ".join(filter(None, (row.model, row.controller)))
+
+
+def _our_lines(model: str, table: Table, paper: Published | None, results: Mapping[int, Result]) -> Iterator[str]:
     """Yield our line of a row, and the difference to the paper's."""
     if not results:
         yield _line([model, "ours", "not measured yet", *[""] * len(table.columns)])
@@ -178,11 +207,36 @@ def _our_lines(
     found = mean_figures(results)
     yield _line([model, "ours", *(_cell(found.get(at)) for at in table.columns), _seeds(results)])
     if paper is not None:
-        differences = (
+        apart = (
             f"{100 * (found[at].value - paper.accuracies[at]):+.1f}" if at in found and at in paper.accuracies else ""
             for at in table.columns
         )
-        yield _line(["", "difference", *differences, ""])
+        yield _line(["", "difference", *apart, ""])
+
+
+def _minus(table: Table, name: str, rows: Mapping[str, Row], results: Results) -> Iterator[str]:
+    """Yield the line of the difference to the row that the table compares with, where the episodes were the same."""
+    if table.reference in ("", name):
+        return
+    gained = mean_differences(results[name], results[table.reference])
+    if gained:
+        shared = len(results[name].keys() & results[table.reference].keys())
+        places = [_place(table, at) for at in table.columns]
+        cells = (_signed(gained[place]) if place in gained else "" for place in places)
+        yield _line(
+            ["", f"minus {_model(rows[table.reference])}", *cells, str(shared) if shared > 1 else "single seed"]
+        )
+
+
+def _place(table: Table, at: int) -> str:
+    """Return what `differences` calls a column."""
+    return ordinal(at) if table.ways is None else few_shot_name({"ways": table.ways, "shots": at})
+
+
+def _signed(estimate: Estimate) -> str:
+    """Return a difference and its interval in points."""
+    value, low, high = (f"{100 * part:+.1f}" for part in estimate)
+    return f"{value} ({low} to {high})"
 
 
 def _seeds(results: Mapping[int, Result]) -> str:
@@ -251,7 +305,7 @@ def _draw(axes: Axes, table: Table, rows: Mapping[str, Row], results: Results) -
         if not results[name]:
             continue
         found, paper = mean_figures(results[name]), paper_of(table, row)
-        label = ", ".join(filter(None, (row.model, row.controller)))
+        label = _model(row)
         draw_estimates(
             axes,
             list(found),

@@ -71,6 +71,40 @@ def test_a_row_says_what_the_paper_has_what_we_have_and_how_far_they_are_apart(t
     ]
 
 
+def with_counts(content: Content, right: list[list[int]], of: str = "these") -> Content:
+    """Return a result that says how many of two answers were right in each episode, at each of its places."""
+    columns = [" ".join(map(str, column)) for column in right]
+    return {**content, "counts": {"of": of, "right": columns, "shown": [" ".join("2" * len(right[0]))] * len(right)}}
+
+
+def test_a_row_is_compared_with_its_tables_reference_on_the_same_episodes_and_seeds(tmp_path: Path) -> None:
+    def stored(name: str, seed: int, *right: list[int], of: str = "these") -> None:
+        store(tmp_path, name, seed, with_counts(content_of(name, seed, at1=0.5, at2=0.5), list(right), of))
+
+    nothing, half, all_right = [0] * 4, [1] * 4, [2] * 4
+    stored("strings-5-mann", 0, half, all_right)
+    stored("strings-5-mann", 1, half, half)
+    stored("strings-5-lstm", 0, half, nothing)
+    stored("strings-5-lstm", 1, half, nothing)
+    stored("strings-5-lstm", 2, all_right, all_right)  # which the reference has not
+    stored("strings-5-feedforward", 0, half, nothing, of="others")
+    stored("strings-5-knn-pixels", 0, nothing, [2, 2, 2, 0])
+    minus = [line for line in shown(tmp_path, "strings-5") if line[1].startswith("minus")]
+    assert minus == [
+        # Student's interval of 4 episodes that gain 0, 0, 0 and -1: 3.182 standard errors of 0.25.
+        ["", "minus MANN, LSTM", "-50.0 (-50.0 to -50.0)", "-25.0 (-104.6 to +54.6)", "", "", "", "", "single seed"],
+        # Two seeds, -1 and -0.5: 12.706 standard errors of 0.25.
+        ["", "minus MANN, LSTM", "+0.0 (+0.0 to +0.0)", "-75.0 (-392.7 to +242.7)", "", "", "", "", "2"],
+    ]
+
+
+def test_few_shot_rows_are_compared_too(tmp_path: Path) -> None:
+    for name, right in (("few-shot-5-memory-pretrained", [2, 2]), ("few-shot-5-prototypes", [1, 1])):
+        store(tmp_path, name, 0, with_counts(content_of(name, 0, at1=0.5, at5=0.5), [right, [1, 1]]))
+    (minus,) = [line for line in shown(tmp_path, "few-shot-5") if line[1].startswith("minus")]
+    assert minus[2:] == ["-50.0 (-50.0 to -50.0)", "+0.0 (+0.0 to +0.0)", "single seed"]
+
+
 def test_what_is_not_measured_is_said_to_be_so(tmp_path: Path) -> None:
     for table in TABLES:
         lines = shown(tmp_path, table)
@@ -131,6 +165,8 @@ def test_the_page_says_how_a_row_was_made(tmp_path: Path) -> None:
             "its evaluation is '--part validation', but the recipe says ''",
         ),
         ({"environment": {}}, "is damaged (KeyError('command'))"),
+        ({"counts": {"of": "these", "right": ["1 2", "1 x"], "shown": ["2 2", "2 2"]}}, "is damaged (ValueError"),
+        ({"counts": {"of": "these", "right": ["1 2", "1 2"], "shown": ["2 2 2"]}}, "is damaged (IndexError"),
         ({"instances": []}, None),
         ({"instances": [{"instance": 1, "accuracy": 0.5, "low": 0.6, "high": 0.7}]}, "are no share and its interval"),
         ({"instances": [{"instance": 1, "accuracy": 1.5, "low": 0.6, "high": 1.7}]}, "are no share and its interval"),
@@ -210,7 +246,7 @@ def test_rows_of_one_training_share_its_run() -> None:
 
 def test_a_row_starts_from_the_encoder_of_the_run_of_another_with_its_seed() -> None:
     starting = {name: source for name, row in ROWS.items() if (source := source_of(row))}
-    assert starting["few-shot-5-memory-pretrained"] == "one-hot-5-prototypes-20" and "one-hot-5-mann" not in starting
+    assert starting["few-shot-5-memory-pretrained"] == "one-hot-20-prototypes" and "one-hot-5-mann" not in starting
     for name, source in starting.items():
         assert run_folder(PAPERS, source, 3, Path("runs")) == Path("runs") / f"{source}-3"
         arguments = training_arguments(PAPERS, name, 3, Path("runs"), None)

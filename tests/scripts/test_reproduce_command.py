@@ -83,7 +83,7 @@ def test_an_encoder_is_trained_before_what_starts_from_it(ran: list[list[str]], 
     status, _, errors = reproduced("few-shot-5-memory-pretrained", "--seeds", 0)
     assert (status, errors) == (0, "")
     runs = [words[words.index("--run") + 1] for name, *words in ran if name == "train.py"]
-    assert [Path(run).name for run in runs] == ["one-hot-5-prototypes-20-0", "one-hot-5-mann-pretrained-0"]
+    assert [Path(run).name for run in runs] == ["one-hot-20-prototypes-0", "one-hot-5-mann-pretrained-0"]
     config = Run(Path(runs[1])).config()
     assert isinstance(config, Config) and config.encoder_from == Path(runs[0])
 
