@@ -243,13 +243,13 @@ ROWS = {
     ),
     "few-shot-5-prototypes": _few_shot_row(5, "prototypical networks", 40, f"{_ONE_HOT_5} {_PROTOTYPES} {_CONV_5}"),
     "few-shot-5-prototypes-20": _few_shot_row(5, "prototypical networks, trained with 20 classes", 60, _PROTOTYPES_20),
-    "few-shot-5-maml": _maml(5, 200, f"{_ONE_HOT_5} {_MAML} {_CONV_5}"),
+    "few-shot-5-maml": _maml(5, 45, f"{_ONE_HOT_5} {_MAML} {_CONV} --batch 4 --episodes 20000"),
     "few-shot-5-nearest": _nearest_few_shot(5, 2, _ONE_HOT_5),
     "few-shot-20-memory-pretrained": _few_shot_row(
         20, "memory, encoder of the prototypical networks", 60, _PRETRAINED_20
     ),
     "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 60, _PROTOTYPES_20),
-    "few-shot-20-maml": _maml(20, 500, f"{_ONE_HOT_20} {_MAML} {_CONV_20}"),
+    "few-shot-20-maml": _maml(20, 180, f"{_ONE_HOT_20} {_MAML} {_CONV} --size 28 --batch 4 --episodes 8000"),
     "few-shot-20-nearest": _nearest_few_shot(20, 8, _ONE_HOT_20),
 }
 
