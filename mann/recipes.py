@@ -136,6 +136,7 @@ _ONE_HOT_20 = "omniglot --classes 20 --presentations 6"  # five shots and a quer
 _PERSISTENT_5 = "omniglot --memory persistent"
 _PERSISTENT_10 = f"omniglot --memory persistent --classes 10 --counting random --length 75 {_SLOTS}"
 
+_WIDE = "--word-size 128"  # holds more of a drawing than the paper's words of 40 (docs/log.md)
 _FEEDFORWARD = "--addressing none --controller feedforward"
 _LSTM = "--addressing none --controller lstm"
 _MANN_FEEDFORWARD = "--controller feedforward"
@@ -155,7 +156,7 @@ _CURRICULUM = f"{_STRINGS_15} --most-classes 100 --class-every 1000 --slots 256 
 _AUTOENCODER = f"{_STRINGS_5} --addressing nearest --encoder autoencoder {_FEWEST}"
 # The memory has less to learn behind an encoder that tells drawings apart already; to make use of it, it takes wider
 # words and a wider controller than pixels do (docs/log.md).
-_PRETRAINED = f"{_CONV} --size 28 --word-size 128 --hidden-size 400 {_FROM} one-hot-20-prototypes"
+_PRETRAINED = f"{_CONV} --size 28 {_WIDE} --hidden-size 400 {_FROM} one-hot-20-prototypes"
 _PRETRAINED_5 = f"{_ONE_HOT_5} {_PRETRAINED} {_FEWEST}"
 _PRETRAINED_20 = f"{_ONE_HOT_20} {_PRETRAINED} {_SLOTS} --batch 8 --episodes 64000"
 _SMALL_PROTOTYPES = f"{_ONE_HOT_5} {_PROTOTYPES} --encoder conv --encoder-width 32 --episodes 32000"
@@ -196,6 +197,7 @@ ROWS = {
     "one-hot-5-feedforward": Row("one-hot-5", "feed-forward", None, 4, f"{_ONE_HOT_5} {_FEEDFORWARD}"),
     "one-hot-5-lstm": Row("one-hot-5", "LSTM", None, 8, f"{_ONE_HOT_5} {_LSTM}"),
     "one-hot-5-mann": Row("one-hot-5", "MANN", None, 17, _ONE_HOT_5),
+    "one-hot-5-mann-wide": Row("one-hot-5", "MANN, words of 128 numbers", None, 27, f"{_ONE_HOT_5} {_WIDE}"),
     "one-hot-5-mann-short": Row(
         "one-hot-5", "MANN, trained for 48,000 episodes", None, 3, f"{_ONE_HOT_5} --episodes 48000"
     ),
