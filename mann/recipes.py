@@ -91,7 +91,7 @@ def _curriculum(classes: int) -> Table:
 
 def _precision(name: str, model: str) -> Table:
     """Return a table of what fewer digits cost."""
-    title = f"What bfloat16 costs: {model}, an encoder of 32 channels, 32,000 episodes"
+    title = f"What bfloat16 costs: {model}, 32,000 episodes"
     return _by_instance(title, 5, "one-hot", ())._replace(reference=f"precision-{name}-float32")
 
 
@@ -110,7 +110,7 @@ TABLES = {
     "one-hot-20": _by_instance("One-hot labels, 20 classes, each shown six times", 20, "one-hot", ())._replace(
         reference="one-hot-20-mann-pretrained"
     ),
-    "precision-prototypes": _precision("prototypes", "prototypes"),
+    "precision-prototypes": _precision("prototypes", "prototypes with an encoder of 32 channels"),
     "precision-mann": _precision("mann", "MANN behind the encoder of those prototypes"),
     "one-alphabet-5": _by_instance("One-hot labels, 5 classes of one alphabet", 5, "one-hot", (), alphabets="one"),
     "persistent-5": _persistent(5),
