@@ -128,18 +128,20 @@ _FEWEST = "--episodes 100000"
 # is not shown within so many. More slots would be learned later (docs/log.md).
 _SLOTS = "--slots 128"
 
+# Words that hold more of a drawing than the paper's 40 numbers (docs/log.md).
+_WIDE = "--word-size 128"
+
 _ONE_HOT_5 = "omniglot"
 _STRINGS_5 = "omniglot --labels strings"
 _STRINGS_15 = "omniglot --labels strings --classes 15"
-_ONE_HOT_15 = f"omniglot --classes 15 {_SLOTS} {_FEWER}"
+_ONE_HOT_15 = f"omniglot --classes 15 {_SLOTS} {_WIDE} {_FEWER}"
 _ONE_HOT_20 = "omniglot --classes 20 --presentations 6"  # five shots and a query
-_PERSISTENT_5 = "omniglot --memory persistent"
-_PERSISTENT_10 = f"omniglot --memory persistent --classes 10 --counting random --length 75 {_SLOTS}"
+_PERSISTENT_5 = f"omniglot --memory persistent {_WIDE}"
+_PERSISTENT_10 = f"omniglot --memory persistent --classes 10 --counting random --length 75 {_SLOTS} {_WIDE}"
 
-_WIDE = "--word-size 128"  # holds more of a drawing than the paper's words of 40 (docs/log.md)
 _FEEDFORWARD = "--addressing none --controller feedforward"
 _LSTM = "--addressing none --controller lstm"
-_MANN_FEEDFORWARD = "--controller feedforward"
+_MANN_FEEDFORWARD = f"--controller feedforward {_WIDE}"
 _NTM = "--addressing ntm --scheme.read-heads 2 --scheme.write-heads 2"  # as many heads as LRUA has by default
 _PROTOTYPES = "--addressing prototypes"
 _MAML = "--addressing maml"
@@ -222,6 +224,9 @@ ROWS = {
         "strings-15", "MANN", "feed-forward", 35, f"{_STRINGS_15} {_MANN_FEEDFORWARD} {_SLOTS} {_FEWER}"
     ),
     "strings-15-mann": Row("strings-15", "MANN", "LSTM", 40, f"{_STRINGS_15} {_SLOTS} {_FEWER}"),
+    "strings-15-mann-wide": Row(
+        "strings-15", "MANN, words of 128 numbers", None, 55, f"{_STRINGS_15} --slots 160 {_WIDE} {_FEWER}"
+    ),
     "strings-15-mann-ntm": Row(
         "strings-15", "MANN (NTM access)", "LSTM", 60, f"{_STRINGS_15} {_NTM} {_SLOTS} {_FEWER}"
     ),
