@@ -35,7 +35,26 @@ def draw_without_replacement(
     Returns:
         Positions, int64 [..., count]; each ordered selection is equally likely.
     """
+    *rows, options = shape
+    if allowed is None and options > MANY * count**2:
+        return _draw_of_many(rows, options, count, generator)
     keys = torch.rand(*shape, generator=generator, device=generator.device)
     if allowed is not None:
         keys.masked_fill_(~allowed, -1.0)
     return keys.topk(count, dim=-1).indices
+
+
+MANY = 128
+"""Options for each pair of draws, from which on a row seldom has one twice: in fewer than one of 256 rows."""
+
+
+def _draw_of_many(rows: Sequence[int], options: int, count: int, generator: torch.Generator) -> Tensor:
+    """Draw as `draw_without_replacement` does, from so many options that drawing a number for each takes longer.
+
+    Rows that have an option twice are drawn again, so that ordered selections stay equally likely.
+    """
+    drawn = torch.randint(options, (*rows, count), generator=generator, device=generator.device)
+    while (twice := (drawn.sort(-1).values.diff(dim=-1) == 0).any(-1)).any():
+        again = (int(twice.sum()), count)
+        drawn[twice] = torch.randint(options, again, generator=generator, device=generator.device)
+    return drawn
