@@ -98,7 +98,7 @@ def test_no_test_class_is_trained_on_or_validated_with(
     with watched() as seen:
         train(config, classes, split, run, Pace(log=20, validate=40, save_seconds=1e9))
         during = len(seen)
-        evaluate(run, classes, split)
+        evaluate(run, classes, split, episodes=6000)
     learned = set().union(*(names_in(call.images, names) for call in seen if call.learning))
     validated = set().union(*(names_in(call.images, names) for call in seen[:during] if not call.learning))
     tested = set().union(*(names_in(call.images, names) for call in seen[during:]))
