@@ -6,6 +6,9 @@ import numpy
 import torch
 from torch import Tensor
 
+MANY = 128
+"""Options for each pair of draws, from which on a row seldom has one twice: in fewer than one of 256 rows."""
+
 
 def generator_of(seed: int, step: int, device: torch.device) -> torch.Generator:
     """Return the generator of one step; seed and step are >= 0.
@@ -42,10 +45,6 @@ def draw_without_replacement(
     if allowed is not None:
         keys.masked_fill_(~allowed, -1.0)
     return keys.topk(count, dim=-1).indices
-
-
-MANY = 128
-"""Options for each pair of draws, from which on a row seldom has one twice: in fewer than one of 256 rows."""
 
 
 def _draw_of_many(rows: Sequence[int], options: int, count: int, generator: torch.Generator) -> Tensor:

@@ -66,16 +66,18 @@ class Recipes(NamedTuple):
     rows: Mapping[str, Row]
 
 
-def _by_instance(title: str, classes: int, labels: str, published: Sequence[Published], **content: str) -> Table:
+def _by_instance(
+    title: str, classes: int, labels: str, published: Sequence[Published], reference: str = "", **content: str
+) -> Table:
     """Return a table by instance; content: what else its results say of themselves."""
     common = {"task": "classification", "dataset": "omniglot", "split": "test", "classes": classes, "labels": labels}
-    return Table(title, INSTANCES, {**common, **content}, published)
+    return Table(title, INSTANCES, {**common, **content}, published, reference=reference)
 
 
 def _santoro(title: str, classes: int, labels: str) -> Table:
     """Return a table of Santoro et al. 2016."""
-    table = _by_instance(f"{title}, {classes} classes", classes, labels, published_rows(classes, labels))
-    return table._replace(reference=f"{labels}-{classes}-mann")
+    published = published_rows(classes, labels)
+    return _by_instance(f"{title}, {classes} classes", classes, labels, published, f"{labels}-{classes}-mann")
 
 
 def _persistent(classes: int) -> Table:
@@ -92,7 +94,7 @@ def _curriculum(classes: int) -> Table:
 def _precision(name: str, model: str) -> Table:
     """Return a table of what fewer digits cost."""
     title = f"What bfloat16 costs: {model}, 32,000 episodes"
-    return _by_instance(title, 5, "one-hot", ())._replace(reference=f"precision-{name}-float32")
+    return _by_instance(title, 5, "one-hot", (), f"precision-{name}-float32")
 
 
 def _few_shot(ways: int) -> Table:
@@ -107,8 +109,8 @@ TABLES = {
     "strings-5": _santoro("Table 2: labels of five characters", 5, "strings"),
     "strings-15": _santoro("Table 2: labels of five characters", 15, "strings"),
     "one-hot-15": _by_instance("One-hot labels, 15 classes", 15, "one-hot", ()),
-    "one-hot-20": _by_instance("One-hot labels, 20 classes, each shown six times", 20, "one-hot", ())._replace(
-        reference="one-hot-20-mann-pretrained"
+    "one-hot-20": _by_instance(
+        "One-hot labels, 20 classes, each shown six times", 20, "one-hot", (), "one-hot-20-mann-pretrained"
     ),
     "precision-prototypes": _precision("prototypes", "prototypes with an encoder of 32 channels"),
     "precision-mann": _precision("mann", "MANN behind the encoder of those prototypes"),
@@ -150,19 +152,20 @@ _BFLOAT16 = "--precision bfloat16"
 _CONV = f"--encoder conv {_BFLOAT16}"
 _FROM = "--encoder-from"
 _CONV_5 = f"{_CONV} {_FEWER}"
-# 28 pixels a side, as few-shot learning has them.
-_CONV_20 = f"{_CONV} --size 28 --batch 8 --episodes 64000"
-_PROTOTYPES_20 = f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_20}"
+_CONV_28 = f"{_CONV} --size 28"  # pixels a side, as few-shot learning has them
+_FEWER_AT_ONCE = "--batch 8 --episodes 64000"
+_PROTOTYPES_20 = f"{_ONE_HOT_20} {_PROTOTYPES} {_CONV_28} {_FEWER_AT_ONCE}"
 # Classes come ten times as fast as the paper's: up to 1000 steps an episode take their time.
 _CURRICULUM = f"{_STRINGS_15} --most-classes 100 --class-every 1000 --slots 256 {_FEWEST}"
 _AUTOENCODER = f"{_STRINGS_5} --addressing nearest --encoder autoencoder {_FEWEST}"
 # The memory has less to learn behind an encoder that tells drawings apart already; to make use of it, it takes wider
 # words and a wider controller than pixels do (docs/log.md).
-_PRETRAINED = f"{_CONV} --size 28 {_WIDE} --hidden-size 400 {_FROM} one-hot-20-prototypes"
+_PRETRAINED = f"{_CONV_28} {_WIDE} --hidden-size 400 {_FROM} one-hot-20-prototypes"
 _PRETRAINED_5 = f"{_ONE_HOT_5} {_PRETRAINED} {_FEWEST}"
-_PRETRAINED_20 = f"{_ONE_HOT_20} {_PRETRAINED} {_SLOTS} --batch 8 --episodes 64000"
-_SMALL_PROTOTYPES = f"{_ONE_HOT_5} {_PROTOTYPES} --encoder conv --encoder-width 32 --episodes 32000"
-_SMALL_MANN = f"{_ONE_HOT_5} --encoder conv --encoder-width 32 --episodes 32000 {_FROM} precision-prototypes-float32"
+_PRETRAINED_20 = f"{_ONE_HOT_20} {_PRETRAINED} {_SLOTS} {_FEWER_AT_ONCE}"
+_SMALL = "--encoder conv --encoder-width 32 --episodes 32000"
+_SMALL_PROTOTYPES = f"{_ONE_HOT_5} {_PROTOTYPES} {_SMALL}"
+_SMALL_MANN = f"{_ONE_HOT_5} {_SMALL} {_FROM} precision-prototypes-float32"
 # Nothing that is learned is measured: the run says which episodes are meant, and no more.
 _UNTRAINED = f"{_FEEDFORWARD} --hidden-size 1 --episodes 1"
 _SHOTS = f"--shots {' '.join(map(str, SHOTS))}"
@@ -256,7 +259,7 @@ ROWS = {
         20, "memory, encoder of the prototypical networks", 60, _PRETRAINED_20
     ),
     "few-shot-20-prototypes": _few_shot_row(20, "prototypical networks", 60, _PROTOTYPES_20),
-    "few-shot-20-maml": _maml(20, 180, f"{_ONE_HOT_20} {_MAML} {_CONV} --size 28 --batch 4 --episodes 8000"),
+    "few-shot-20-maml": _maml(20, 180, f"{_ONE_HOT_20} {_MAML} {_CONV_28} --batch 4 --episodes 8000"),
     "few-shot-20-nearest": _nearest_few_shot(20, 8, _ONE_HOT_20),
 }
 

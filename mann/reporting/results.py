@@ -223,9 +223,7 @@ def _minus(table: Table, name: str, rows: Mapping[str, Row], results: Results) -
         shared = len(results[name].keys() & results[table.reference].keys())
         places = [_place(table, at) for at in table.columns]
         cells = (_signed(gained[place]) if place in gained else "" for place in places)
-        yield _line(
-            ["", f"minus {_model(rows[table.reference])}", *cells, str(shared) if shared > 1 else "single seed"]
-        )
+        yield _line(["", f"minus {_model(rows[table.reference])}", *cells, _counted(shared)])
 
 
 def _place(table: Table, at: int) -> str:
@@ -243,7 +241,12 @@ def _seeds(results: Mapping[int, Result]) -> str:
     """Say how many seeds there are."""
     if all(result.minutes is None for result in results.values()):
         return "nothing is trained"
-    return "single seed" if len(results) == 1 else str(len(results))
+    return _counted(len(results))
+
+
+def _counted(seeds: int) -> str:
+    """Return a number of seeds, one called what it is."""
+    return "single seed" if seeds == 1 else str(seeds)
 
 
 def _cell(estimate: Estimate | None) -> str:
