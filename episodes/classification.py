@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from data import ImageClasses, InputError
 from episodes.jitter import Jitter
@@ -108,6 +107,11 @@ class ClassificationEpisodes:
         members = of == torch.arange(int(of.max()) + 1, device=of.device)[:, None]
         return members[members.sum(1) >= self.classes]
 
+    @cached_property
+    def _complete(self) -> bool:
+        """Whether every class has as many drawings as any other."""
+        return bool((self.images.counts == self.images.images.shape[1]).all())
+
     def _allowed(self, generator: torch.Generator) -> Tensor | None:
         """Return which classes each sequence may draw from, bool [batch, class]; None: from all."""
         if self.alphabets == "all":
@@ -126,7 +130,7 @@ class ClassificationEpisodes:
         classes = chosen.gather(1, which)
         samples, height, width = self.images.images.shape[1:]
         places = (classes * samples + drawing).T.flatten()
-        images = self.images.images.flatten(0, 1).index_select(0, places) / 255
+        images = self.images.images.flatten(0, 1).index_select(0, places).float().div_(255)
         if self.jitter is not None:
             images = self.jitter(images, generator)
         images = images.view(self.time, self.batch, height, width)
@@ -135,13 +139,16 @@ class ClassificationEpisodes:
     def _order(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw which class (0 .. classes - 1) and which of its drawings each step shows, [batch, time] each."""
         samples = self.images.images.shape[1]
-        numbers = torch.arange(samples, device=chosen.device)
-        present = numbers < self.images.counts[chosen][..., None]
-        if self.counting == "random":
-            present = present.flatten(1)
-            picked = draw_without_replacement(present.shape, self.time, generator, present)
+        at_random = self.counting == "random"
+        shape = (self.batch, self.classes * samples) if at_random else (self.batch, self.classes, samples)
+        allowed = None
+        if not self._complete:
+            numbers = torch.arange(samples, device=chosen.device)
+            allowed = (numbers < self.images.counts[chosen][..., None]).view(shape)
+        if at_random:
+            picked = draw_without_replacement(shape, self.time, generator, allowed)
             return picked // samples, picked % samples
-        drawing = draw_without_replacement(present.shape, self.presentations, generator, present).flatten(1)
+        drawing = draw_without_replacement(shape, self.presentations, generator, allowed).flatten(1)
         shuffled = draw_without_replacement(drawing.shape, self.time, generator)
         return shuffled // self.presentations, drawing.gather(1, shuffled)
 
@@ -183,5 +190,5 @@ def presentation_numbers(which: Tensor, classes: int) -> Tensor:
 
     which: int64 [time, batch] in 0 .. classes - 1; returns int64 [time, batch], >= 1.
     """
-    seen = functional.one_hot(which, classes).cumsum(0)
+    seen = (which[..., None] == torch.arange(classes, device=which.device)).cumsum(0)
     return seen.gather(2, which[..., None])[..., 0]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -42,15 +43,17 @@ def moved(images: Tensor, angle: Tensor, across: Tensor, down: Tensor) -> Tensor
     cosine, sine = angle.cos(), angle.sin()
     # The map goes from a place in the result to the place in the source: the inverse of the move.
     # (x, y) = R (x' - across, y' - down), in coordinates from -1 to 1 with y pointing down.
-    matrix = torch.stack(
-        [
-            torch.stack([cosine, -sine, sine * down - cosine * across], -1),
-            torch.stack([sine, cosine, -sine * across - cosine * down], -1),
-        ],
-        -2,
-    )
+    rows = torch.stack(
+        [cosine, -sine, sine * down - cosine * across, sine, cosine, -sine * across - cosine * down], -1
+    ).view(-1, 3)
     # All places of all images in one product: `affine_grid` takes one for each image, and most of the time.
-    y, x = (torch.arange(1 - side, side, 2).to(images) / side for side in images.shape[1:])
-    places = torch.stack([*torch.meshgrid(x, y, indexing="xy"), images.new_ones(images.shape[1:])])
-    grid = (matrix.flatten(0, 1) @ places.flatten(1)).view(len(images), 2, *images.shape[1:]).movedim(1, -1)
-    return functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
+    grid = (rows @ _places(*images.shape[1:], images.dtype, images.device)).view(len(images), 2, *images.shape[1:])
+    return functional.grid_sample(images[:, None], grid.movedim(1, -1), align_corners=False)[:, 0]
+
+
+@cache
+def _places(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return (x, y, 1) of every pixel's middle, from -1 to 1, row by row: [3, height * width]."""
+    y, x = (torch.arange(1 - side, side, 2, dtype=dtype, device=device) / side for side in (height, width))
+    x, y = torch.meshgrid(x, y, indexing="xy")
+    return torch.stack([x, y, torch.ones_like(x)]).flatten(1)

@@ -12,7 +12,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from episodes.randomness import draw_without_replacement
 
@@ -69,4 +68,5 @@ LABELS: Mapping[str, Callable[[int], Labels]] = MappingProxyType(
 
 def encode(labels: Tensor, symbols: int) -> Tensor:
     """Return int64 labels [..., characters] as one-hots side by side, float [..., characters * symbols]."""
-    return functional.one_hot(labels, symbols).flatten(-2).float()
+    # Not one_hot, which first looks whether all labels are in range.
+    return (labels[..., None] == torch.arange(symbols, device=labels.device)).flatten(-2).float()

@@ -53,7 +53,8 @@ def _draw_of_many(rows: Sequence[int], options: int, count: int, generator: torc
     Rows that have an option twice are drawn again, so that ordered selections stay equally likely.
     """
     drawn = torch.randint(options, (*rows, count), generator=generator, device=generator.device)
-    while (twice := (drawn.sort(-1).values.diff(dim=-1) == 0).any(-1)).any():
+    # Each is the same as itself, and as another where a row has an option twice.
+    while (twice := (drawn[..., None] == drawn[..., None, :]).sum((-2, -1)) > count).any():
         again = (int(twice.sum()), count)
         drawn[twice] = torch.randint(options, again, generator=generator, device=generator.device)
     return drawn
