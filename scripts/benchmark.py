@@ -125,7 +125,7 @@ class Episodes:
     """Images to draw from."""
     root: Path | None = None
     """Folder with Omniglot, if it is not to be downloaded."""
-    rounds: int = 20
+    rounds: int = 100
     """How often each is timed, after two rounds that do not count."""
     quick: bool = False
     """Few images, a tiny step: the figures mean nothing, but everything runs."""
