@@ -31,6 +31,10 @@ Compiler = Callable[[GraphModule, bool], Graph]
 """(graph, whether it is the one of the way back) -> what runs it."""
 
 
+WORTH_A_THREAD = 2**15
+"""Numbers that are worth waking another thread for, as in torch's own operations."""
+
+
 def inductor(graph: GraphModule, backward: bool) -> Graph:
     """Compile a graph."""
     from torch._inductor import config
@@ -44,7 +48,8 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     # Kernels are called from C++, where a call costs less; on a GPU that would ask for its toolkit.
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
     # Whether the compiler knows this processor's vectors is not tried out in each process anew, for ten seconds.
-    with config.patch({"cpp_wrapper": from_cpp, "cpp.vec_isa_ok": True}):
+    options = {"cpp_wrapper": from_cpp, "cpp.vec_isa_ok": True, "cpp.min_chunk_size": WORTH_A_THREAD}
+    with config.patch(options):
         return compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
 
 
