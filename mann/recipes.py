@@ -127,7 +127,7 @@ TABLES = {
 _FEWER = "--episodes 200000"
 _FEWEST = "--episodes 100000"
 # Of 150 steps, each with a drawing in a slot of its own, the last 128 are held, and with them every class: one in 7000
-# is not shown within so many. More slots would be learned later (docs/log.md).
+# is not shown within so many. With words of 40, more slots are learned later (docs/log.md).
 _SLOTS = "--slots 128"
 
 # Words that hold more of a drawing than the paper's 40 numbers (docs/log.md).
@@ -226,10 +226,11 @@ ROWS = {
     "strings-15-mann-feedforward": Row(
         "strings-15", "MANN", "feed-forward", 35, f"{_STRINGS_15} {_MANN_FEEDFORWARD} {_SLOTS} {_FEWER}"
     ),
-    "strings-15-mann": Row("strings-15", "MANN", "LSTM", 40, f"{_STRINGS_15} {_SLOTS} {_FEWER}"),
-    "strings-15-mann-wide": Row(
-        "strings-15", "MANN, words of 128 numbers", None, 55, f"{_STRINGS_15} --slots 160 {_WIDE} {_FEWER}"
+    "strings-15-mann": Row(
+        "strings-15", "MANN, LSTM, a memory of the paper's size", None, 40, f"{_STRINGS_15} {_SLOTS} {_FEWER}"
     ),
+    # A slot for each of 150 drawings, and wider words: what a memory of the paper's size forgets and mixes up.
+    "strings-15-mann-wide": Row("strings-15", "MANN", "LSTM", 55, f"{_STRINGS_15} --slots 160 {_WIDE} {_FEWER}"),
     "strings-15-mann-ntm": Row(
         "strings-15", "MANN (NTM access)", "LSTM", 60, f"{_STRINGS_15} {_NTM} {_SLOTS} {_FEWER}"
     ),
