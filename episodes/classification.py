@@ -4,6 +4,7 @@ At step t the network sees image x_t and the label of the image before, y_{t-1} 
 for y_t. Which class carries which label is drawn anew for every sequence, so that it can only be learned within it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from data import ImageClasses, InputError
 from episodes.jitter import Jitter
-from episodes.labels import Labels, encode
+from episodes.labels import Labels, encode, one_hot
 from episodes.randomness import draw_without_replacement, generator_of
 
 
@@ -139,18 +140,21 @@ class ClassificationEpisodes:
     def _order(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw which class (0 .. classes - 1) and which of its drawings each step shows, [batch, time] each."""
         samples = self.images.images.shape[1]
-        at_random = self.counting == "random"
-        shape = (self.batch, self.classes * samples) if at_random else (self.batch, self.classes, samples)
-        allowed = None
-        if not self._complete:
-            numbers = torch.arange(samples, device=chosen.device)
-            allowed = (numbers < self.images.counts[chosen][..., None]).view(shape)
-        if at_random:
-            picked = draw_without_replacement(shape, self.time, generator, allowed)
+        if self.counting == "random":
+            picked = self._draw_drawings(chosen, (self.batch, self.classes * samples), self.time, generator)
             return picked // samples, picked % samples
-        drawing = draw_without_replacement(shape, self.presentations, generator, allowed).flatten(1)
+        each = (self.batch, self.classes, samples)
+        drawing = self._draw_drawings(chosen, each, self.presentations, generator).flatten(1)
         shuffled = draw_without_replacement(drawing.shape, self.time, generator)
         return shuffled // self.presentations, drawing.gather(1, shuffled)
+
+    def _draw_drawings(self, chosen: Tensor, shape: Sequence[int], count: int, generator: torch.Generator) -> Tensor:
+        """Draw `count` of those drawings that the chosen classes have, [batch, class, drawing] seen as `shape`."""
+        allowed = None
+        if not self._complete:
+            numbers = torch.arange(self.images.images.shape[1], device=chosen.device)
+            allowed = (numbers < self.images.counts[chosen][..., None]).view(*shape)
+        return draw_without_replacement(shape, count, generator, allowed)
 
 
 def refuse_few_labels(labels: Labels, classes: int) -> None:
@@ -190,5 +194,5 @@ def presentation_numbers(which: Tensor, classes: int) -> Tensor:
 
     which: int64 [time, batch] in 0 .. classes - 1; returns int64 [time, batch], >= 1.
     """
-    seen = (which[..., None] == torch.arange(classes, device=which.device)).cumsum(0)
+    seen = one_hot(which, classes).cumsum(0)
     return seen.gather(2, which[..., None])[..., 0]

@@ -68,5 +68,12 @@ LABELS: Mapping[str, Callable[[int], Labels]] = MappingProxyType(
 
 def encode(labels: Tensor, symbols: int) -> Tensor:
     """Return int64 labels [..., characters] as one-hots side by side, float [..., characters * symbols]."""
-    # Not one_hot, which first looks whether all labels are in range.
-    return (labels[..., None] == torch.arange(symbols, device=labels.device)).flatten(-2).float()
+    return one_hot(labels, symbols).flatten(-2).float()
+
+
+def one_hot(numbers: Tensor, count: int) -> Tensor:
+    """Return int64 numbers [...] in 0 .. count - 1 as bool [..., count].
+
+    Torch's own first looks whether all are in range, which takes time at every step.
+    """
+    return numbers[..., None] == torch.arange(count, device=numbers.device)

@@ -30,7 +30,6 @@ Graph = Callable[[list[Tensor]], Sequence[Tensor]]
 Compiler = Callable[[GraphModule, bool], Graph]
 """(graph, whether it is the one of the way back) -> what runs it."""
 
-
 WORTH_A_THREAD = 2**15
 """Numbers that are worth waking another thread for, as in torch's own operations."""
 
