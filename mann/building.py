@@ -42,7 +42,7 @@ def build_network(config: Settings, input_size: int, output_size: int) -> nn.Mod
         return MemoryNetwork(
             *sizes,
             scheme=config.scheme,
-            controller=controller_kind(config.controller, config.layers, config.initial_biases),
+            controller=controller_kind(config.controller, config.layers, config.initial_biases, config.activation),
             hidden_size=config.hidden_size,
             slots=config.slots,
             word_size=config.word_size,

@@ -20,7 +20,7 @@ from data import DATASETS, InputError, parse_json
 from episodes import LABELS, TASKS
 from mann.addressing import LRUA, NTM, SCHEMES, Scheme
 from mann.addressing.interface import AtLeastOne
-from mann.controllers import CONTROLLERS
+from mann.controllers import CONTROLLERS, Activation
 from mann.encoders import ENCODERS
 from mann.start import StartingHeads, StartingMemory
 
@@ -63,6 +63,8 @@ class Settings:
     """Width of a layer of the controller."""
     initial_biases: Annotated[float, Ge(0)] = 0.0
     """Largest magnitude of the biases that a feed-forward controller starts with; others start with their own."""
+    activation: Activation = "tanh"
+    """What the units of a feed-forward controller of a memory do with their sums; others have their own."""
     addressing: str = "lrua"
     """How memory is addressed: one of the schemes; or none for a network without memory, or what has no controller
     either (the baselines): prototypes, a prototypical network of one-hot labels; nearest, the nearest neighbour by the
@@ -196,6 +198,8 @@ class TaskConfig(Settings):
 
     hidden_size: AtLeastOne = 100
     """Width of a layer of the controller."""
+    activation: Activation = "relu"
+    """What the units of a feed-forward controller of a memory do with their sums; others have their own."""
     addressing: str = "ntm"
     """How memory is addressed: one of the schemes, or none for a network without memory (the baselines)."""
     slots: AtLeastOne = 128

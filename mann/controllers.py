@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mann.products import Affine
 
 Tensors = tuple[Tensor, ...]
+Activation = Literal["relu", "tanh"]
 
 
 class Controller(Protocol):
@@ -149,20 +150,36 @@ class GRUController(nn.Module):
 
 
 class FeedForwardController(nn.Module):
-    """One layer of rectified linear units; nothing is remembered but through memory.
+    """One layer of units; nothing is remembered but through memory.
+
+    Rectified linear units (relu) are never below 0, so that what they make of any two inputs is alike to begin with: a
+    memory that is addressed by content tells drawings apart much later than with tanh (docs/log.md). With tanh the
+    layer starts with little of what was read before in it, for the reason that `LSTMController` does.
 
     Args:
         input_size, read_size, hidden_size: As of each controller.
         initial_biases: Largest magnitude of the biases at first. With 0 all units are silent when the input is empty
             and nothing has been read; what the network does then is learned by its last biases alone.
+        activation: relu or tanh.
     """
 
-    def __init__(self, input_size: int, read_size: int, hidden_size: int, initial_biases: float = 0.0):
+    def __init__(
+        self,
+        input_size: int,
+        read_size: int,
+        hidden_size: int,
+        initial_biases: float = 0.0,
+        activation: Activation = "relu",
+    ):
         super().__init__()
+        self.activation: Callable[[Tensor], Tensor] = getattr(torch, activation)
         self.input = nn.Linear(input_size, hidden_size)
         self.recurrent = nn.Parameter(torch.empty(hidden_size, read_size))
         for weight in (self.input.weight, self.recurrent):
             nn.init.kaiming_uniform_(weight, nonlinearity="relu")
+        if activation == "tanh":
+            with torch.no_grad():
+                self.recurrent *= 0.1
         if initial_biases == 0.0:
             nn.init.zeros_(self.input.bias)  # no random number is drawn: weights are those without the option
         else:
@@ -184,7 +201,7 @@ class FeedForwardController(nn.Module):
         self, affine: Affine, weights: Tensors, preactivations: Tensors, state: tuple[()], reads: Tensor
     ) -> tuple[Tensor, Tensors, tuple[()]]:
         """See `Controller`."""
-        return affine(preactivations[0], reads, weights[0]).relu(), (reads,), ()
+        return self.activation(affine(preactivations[0], reads, weights[0])), (reads,), ()
 
 
 ControllerKind = Callable[[int, int, int], Controller]
@@ -240,12 +257,14 @@ class StackedController(nn.Module):
         return hidden, used, after
 
 
-def controller_kind(name: str, layers: int = 1, initial_biases: float = 0.0) -> ControllerKind:
+def controller_kind(
+    name: str, layers: int = 1, initial_biases: float = 0.0, activation: Activation = "relu"
+) -> ControllerKind:
     """Return what makes a controller of `layers` layers from (input_size, read_size, hidden_size).
 
-    initial_biases: Of feed-forward layers; the others start with biases of their own.
+    initial_biases, activation: Of feed-forward layers; the others have their own.
     """
     kind = CONTROLLERS[name]
     if name == "feedforward":
-        kind = partial(FeedForwardController, initial_biases=initial_biases)
+        kind = partial(FeedForwardController, initial_biases=initial_biases, activation=activation)
     return kind if layers == 1 else partial(StackedController, kind, layers)

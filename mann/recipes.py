@@ -143,7 +143,7 @@ _PERSISTENT_10 = f"omniglot --memory persistent --classes 10 --counting random -
 
 _FEEDFORWARD = "--addressing none --controller feedforward"
 _LSTM = "--addressing none --controller lstm"
-_MANN_FEEDFORWARD = f"--controller feedforward {_WIDE}"
+_MANN_FEEDFORWARD = "--controller feedforward"
 _NTM = "--addressing ntm --scheme.read-heads 2 --scheme.write-heads 2"  # as many heads as LRUA has by default
 _PROTOTYPES = "--addressing prototypes"
 _MAML = "--addressing maml"

@@ -153,7 +153,10 @@ def test_the_config_says_what_is_built() -> None:
     assert network.interface.in_features == 5 and not network.batch_first
     network = build_classifier(replace(SMALL, controller="feedforward")).network
     assert isinstance(network, MemoryNetwork) and not network.read_first
-    assert isinstance(network.controller, FeedForwardController)
+    assert isinstance(network.controller, FeedForwardController) and network.controller.activation is torch.tanh
+    network = build_classifier(replace(SMALL, controller="feedforward", activation="relu")).network
+    assert isinstance(network, MemoryNetwork) and isinstance(network.controller, FeedForwardController)
+    assert network.controller.activation is torch.relu
     network = build_classifier(replace(SMALL, addressing="none")).network
     assert isinstance(network, RecurrentBaseline) and network.output.in_features == 5
     network = build_classifier(replace(SMALL, addressing="none", controller="feedforward")).network

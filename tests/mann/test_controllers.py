@@ -1,5 +1,6 @@
 """Controllers: against torch's cells and against numpy."""
 
+import math
 from typing import Any
 
 import numpy
@@ -12,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from mann.controllers import (
     CONTROLLERS,
+    Activation,
     FeedForwardController,
     GRUController,
     GRUState,
@@ -98,12 +100,13 @@ def test_the_gru_is_torchs_with_input_and_reads_side_by_side(
 
 
 @settings(deadline=None, max_examples=40)
-@given(**SIZES, seed=st.integers(0, 1000))
-def test_the_feed_forward_controller_is_one_layer_of_rectified_sums(
-    batch: int, input_size: int, read_size: int, hidden_size: int, seed: int
+@given(**SIZES, seed=st.integers(0, 1000), activation=st.sampled_from(["relu", "tanh"]))
+def test_the_feed_forward_controller_is_one_layer_of_sums_rectified_or_through_tanh(
+    batch: int, input_size: int, read_size: int, hidden_size: int, seed: int, activation: Activation
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    controller = randomised(FeedForwardController(input_size, read_size, hidden_size), generator)
+    controller = FeedForwardController(input_size, read_size, hidden_size, activation=activation)
+    controller = randomised(controller, generator)
     inputs, reads = random(generator, batch, input_size), random(generator, batch, read_size)
     hidden, _, state = stepped(controller, inputs, (), reads)
     expected = numpy.zeros((batch, hidden_size))
@@ -113,7 +116,7 @@ def test_the_feed_forward_controller_is_one_layer_of_rectified_sums(
         total = bias[h]
         total += sum(weight[h, i] * float(inputs[b, i]) for i in range(input_size))
         total += sum(recurrent[h, r] * float(reads[b, r]) for r in range(read_size))
-        expected[b, h] = max(total, 0)
+        expected[b, h] = max(total, 0) if activation == "relu" else math.tanh(total)
     assert state == ()
     numpy.testing.assert_allclose(hidden.detach().numpy(), expected, atol=1e-12)
 
@@ -221,3 +224,29 @@ def test_biases_to_start_with_let_half_of_the_units_answer_to_nothing(layers: in
         hidden.append(controller.step(affine, controller.weights(), added, state, torch.zeros(1, 2))[0])
     assert hidden[0].count_nonzero() == 0
     assert 130 < hidden[1].count_nonzero() < 270
+
+
+def test_units_of_tanh_start_with_a_tenth_of_what_was_read_and_otherwise_alike() -> None:
+    weights = {}
+    activations: tuple[Activation, ...] = ("relu", "tanh")
+    for activation in activations:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            controller: Any = controller_kind("feedforward", activation=activation)(3, 2, 400)
+        weights[activation] = controller.input.weight, *controller.weights()
+    assert torch.equal(weights["tanh"][0], weights["relu"][0])
+    torch.testing.assert_close(weights["tanh"][1], 0.1 * weights["relu"][1])
+
+
+@pytest.mark.parametrize(("activation", "likeness"), [("relu", 1 / math.pi), ("tanh", 0.0)])
+def test_what_tanh_makes_of_unlike_inputs_is_unlike(activation: Activation, likeness: float) -> None:
+    """The cosine of what rectified units make of two unrelated inputs is 1 / pi (Cho and Saul 2009, equation 6)."""
+    generator = torch.Generator().manual_seed(0)
+    controller: Any = FeedForwardController(200, 2, 2000, activation=activation)
+    with torch.no_grad():
+        controller.input.weight.normal_(generator=generator)
+        inputs = torch.randn(40, 200, generator=generator)
+        hidden = stepped(controller, inputs, (), torch.zeros(40, 2))[0]
+    cosines = nn.functional.cosine_similarity(hidden[:, None], hidden[None], dim=-1)
+    unlike = cosines[~torch.eye(40, dtype=torch.bool)]
+    assert abs(float(unlike.mean()) - likeness) < 0.02

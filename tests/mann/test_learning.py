@@ -11,7 +11,7 @@ from episodes import ClassificationEpisodes, OneHot
 from mann.addressing import LRUA
 from mann.baselines import FeedForwardBaseline, RecurrentBaseline
 from mann.classifier import Classifier, answer_loss, count_by_instance, is_right
-from mann.controllers import CONTROLLERS
+from mann.controllers import CONTROLLERS, ControllerKind, controller_kind
 from mann.network import MemoryNetwork
 
 CLASSES = 2
@@ -60,14 +60,17 @@ def accuracy_after(network: nn.Module, steps: int, learning_rate: float = 1e-2) 
 WIDTH = SIDE**2 + CLASSES
 
 
-def memory_network(controller: str) -> nn.Module:
+def memory_network(controller: ControllerKind) -> nn.Module:
     """Return a small memory network."""
     scheme = LRUA(read_heads=1, key_strength=8.0, write_vector="add", least_used="own")
-    return seeded(MemoryNetwork, WIDTH, CLASSES, scheme, CONTROLLERS[controller], hidden_size=24, slots=6, word_size=8)
+    return seeded(MemoryNetwork, WIDTH, CLASSES, scheme, controller, hidden_size=24, slots=6, word_size=8)
 
 
-@pytest.mark.parametrize("controller", list(CONTROLLERS))
-def test_a_memory_network_learns_to_name_a_class_that_it_saw_once(controller: str) -> None:
+KINDS = {**CONTROLLERS, "feedforward-tanh": controller_kind("feedforward", activation="tanh")}
+
+
+@pytest.mark.parametrize("controller", KINDS.values(), ids=KINDS)
+def test_a_memory_network_learns_to_name_a_class_that_it_saw_once(controller: ControllerKind) -> None:
     before = accuracy_after(memory_network(controller), 0)
     assert before[1] < 0.65
     after = accuracy_after(memory_network(controller), 1000)
