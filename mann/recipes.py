@@ -203,6 +203,9 @@ ROWS = {
     "one-hot-5-lstm": Row("one-hot-5", "LSTM", None, 8, f"{_ONE_HOT_5} {_LSTM}"),
     "one-hot-5-mann": Row("one-hot-5", "MANN", None, 17, _ONE_HOT_5),
     "one-hot-5-mann-wide": Row("one-hot-5", "MANN, words of 128 numbers", None, 27, f"{_ONE_HOT_5} {_WIDE}"),
+    "one-hot-5-mann-feedforward": Row(
+        "one-hot-5", "MANN, feed-forward controller", None, 15, f"{_ONE_HOT_5} {_MANN_FEEDFORWARD}"
+    ),
     "one-hot-5-mann-short": Row(
         "one-hot-5", "MANN, trained for 48,000 episodes", None, 3, f"{_ONE_HOT_5} --episodes 48000"
     ),
