@@ -126,9 +126,10 @@ class Classification:
             return encoder.error(episode.images.flatten(0, 1)), Counts(*right)
         return answer_loss(logits, episode), Counts(*right)
 
-    def summary(self, means: list[float | None]) -> dict[str, Any]:
-        """Return the accuracy by instance."""
-        return {"accuracy": {str(k): mean for k, mean in enumerate(means, 1) if mean is not None}}
+    def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:
+        """Return the accuracy by instance, and in a curriculum how far it is."""
+        line: dict[str, Any] = {"accuracy": {str(k): mean for k, mean in enumerate(means, 1) if mean is not None}}
+        return line if self._config.most_classes is None else {"classes": classes_at(self._config, step), **line}
 
     def validate(self) -> dict[str, Any]:
         """Return the accuracy by instance on validation classes."""

@@ -60,7 +60,7 @@ class MetaLearning:
         loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
         return loss, Counts(column * right[:, None], column * len(targets))
 
-    def summary(self, means: list[float | None]) -> dict[str, Any]:
+    def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:
         """Return the accuracy by the number of shots."""
         shares = zip(SHOTS, means, strict=True)
         return {"few_shot": {f"{shots}-shot": mean for shots, mean in shares if mean is not None}}

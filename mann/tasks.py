@@ -44,7 +44,7 @@ class TaskProblem:
         """Return the mean cost of an answer in nats, and what is counted for each figure."""
         return self._answers.judge(self.model(episode.inputs)[0], episode)
 
-    def summary(self, means: list[float | None]) -> dict[str, Any]:
+    def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:
         """Return the figures by name, for a line of metrics."""
         return dict(zip(self._answers.figures, means, strict=True))
 

@@ -61,8 +61,8 @@ class Problem(Protocol):
         """Return the loss, [], and what is counted."""
         ...
 
-    def summary(self, means: list[float | None]) -> dict[str, Any]:
-        """Return means of what was counted, None where there was nothing to count, for a line of metrics."""
+    def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:
+        """Return means of what was counted until `step`, None where there was nothing, for a line of metrics."""
         ...
 
     def validate(self) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def fit(
                         "seconds": round(seconds + time.monotonic() - began, 3),
                         "learning_rate": learning_rate(config, step),
                         "loss": sums.loss.item() / sums.steps if sums.steps else None,
-                        **problem.summary(sums.means()),
+                        **problem.summary(step, sums.means()),
                     }
                     if config.on_nonfinite == "skip":
                         line["skipped"] = sums.skipped

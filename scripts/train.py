@@ -129,7 +129,8 @@ def _run(options: Options, config: AnyConfig, team: Team) -> int:
 def _headline(line: Mapping[str, Any]) -> str:
     """Return the figure of a line of metrics that says most, of classes or sequences trained on."""
     if "accuracy" in line:
-        return f"2nd instance {line['accuracy'].get('2', math.nan):.1%}"
+        classes = f", {line['classes']} classes" if "classes" in line else ""
+        return f"2nd instance {line['accuracy'].get('2', math.nan):.1%}{classes}"
     if "few_shot" in line:
         return _few_shot(line["few_shot"])
     return _of_a_task(line)

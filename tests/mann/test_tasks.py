@@ -154,7 +154,7 @@ def test_a_loss_is_the_mean_cost_of_a_bit_in_nats() -> None:
     problem = TaskProblem(tiny(), CPU)
     loss, counts = problem.loss(problem.episode(3))
     means = (counts.counted.sum(0) / counts.of.sum(0)).tolist()
-    line = problem.summary(means)
+    line = problem.summary(3, means)
     bits = counts.of[:, 3].sum().item()
     assert loss.item() == pytest.approx(line["bits_per_sequence"] * 4 * math.log(2) / bits)
     assert line["bit_error_rate"] == pytest.approx(line["wrong_bits_per_sequence"] * 4 / bits)

@@ -120,6 +120,7 @@ def test_a_curriculum_adds_a_class_every_so_many_episodes(
             assert len(set(map(tuple, episode.targets[:, column].tolist()))) == expected[step]
         loss, _ = problem.loss(episode)
         assert loss.isfinite()
+        assert problem.summary(step, [0.5, None]) == {"classes": expected[step], "accuracy": {"1": 0.5}}
     # Refused before it begins, not when it gets there: there are 12 training classes.
     with pytest.raises(InputError, match="train classes: 13 classes asked for in an episode, but only 12"):
         Classification(replace(config, most_classes=13, rotations=False), tiny_classes, tiny_split)

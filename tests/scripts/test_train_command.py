@@ -288,6 +288,15 @@ def test_data_that_have_moved_are_found_with_root(
     assert weights(run) == before
 
 
+def test_a_curriculum_says_how_far_it_has_come(command: Command, tiny: list[object], tmp_path: Path) -> None:
+    growing = ("--labels", "strings", "--most-classes", 5, "--class-every", 5)
+    status, _, errors = command(*tiny, "--run", tmp_path / "run", *growing)
+    assert status == 0
+    (line,) = lines(tmp_path / "run")
+    assert line["classes"] == 4  # two at first; the 15th and 16th episode come after the 10th
+    assert ", 4 classes  " in errors
+
+
 def test_loss_that_is_not_finite_ends_in_one_line(command: Command, tiny: list[object], tmp_path: Path) -> None:
     run = tmp_path / "run"
     status, _, errors = command(
