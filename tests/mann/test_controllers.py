@@ -240,7 +240,7 @@ def test_units_of_tanh_start_with_a_tenth_of_what_was_read_and_otherwise_alike()
 
 @pytest.mark.parametrize(("activation", "likeness"), [("relu", 1 / math.pi), ("tanh", 0.0)])
 def test_what_tanh_makes_of_unlike_inputs_is_unlike(activation: Activation, likeness: float) -> None:
-    """The cosine of what rectified units make of two unrelated inputs is 1 / pi (the arc-cosine kernel of Cho and Saul 2009)."""
+    """Rectified units make of unrelated inputs what has a cosine of 1 / pi (Cho and Saul 2009, arc-cosine kernel)."""
     generator = torch.Generator().manual_seed(0)
     controller: Any = FeedForwardController(200, 2, 2000, activation=activation)
     with torch.no_grad():
