@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import DATASETS, InputError
+from episodes import TASKS
 from mann.addressing import LRUA, NTM, SCHEMES
 from mann.config import PRESETS, Config, checked, config_from_json, config_json, differing, preset, read_config
 
@@ -23,6 +24,11 @@ def test_presets_are_within_their_own_ranges(dataset: str, name: str) -> None:
     assert isinstance(config, Config) and config.dataset == dataset
     for setting, value in PRESETS[name].items():
         assert getattr(config, setting) == value
+
+
+@pytest.mark.parametrize("name", [*DATASETS, *TASKS])
+def test_units_are_of_tanh_where_classes_are_learned_and_rectified_in_the_tasks(name: str) -> None:
+    assert preset(name).activation == ("relu" if name in TASKS else "tanh")
 
 
 def test_unknown_preset_and_task_are_refused() -> None:
