@@ -21,7 +21,8 @@ read. The paper leaves open, and here:
   is. The gate of these heads is nearly closed, and what they would find by content is the left end: wherever it opens,
   they are taken back to the start. The first of several read heads goes along with the write heads: what was written a
   step before is read at once, which hands on what was seen and done. With `start="search"` the others find by content.
-  With `start="recall"` they look at the slot after what they find: at what came next.
+  With `start="recall"` they look at the slot after what they find: at what came next. With `start="recognise"` they do
+  so too, and their keys are at first what is written, so that what is like the input of this step is found at once.
 """
 
 from collections.abc import Mapping
@@ -66,6 +67,9 @@ the left end, that is where it wants the words, and calls them back."""
 
 SEARCH_GATE, SEARCH_STRENGTH, SEARCH_SHIFT = 3.0, 2.0, 2.0
 """What heads that find by content start with, before the ranges: g = 0.95, beta = 2.1, and surely so far from it."""
+
+RECOGNISE_STRENGTH = 6.0
+"""The strength they start with where their keys are what is written, and are worth heeding from the first."""
 
 
 class State(NamedTuple):
@@ -202,10 +206,10 @@ class NTM(Scheme):
     """Farthest shift in a step (S)."""
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
-    start: Literal["alike", "tape", "search", "recall"] = "alike"
+    start: Literal["alike", "tape", "search", "recall", "recognise"] = "alike"
     """Heads start blurred (alike); as those of a tape machine, sharp, writing a slot further at each step, the first of
     several read heads along with them (tape); or so that the other read heads find by content on such a tape (search),
-    or find what came next (recall)."""
+    find what came next (recall), or find what came after the like of what is written now (recognise)."""
 
     @property
     def left_end(self) -> float:
@@ -248,6 +252,9 @@ class NTM(Scheme):
             biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
             biases["read_gate"][along:] = SEARCH_GATE
             biases["read_strength"][along:] = SEARCH_STRENGTH
+        if self.start == "recognise":
+            biases["read_strength"][along:] = RECOGNISE_STRENGTH
+            weights["read_key"][along:] = weights["add"][:1]
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """All heads at the first slot."""

@@ -497,12 +497,12 @@ def test_the_way_back_hardly_depends_on_what_the_controller_says_at_first() -> N
         assert said["read_key"][0].norm() > 0.6 and said["add"][0, 1:].norm() > 0.6
 
 
-@pytest.mark.parametrize("start", ["search", "recall"])
+@pytest.mark.parametrize("start", ["search", "recall", "recognise"])
 def test_a_single_read_head_finds(start: Any) -> None:
     assert started(NTM(start=start))["read_gate"].item() > 0.9
 
 
-@pytest.mark.parametrize(("start", "after"), [("search", 0), ("recall", 1)])
+@pytest.mark.parametrize(("start", "after"), [("search", 0), ("recall", 1), ("recognise", 1)])
 def test_a_read_head_starts_beside_the_write_head_and_others_find_by_content(start: Any, after: int) -> None:
     scheme = NTM(read_heads=3, start=start)
     controls, memory = started(scheme), torch.full((1, 12, 4), 1e-6)
@@ -517,6 +517,31 @@ def test_a_read_head_starts_beside_the_write_head_and_others_find_by_content(sta
         assert read.argmax(-1).tolist() == [[step, 7 + after, 3 + after]]
         assert torch.allclose(read[:, 0], written.weights[:, 0], atol=0.02)
     assert started(NTM(read_heads=1, start=start)).keys() == controls.keys()
+
+
+@pytest.mark.parametrize("read_heads", [1, 3])
+@pytest.mark.parametrize("read_first", [False, True])
+def test_heads_that_recognise_find_what_came_after_the_like_of_what_is_written(
+    read_heads: int, read_first: bool
+) -> None:
+    # With keys and words that a controller makes before any training; the last input is the third again.
+    scheme, generator = NTM(read_heads=read_heads, start="recognise"), torch.Generator().manual_seed(0)
+    controls = scheme.controls(40)
+    weights = {
+        name: torch.randn(control.heads, control.size, 50, generator=generator) / 5
+        for name, control in controls.items()
+    }
+    scheme.initialise(weights, {name: torch.zeros(control.heads, control.size) for name, control in controls.items()})
+    memory, state, _ = Start(scheme, 12, 40)(1, 12, torch.empty(0))
+    unlike = torch.randn(6, 50, generator=generator).sign()
+    for hidden in (*unlike, unlike[2]):
+        words = {name: torch.tanh(weights[name] @ hidden)[None] for name in ("add", "read_key")}
+        _, memory, read, state = one_step(scheme, {**started(scheme, 40), **words}, memory, state, read_first)
+    # The third word is in slot 3, and what came next in slot 4. What is written now, in slot 7, is like itself, too,
+    # unless the memory is read before.
+    after, itself = read[0, read_heads > 1 :, [4, 8]].unbind(-1)
+    assert after.min() > (0.8 if read_first else 0.4) and (after + itself).min() > 0.8
+    assert itself.max() < 0.01 if read_first else itself.min() > 0.4
 
 
 def test_without_the_tape_and_without_a_shift_write_heads_stay() -> None:

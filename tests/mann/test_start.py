@@ -30,7 +30,7 @@ def test_a_plain_start_has_no_parameters_and_is_the_schemes_own(name: str) -> No
         assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize("start", ["tape", "search", "recall"])
+@pytest.mark.parametrize("start", ["tape", "search", "recall", "recognise"])
 def test_a_tape_has_a_sign_at_its_left_end_which_heads_have_read_before_the_first_step(start: Any) -> None:
     scheme = NTM(2, 1, start=start)
     memory, addressing, reads = seeded(scheme, 5, 3)(2, 5, LIKE)
