@@ -254,7 +254,7 @@ class NTM(Scheme):
             biases["read_strength"][along:] = SEARCH_STRENGTH
         if self.start == "recognise":
             biases["read_strength"][along:] = RECOGNISE_STRENGTH
-            weights["read_key"][along:] = weights["add"][:1]
+            weights["read_key"][along:] = weights["add"].sum(0)  # all write heads are at the same slot
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """All heads at the first slot."""

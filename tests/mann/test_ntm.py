@@ -519,13 +519,13 @@ def test_a_read_head_starts_beside_the_write_head_and_others_find_by_content(sta
     assert started(NTM(read_heads=1, start=start)).keys() == controls.keys()
 
 
-@pytest.mark.parametrize("read_heads", [1, 3])
+@pytest.mark.parametrize(("read_heads", "write_heads"), [(1, 1), (3, 1), (2, 3)])
 @pytest.mark.parametrize("read_first", [False, True])
 def test_heads_that_recognise_find_what_came_after_the_like_of_what_is_written(
-    read_heads: int, read_first: bool
+    read_heads: int, write_heads: int, read_first: bool
 ) -> None:
     # With keys and words that a controller makes before any training; the last input is the third again.
-    scheme, generator = NTM(read_heads=read_heads, start="recognise"), torch.Generator().manual_seed(0)
+    scheme, generator = NTM(read_heads, write_heads, start="recognise"), torch.Generator().manual_seed(0)
     controls = scheme.controls(40)
     weights = {
         name: torch.randn(control.heads, control.size, 50, generator=generator) / 5
