@@ -39,10 +39,12 @@ Options = Annotated[Any, WrapValidator(_options_of_scheme)]
 """An instance of one of `SCHEMES`, or None."""
 
 
-def default_scheme(name: str) -> Scheme:
-    """Return a scheme with the options that learn best; for most, those that its file has."""
+def default_scheme(name: str, images: bool) -> Scheme:
+    """Return a scheme with the options that learn classes of images or the tasks best; for most, those of its file."""
     if name == "lrua":
         return LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start="paired")
+    if name == "ntm" and images:
+        return NTM(read_heads=2, start="recognise")
     return SCHEMES[name]()
 
 
@@ -81,7 +83,7 @@ class Settings:
     """Read before the write of the same step, instead of after it."""
     clip_emitted: Positive | None = None
     """Largest magnitude of what the controller emits and of the outputs (none: any)."""
-    scheme: Options = field(default_factory=lambda: default_scheme("lrua"))
+    scheme: Options = field(default_factory=lambda: default_scheme("lrua", images=True))
     """Options of the scheme of addressing."""
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
@@ -521,4 +523,5 @@ def addressed(config: Kind, addressing: str | None) -> Kind:
         raise InputError(f"no addressing is named {addressing!r}: use one of {', '.join((*SCHEMES, *WITHOUT_MEMORY))}")
     # By content alone, slots that start alike stay alike.
     memory = "learned" if addressing == "content" else config.initial_memory
-    return replace(config, addressing=addressing, scheme=default_scheme(addressing), initial_memory=memory)
+    scheme = default_scheme(addressing, isinstance(config, Config))
+    return replace(config, addressing=addressing, scheme=scheme, initial_memory=memory)

@@ -123,7 +123,8 @@ def cells(
     for seed, task, scheme in product(range(seeds), tasks, schemes):
         config = preset(task, "default", scheme)
         # The scheme's own options, not those that a task has for its default scheme.
-        config = replace(config, scheme=with_heads(default_scheme(scheme), HEADS), seed=seed, **size.changes[task])
+        options = with_heads(default_scheme(scheme, task in DATASETS), HEADS)
+        config = replace(config, scheme=options, seed=seed, **size.changes[task])
         if task in DATASETS:
             config = replace(config, root=root)
         found.append(Cell(folder / f"{task}-{scheme}-{seed}", checked(config), goal_of(task), size.validate))

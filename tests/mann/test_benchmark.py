@@ -89,9 +89,10 @@ def test_time_of_a_step_is_the_median_without_validation_and_the_first_line() ->
     assert summary(metrics[:1] + [line(11, 1.0)], WRONG_BITS)["milliseconds_a_step"] is None
 
 
-def test_every_scheme_has_as_many_heads() -> None:
+@pytest.mark.parametrize("images", [False, True])
+def test_every_scheme_has_as_many_heads(images: bool) -> None:
     for name in SCHEMES:
-        scheme = with_heads(default_scheme(name), 3)
+        scheme = with_heads(default_scheme(name, images), 3)
         assert scheme.read_heads == 3
     assert with_heads(NTM(), 3) == NTM(read_heads=3, write_heads=3)
     assert with_heads(LRUA(), 3) == LRUA(read_heads=3)

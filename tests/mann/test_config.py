@@ -31,6 +31,13 @@ def test_units_are_of_tanh_where_classes_are_learned_and_rectified_in_the_tasks(
     assert preset(name).activation == ("relu" if name in TASKS else "tanh")
 
 
+@pytest.mark.parametrize("name", [*DATASETS, *TASKS])
+def test_heads_of_an_ntm_recognise_where_classes_are_learned(name: str) -> None:
+    scheme = preset(name, "default", "ntm").scheme
+    assert (scheme.start == "recognise") == (name in DATASETS)
+    assert scheme.read_heads > 1 or name in TASKS
+
+
 def test_unknown_preset_and_task_are_refused() -> None:
     with pytest.raises(InputError, match=r"no preset for strokes is named 'fast': use one of default, paper, demo"):
         preset("strokes", "fast")
@@ -134,8 +141,8 @@ def test_options_of_another_scheme_are_refused() -> None:
 
 
 def test_settings_with_different_schemes_differ_in_the_scheme_alone() -> None:
-    one, other = preset("strokes", "default", "ntm"), preset("strokes", "default", "dnc")
-    assert differing(one, other) == ["addressing is ntm, not dnc", "scheme.read_heads is 1, not 2"]
+    one, other = preset("strokes", "default", "ntm"), preset("strokes", "default", "location")
+    assert differing(one, other) == ["addressing is ntm, not location", "scheme.read_heads is 2, not 1"]
 
 
 def changed(where: str, value: Any) -> str:
