@@ -119,7 +119,7 @@ def test_options_are_those_of_the_chosen_scheme(command: Any, refused: Any, tiny
     options = ["--scheme.write-heads", 2, "--scheme.similarity", "dot", "--layers", 2, "--controller", "gru"]
     assert command(*plain, "--addressing", "ntm", *options, "--initial-memory", "learned").status == 0
     config = Run(tmp_path / "run").config()
-    assert config.scheme == NTM(write_heads=2, similarity="dot")
+    assert config.scheme == NTM(read_heads=2, write_heads=2, similarity="dot", start="recognise")
     assert (config.layers, config.controller, config.initial_memory) == (2, "gru", "learned")
 
 
