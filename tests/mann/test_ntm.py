@@ -534,6 +534,7 @@ def test_heads_that_recognise_find_what_came_after_the_like_of_what_is_written(
     scheme.initialise(weights, {name: torch.zeros(control.heads, control.size) for name, control in controls.items()})
     memory, state, _ = Start(scheme, 12, 40)(1, 12, torch.empty(0))
     unlike = torch.randn(6, 50, generator=generator).sign()
+    read = state.read_weights
     for hidden in (*unlike, unlike[2]):
         words = {name: torch.tanh(weights[name] @ hidden)[None] for name in ("add", "read_key")}
         _, memory, read, state = one_step(scheme, {**started(scheme, 40), **words}, memory, state, read_first)
