@@ -129,6 +129,8 @@ _FEWEST = "--episodes 100000"
 # Of 150 steps, each with a drawing in a slot of its own, the last 128 are held, and with them every class: one in 7000
 # is not shown within so many. With words of 40, more slots are learned later (docs/log.md).
 _SLOTS = "--slots 128"
+# A slot for each of them, which a memory of the paper's size has not (docs/log.md).
+_SLOT_EACH = "--slots 160"
 
 # Words that hold more of a drawing than the paper's 40 numbers (docs/log.md).
 _WIDE = "--word-size 128"
@@ -144,7 +146,7 @@ _PERSISTENT_10 = f"omniglot --memory persistent --classes 10 --counting random -
 _FEEDFORWARD = "--addressing none --controller feedforward"
 _LSTM = "--addressing none --controller lstm"
 _MANN_FEEDFORWARD = "--controller feedforward"
-# Heads that start blurred do not find what was written so many steps before (docs/log.md).
+# Where heads start decides how much of this is learned (docs/log.md).
 _NTM = "--addressing ntm --scheme.read-heads 2 --scheme.start recognise"
 _PROTOTYPES = "--addressing prototypes"
 _MAML = "--addressing maml"
@@ -233,10 +235,10 @@ ROWS = {
     "strings-15-mann": Row(
         "strings-15", "MANN, LSTM, a memory of the paper's size", None, 40, f"{_STRINGS_15} {_SLOTS} {_FEWER}"
     ),
-    # A slot for each of 150 drawings, and wider words: what a memory of the paper's size forgets and mixes up.
-    "strings-15-mann-wide": Row("strings-15", "MANN", "LSTM", 55, f"{_STRINGS_15} --slots 160 {_WIDE} {_FEWER}"),
+    # What a memory of the paper's size forgets, and mixes up.
+    "strings-15-mann-wide": Row("strings-15", "MANN", "LSTM", 55, f"{_STRINGS_15} {_SLOT_EACH} {_WIDE} {_FEWER}"),
     "strings-15-mann-ntm": Row(
-        "strings-15", "MANN (NTM access)", "LSTM", 100, f"{_STRINGS_15} {_NTM} --slots 160 {_FEWER}"
+        "strings-15", "MANN (NTM access)", "LSTM", 100, f"{_STRINGS_15} {_NTM} {_SLOT_EACH} {_FEWER}"
     ),
     "one-hot-15-mann": Row("one-hot-15", "MANN", None, 40, _ONE_HOT_15),
     "one-hot-20-mann-pretrained": Row("one-hot-20", "MANN, encoder of the prototypes", None, 60, _PRETRAINED_20),

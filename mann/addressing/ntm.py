@@ -251,10 +251,11 @@ class NTM(Scheme):
         else:
             biases["read_shift"][along:, here if self.start == "search" else forward] = SEARCH_SHIFT
             biases["read_gate"][along:] = SEARCH_GATE
-            biases["read_strength"][along:] = SEARCH_STRENGTH
-        if self.start == "recognise":
-            biases["read_strength"][along:] = RECOGNISE_STRENGTH
-            weights["read_key"][along:] = weights["add"].sum(0)  # all write heads are at the same slot
+            if self.start == "recognise":
+                biases["read_strength"][along:] = RECOGNISE_STRENGTH
+                weights["read_key"][along:] = weights["add"].sum(0)  # all write heads are at the same slot
+            else:
+                biases["read_strength"][along:] = SEARCH_STRENGTH
 
     def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """All heads at the first slot."""

@@ -143,6 +143,7 @@ def test_options_of_another_scheme_are_refused() -> None:
 def test_settings_with_different_schemes_differ_in_the_scheme_alone() -> None:
     one, other = preset("strokes", "default", "ntm"), preset("strokes", "default", "location")
     assert differing(one, other) == ["addressing is ntm, not location", "scheme.read_heads is 2, not 1"]
+    assert differing(one, preset("strokes", "default", "dnc")) == ["addressing is ntm, not dnc"]
 
 
 def changed(where: str, value: Any) -> str:
