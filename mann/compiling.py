@@ -3,7 +3,7 @@
 A compiler that is given the loop compiles every turn of it, which takes as much longer; one that is given a step puts
 checks and records around each call, which take longer than the step. So a step is traced once, with its gradient;
 torch's partitioner cuts the trace into a forward and a backward graph and decides what is kept between them; Inductor
-compiles both. A call is then nothing but the compiled code.
+compiles both. A call is then nothing but the compiled code. `mann.scanning` calls it, for one time after another.
 
 What this needs of torch is not public, so torch's versions have a bound (pyproject.toml).
 """
@@ -11,7 +11,7 @@ What this needs of torch is not public, so torch's versions have a bound (pyproj
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import compress
 from typing import Any
 
@@ -21,12 +21,10 @@ from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
 from mann.chains import chains, extracted
+from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Record, Row, Same, Sink, Tensors
 
-Tensors = tuple[Tensor, ...]
 Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
 """(weights, preactivations, state) -> (features, what each weight was multiplied with, the new state)."""
-Graph = Callable[[list[Tensor]], Sequence[Tensor]]
-"""Takes a list, which it may empty, and returns as many tensors as the graph has outputs."""
 Compiler = Callable[[GraphModule, bool], Graph]
 """(graph, whether it is the one of the way back) -> what runs it."""
 
@@ -48,13 +46,35 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
     # Whether the compiler knows this processor's vectors is not tried out in each process anew, for ten seconds.
     options = {"cpp_wrapper": from_cpp, "cpp.vec_isa_ok": True, "cpp.min_chunk_size": WORTH_A_THREAD}
+    _lower_product()
     with config.patch(options):
-        return compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
+        compiled: Any = compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
+    return Native(compiled) if from_cpp else Called(compiled)
+
+
+@cache
+def _lower_product() -> None:
+    """Have the compiler call oneDNN's product where it finds `mann.products`': from C++, with no Python in between."""
+    from torch._inductor import ir
+    from torch._inductor.lowering import register_lowering
+    from torch._inductor.mkldnn_ir import LinearUnary, _create_output_node
+
+    def lowering(inputs: Any, weight: Any, bias: Any) -> Any:
+        factors = [ir.ExternKernel.require_contiguous(ir.ExternKernel.realize_input(inputs))]
+        # A weight stays as it lies in memory: oneDNN takes it either way.
+        factors += [ir.ExternKernel.realize_input(one) for one in (weight, bias) if one is not None]
+        size = [factors[0].get_size()[0], factors[1].get_size()[0]]
+        layout = ir.FixedLayout(factors[0].get_device(), factors[0].get_dtype(), size)
+        nothing_more = ("none", [-1], "")
+        product = LinearUnary(layout, factors, nothing_more if bias is not None else (None, *nothing_more))
+        return ir.TensorBox.create(_create_output_node(product))
+
+    register_lowering(torch.ops.mann.product.default, type_promotion_kind=None)(lowering)
 
 
 def interpreted(graph: GraphModule, backward: bool) -> Graph:
     """Run a graph operation by operation: what a compiled one has to be equal to."""
-    return lambda inputs: graph(*inputs)
+    return Called(lambda inputs: graph(*inputs))
 
 
 class CompiledStep:
@@ -63,8 +83,13 @@ class CompiledStep:
     All tensors that go in are contiguous, and so are those that come out. Weights are constants to the gradient.
 
     Attributes:
+        there, back, again: The graphs; `way_there`, `way_back` and `way_again` say what to run them with.
         weights: How many there are.
-        chain: Which leaves of the state the way back needs besides what is kept (`mann.chains`). `again` makes them.
+        batch: How many sequences.
+        preactivations, outputs: Tensors without numbers, of the sizes of the preactivations, and of the features and
+            what each weight is multiplied with.
+        kept: How many tensors the way back needs, besides the chain.
+        chain: Which leaves of the state it needs before each step and after it (`mann.chains`). `again` makes them.
 
     Args:
         step: What to compile. It depends on nothing but its arguments and what never changes.
@@ -78,6 +103,7 @@ class CompiledStep:
         leaves, structure = pytree.tree_flatten(state)
         tensors = [*weights, *preactivations, *leaves]
         self.weights, self._shown = len(weights), len(weights) + len(preactivations)
+        self.batch = len(preactivations[0])
         # Which inputs a gradient is asked for.
         self._asked = [number >= self.weights and tensor.is_floating_point() for number, tensor in enumerate(tensors)]
         from torch._subclasses import FakeTensorMode
@@ -87,7 +113,7 @@ class CompiledStep:
         with self._tracing():
             there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
             self._remaking = self._unchained(there)
-            self._there, self._back = compiler(there, False), compiler(back, True)
+            self.there, self.back = compiler(there, False), compiler(back, True)
 
     @contextmanager
     def _tracing(self) -> Iterator[None]:
@@ -126,6 +152,8 @@ class CompiledStep:
             primals: list[Tensor] = [self._mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
             outputs = recorded(primals)[1]
             self._outputs = len(outputs)
+            self.preactivations = primals[self.weights : self._shown]
+            self.outputs = [outputs[0], *outputs[1 + structure.num_leaves :]]
             self._given = [tensor.requires_grad for tensor in outputs[: 1 + structure.num_leaves]]
             tangents = [torch.empty_like(tensor) for tensor in compress(outputs, self._given)]
             graph = make_fx(joint, decomposition_table=select_decomp_table())(primals, tangents)
@@ -148,6 +176,7 @@ class CompiledStep:
         ends = {*before, *after}
         sources = [source for link in found.values() for source in link.sources]
         kept = list(dict.fromkeys([*(node for node in needed if node not in ends), *sources]))
+        self.kept = len(kept)
         self._needed = [[*kept, *before, *after].index(node) for node in needed]
         output.args = ((*values, *kept),)
         there.recompile()
@@ -158,42 +187,81 @@ class CompiledStep:
         weights, preactivations = tensors[: self.weights], tensors[self.weights : self._shown]
         return tuple(weights), tuple(preactivations), tuple(tensors[self._shown :])
 
-    def forward(
-        self, weights: Tensors, preactivations: Tensors, state: Tensors
-    ) -> tuple[Tensor, Tensors, Tensors, Tensors]:
-        """Return the features, what each weight was multiplied with, the new state, and what has to be kept."""
-        outputs = tuple(self._there([*weights, *preactivations, *state]))
-        after = 1 + len(state)
-        return outputs[0], outputs[after : self._outputs], outputs[1:after], outputs[self._outputs :]
+    def way_there(
+        self,
+        weights: Tensors,
+        preactivations: Tensors,
+        state: Tensors,
+        features: Tensor,
+        used: Sequence[Tensor] = (),
+        kept: Record | None = None,
+        chain: Record | None = None,
+        first: int = 0,
+    ) -> Lane:
+        """Return what to run `there` with.
+
+        preactivations: [time, ...]; features, and used, what each weight was multiplied with, are filled, [time, ...];
+        kept: its row `time - first` is filled with what `back` needs; chain: its row after that, with the chain.
+        """
+        sources = [*map(Same, weights), *map(Row, preactivations), *map(Carried, range(len(state)))]
+        links = {} if chain is None else {leaf: Noted(chain, at, 1 - first) for at, leaf in enumerate(self.chain)}
+        after = [Sink(noted=links.get(leaf), slot=leaf) for leaf in range(len(state))]
+        seen = [Sink(row=whole) for whole in used] or [Sink()] * self.weights
+        notes = [Sink() if kept is None else Sink(noted=Noted(kept, column, -first)) for column in range(self.kept)]
+        return Lane(sources, [Sink(row=features), *after, *seen, *notes], state)
+
+    def way_again(self, kept: Record, chain: Record, before: Tensors, first: int) -> Lane:
+        """Return what to run `again` with.
+
+        kept: See `way_there`; chain: its row `time - first + 1` is filled; before: the chain before the first time.
+        """
+        needed = [Noted(kept, column, -first) for column in range(self.kept)]
+        links = range(len(self.chain))
+        return Lane(
+            [*needed, *map(Carried, links)], [Sink(noted=Noted(chain, at, 1 - first), slot=at) for at in links], before
+        )
+
+    def way_back(
+        self, kept: Record, chain: Record, features: Tensor, state: Tensors, preactivations: Tensors, first: int = 0
+    ) -> Lane:
+        """Return what to run `back` with.
+
+        kept, chain: as they were filled; features: their gradients [time, ...]; state: those of the last state;
+        preactivations: filled with theirs, [time, ...]. For a leaf that has no gradient, such as whole numbers, what
+        came in goes out.
+        """
+        links = range(len(self.chain))
+        there = [
+            *(Noted(kept, column, -first) for column in range(self.kept)),
+            *(Noted(chain, at, shift - first) for shift in (0, 1) for at in links),
+        ]
+        leaves = range(len(state))
+        given = compress([Row(features), *map(Carried, leaves)], self._given)
+        asked = compress(leaves, self._asked[self._shown :])
+        sinks = [*(Sink(row=whole) for whole in preactivations), *(Sink(slot=leaf) for leaf in asked)]
+        return Lane([*(there[place] for place in self._needed), *given], sinks, state)
+
+    def parts(self, batch: int) -> list[slice]:
+        """Return the parts of a larger batch that are as large as that which was compiled for."""
+        return [slice(start, start + self.batch) for start in range(0, batch, self.batch)]
+
+    def places(self, steps: int, before: Tensors, after: Tensors = ()) -> Record:
+        """Return places for the chain before each of some steps and after the last; what is known is filled in."""
+        chain = self.there.record(steps + 1, len(self.chain))
+        self.there.put(chain, 0, before)
+        if after:
+            self.there.put(chain, steps, after)
+        return chain
 
     def chained(self, state: Tensors) -> Tensors:
         """Return the leaves that are a chain."""
         return tuple(state[leaf] for leaf in self.chain)
 
     @cached_property
-    def _again(self) -> Graph:
-        """Compiled when it is needed first: short sequences never do."""
+    def again(self) -> Graph:
+        """Makes the chain once more. Compiled when it is needed first: short sequences never do."""
         with self._tracing():
             return self._compiler(self._remaking, False)
-
-    def again(self, kept: Tensors, before: Tensors) -> Tensors:
-        """Return the chain after a step, from that before it and from what the step said has to be kept."""
-        return tuple(self._again([*kept, *before]))
-
-    def backward(
-        self, kept: Tensors, before: Tensors, after: Tensors, features: Tensor, state: Tensors
-    ) -> tuple[Tensors, Tensors]:
-        """Return the gradients of the preactivations and of the state, from those of the features and the new state.
-
-        before, after: The chain before the step and after it. For a leaf that has no gradient, such as whole numbers,
-        what came in goes out.
-        """
-        there = (*kept, *before, *after)
-        found = self._back([*(there[place] for place in self._needed), *compress((features, *state), self._given)])
-        count = self._shown - self.weights
-        leaves = iter(found[count:])
-        asked = self._asked[self._shown :]
-        return tuple(found[:count]), tuple(next(leaves) if one else old for one, old in zip(asked, state, strict=True))
 
     def without_gradient(self, state: Tensors) -> list[Tensor]:
         """Return those leaves of a new state that no gradient flows back from."""

@@ -13,8 +13,7 @@ returns the features [batch, ...], what each weight was multiplied with, and the
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Sequence
 from math import isqrt
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +25,7 @@ from torch.utils import _pytree as pytree
 
 from mann.compiling import CompiledStep, Make, Step, Tensors
 from mann.products import Affine, affine, gathered, quick
+from mann.scanning import Record
 
 WORTH_MAKING_AGAIN = 2**26
 """Bytes of memories at all steps from which on most are made again on the way back: below, time counts more."""
@@ -66,77 +66,136 @@ def _step_by_step(preactivations: Tensors) -> Iterable[Tensors]:
     return zip(*(part.unbind(0) for part in preactivations), strict=True)
 
 
-class _Run(NamedTuple):
-    """A compiled step, again and again.
+class _Kept(NamedTuple):
+    """What the way back needs of a lane.
 
     Attributes:
-        features: [time, ...].
-        inputs: What each weight was multiplied with, each [time, ...].
-        kept: What each step needs on the way back.
-        chain: The chain at every so many steps, and at the end.
+        steps: What each step needs, by span.
+        chain: The chain before each step and after the last, if there is one span.
+        links: That before each span and after the last, if there are several.
+    """
+
+    steps: list[Record]
+    chain: list[Record]
+    links: list[Tensors]
+
+
+class _Run(NamedTuple):
+    """What came of a compiled step, called for one time after another.
+
+    Attributes:
+        features: [time, batch, ...].
+        used: What each weight was multiplied with, each [time, batch, ...].
+        kept: What the way back needs, of each lane.
         state: The last one.
     """
 
     features: Tensor
-    inputs: list[Tensor]
-    kept: list[Tensors]
-    chain: list[Tensors]
+    used: list[Tensor]
+    kept: list[_Kept]
     state: Tensors
 
 
-def _run(step: CompiledStep, tensors: Sequence[Tensor], every: int) -> _Run:
-    """Run from the weights, the preactivations [time, ...] and the leaves of the state.
+def _lanes(batch: int, device: torch.device) -> int:
+    """Return into how many equal parts to cut a batch, each for a thread of its own; a GPU takes it whole."""
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    return max(parts for parts in range(1, threads + 1) if batch % parts == 0)
 
-    every: At how many steps from each other the chain is kept; with 0 nothing is.
+
+def _spans(steps: int, every: int) -> list[range]:
+    """Return the times of spans of so many steps."""
+    return [range(first, min(first + every, steps)) for first in range(0, steps, every)]
+
+
+def _run(step: CompiledStep, tensors: Sequence[Tensor], every: int, keep: bool = True) -> _Run:
+    """Run from the weights, the preactivations [time, batch, ...] and the leaves of the state.
+
+    every: How many steps are a span.
     """
-    weights, preactivations, state = step.parted(tensors)
-    steps = len(preactivations[0])
-    features, inputs, kept, links = [], [], [], []
-    for time, now in enumerate(_step_by_step(preactivations)):
-        if every and time % every == 0:
-            links.append(step.chained(state))
-        feature, used, state, needed = step.forward(weights, now, state)
-        features = _noted(features, (feature,), time, steps)
-        if every:
-            inputs = _noted(inputs, used, time, steps)
-            kept.append(needed)
-    return _Run(features[0], inputs, kept, [*links, step.chained(state)], state)
+    weights, preactivations, state = step.parted([tensor.detach() for tensor in tensors])
+    steps, batch = preactivations[0].shape[:2]
+    spans, parts = _spans(steps, every), step.parts(batch)
+    features, *used = _empty(step.outputs if keep else step.outputs[:1], preactivations[0])
+    kept = [_Kept([], [], []) for _ in parts]
+    states = [tuple(leaf[part] for leaf in state) for part in parts]
+    for times in spans:
+        lanes = []
+        for part, before, notes in zip(parts, states, kept, strict=True):
+            if keep:
+                notes.steps.append(step.there.record(len(times), step.kept))
+                if len(spans) == 1:
+                    notes.chain.append(step.places(steps, step.chained(before)))
+                else:
+                    notes.links.append(step.chained(before))
+            lanes.append(
+                step.way_there(
+                    weights,
+                    _of(part, preactivations),
+                    before,
+                    features[:, part],
+                    _of(part, used),
+                    *((notes.steps[-1], *notes.chain) if keep else ()),
+                    first=times.start,
+                )
+            )
+        states = step.there.scan(times, lanes)
+    if keep and len(spans) > 1:
+        for after, notes in zip(states, kept, strict=True):
+            notes.links.append(step.chained(after))
+    return _Run(features, used, kept, _joined(states))
 
 
-def _noted(wholes: list[Tensor], parts: Tensors, time: int, steps: int) -> list[Tensor]:
-    """Put parts into tensors of all steps, which are there from the first part on.
+def _empty(sizes: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+    """Return tensors [time, batch, ...] for what has such sizes at a step, as long and wide as another."""
+    return [torch.empty(*like.shape[:2], *one.shape[1:], dtype=one.dtype, device=like.device) for one in sizes]
 
-    To stack them at the end would hold all of them twice.
+
+def _of(part: slice, wholes: Sequence[Tensor]) -> Tensors:
+    """Return the part of a batch of tensors [time, batch, ...]."""
+    return tuple(whole[:, part] for whole in wholes)
+
+
+def _joined(states: Sequence[Tensors]) -> Tensors:
+    """Put together the states of all parts of a batch."""
+    return states[0] if len(states) == 1 else tuple(torch.cat(leaves) for leaves in zip(*states, strict=True))
+
+
+def _back(
+    step: CompiledStep, kept: Sequence[_Kept], every: int, features: Tensor, state: Tensors
+) -> tuple[list[Tensor], Tensors]:
+    """Return the gradients of the preactivations and of the first state.
+
+    features, state: Those of the features [time, batch, ...] and of the last state.
     """
-    wholes = wholes or [part.new_empty(steps, *part.shape) for part in parts]
-    for whole, part in zip(wholes, parts, strict=True):
-        whole[time] = part
-    return wholes
+    steps, batch = features.shape[:2]
+    parts = step.parts(batch)
+    preactivations = _empty(step.preactivations, features)
+    states = [tuple(leaf[part] for leaf in state) for part in parts]
+    for number, times in reversed(list(enumerate(_spans(steps, every)))):
+        chains = [chain for notes in kept for chain in notes.chain] or _chains(step, kept, number, times)
+        lanes = [
+            step.way_back(
+                notes.steps[number], chain, features[:, part], after, _of(part, preactivations), first=times.start
+            )
+            for part, after, notes, chain in zip(parts, states, kept, chains, strict=True)
+        ]
+        states = step.back.scan(times[::-1], lanes)
+    return preactivations, _joined(states)
 
 
-def _in_parts(tensors: Tensors, count: int) -> list[Tensors]:
-    """Cut into as many equal parts."""
-    size = len(tensors) // count
-    return [tensors[number * size : (number + 1) * size] for number in range(count)]
-
-
-def _backwards(
-    step: CompiledStep, kept: Sequence[Tensors], known: Sequence[Tensors], every: int
-) -> Iterator[tuple[int, Tensors, Tensors]]:
-    """Return the time of each step, from the last to the first, and the chain before it and after it.
-
-    kept: What each step needs; known: the chain at every so many steps, and at the end.
-    """
-    for number, (first, last) in reversed(list(enumerate(pairwise(known)))):
-        needed = kept[number * every : (number + 1) * every]
-        made = accumulate(needed[:-1], lambda before, now: step.again(now, before), initial=first)
-        links = pairwise([*made, last])
-        for time, (before, after) in reversed(list(enumerate(links, number * every))):
-            yield time, before, after
+def _chains(step: CompiledStep, kept: Sequence[_Kept], number: int, times: range) -> list[Record]:
+    """Make the chain of a span again, for each lane."""
+    chains = [step.places(len(times), notes.links[number], notes.links[number + 1]) for notes in kept]
+    lanes = [
+        step.way_again(notes.steps[number], chain, notes.links[number], times.start)
+        for notes, chain in zip(kept, chains, strict=True)
+    ]
+    step.again.scan(times[:-1], lanes)
+    return chains
 
 
 class _ThroughTime(Function):
-    """A compiled step, again and again, and back.
+    """A compiled step, for one time after another, and back.
 
     A weight's gradient is taken once for all steps: that of z_t = p_t + W h_t with respect to W is sum_t dz_t h_t^T,
     and dz_t is the gradient of p_t.
@@ -147,30 +206,26 @@ class _ThroughTime(Function):
         _, preactivations, state = step.parted(tensors)
         steps = len(preactivations[0])
         size = steps * sum(leaf.nbytes for leaf in step.chained(state))
-        every = 1 if size < WORTH_MAKING_AGAIN else isqrt(steps)
-        run = _run(step, tensors, every)
+        ctx.step, ctx.every = step, isqrt(steps) if step.chain and size >= WORTH_MAKING_AGAIN else steps
+        run = _run(step, tensors, ctx.every)
+        leaves, ctx.structure = pytree.tree_flatten(run.kept)
         # By autograd, which frees all after the way back; the last state may be among what the last step keeps.
-        ctx.save_for_backward(*run.inputs, *(tensor for part in (*run.kept, *run.chain) for tensor in part))
-        ctx.step, ctx.every, ctx.counts = step, every, (steps, len(run.chain))
+        ctx.save_for_backward(*run.used, *(leaf for leaf in leaves if isinstance(leaf, Tensor)))
+        ctx.leaves = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         ctx.mark_non_differentiable(*step.without_gradient(run.state))
         return run.features, *run.state
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        features, *leaves = (gradient.contiguous() for gradient in gradients)
+        features, *state = (gradient.contiguous() for gradient in gradients)
         step: CompiledStep = ctx.step
-        steps, links = ctx.counts
-        inputs, saved = ctx.saved_tensors[: step.weights], ctx.saved_tensors[step.weights :]
-        held = len(saved) - links * len(step.chain)
-        kept, known = _in_parts(saved[:held], steps), _in_parts(saved[held:], links)
-        preactivations, state = [], tuple(leaves)
-        for time, before, after in _backwards(step, kept, known, ctx.every):
-            shown, state = step.backward(kept[time], before, after, features[time], state)
-            preactivations = _noted(preactivations, shown, time, steps)
+        used, saved = ctx.saved_tensors[: step.weights], iter(ctx.saved_tensors[step.weights :])
+        kept = pytree.tree_unflatten([next(saved) if leaf is None else leaf for leaf in ctx.leaves], ctx.structure)
+        preactivations, state = _back(step, kept, ctx.every, features, tuple(state))
         weights = [
-            gathered(gradient.flatten(0, 1), used.flatten(0, 1)) if asked else None
-            for gradient, used, asked in zip(preactivations, inputs, ctx.needs_input_grad[1:], strict=False)
+            gathered(gradient.flatten(0, 1), inputs.flatten(0, 1)) if asked else None
+            for gradient, inputs, asked in zip(preactivations, used, ctx.needs_input_grad[1:], strict=False)
         ]
         return None, *weights, *preactivations, *state
 
@@ -197,17 +252,21 @@ class Compiled:
         leaves, structure = pytree.tree_flatten(state)
         # What is compiled is for contiguous tensors; a bias for all steps, for example, is not.
         tensors = [tensor.contiguous() for tensor in (*weights, *preactivations, *leaves)]
-        now = tuple(part[0] for part in preactivations)
+        batch = preactivations[0].shape[1]
+        lane = slice(batch // _lanes(batch, preactivations[0].device))
+        now, leaves = tuple(whole[0, lane] for whole in preactivations), [leaf[lane] for leaf in leaves]
         kinds = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in (*weights, *now, *leaves))
         found = self._steps.get((step, structure, kinds))
         if torch.is_grad_enabled():
             if found is None:
-                found = self._steps[step, structure, kinds] = self._make(step, weights, now, state)
+                found = self._steps[step, structure, kinds] = self._make(
+                    step, weights, now, pytree.tree_unflatten(leaves, structure)
+                )
             features, *leaves = _ThroughTime.apply(found, *tensors)
         elif found is None:
             return plain(step, weights, preactivations, state)
         else:
-            run = _run(found, tensors, every=0)
+            run = _run(found, tensors, len(preactivations[0]), keep=False)
             features, leaves = run.features, list(run.state)
         return features, pytree.tree_unflatten(leaves, structure)
 

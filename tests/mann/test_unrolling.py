@@ -112,10 +112,12 @@ def counted() -> tuple[Compiled, list[Any]]:
     ("scheme", "controller"), [pytest.param(TRAINED, "lstm", id="lstm"), pytest.param(PAPER, "feedforward", id="ff")]
 )
 @pytest.mark.parametrize("again", [pytest.param(False, id="kept"), pytest.param(True, id="made again")])
+@pytest.mark.parametrize("lanes", [1, 2])
 def test_a_compiled_step_equals_the_plain_way(
-    scheme: LRUA, controller: str, again: bool, monkeypatch: pytest.MonkeyPatch
+    scheme: LRUA, controller: str, again: bool, lanes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(products, "LARGE", 1)
+    monkeypatch.setattr(unrolling, "_lanes", lambda batch, device: lanes)
     if again:
         monkeypatch.setattr(unrolling, "WORTH_MAKING_AGAIN", 0)
     # The second sequence starts from the first one's state.
@@ -157,15 +159,18 @@ def test_every_scheme_is_compiled_to_what_it_is(name: str, monkeypatch: pytest.M
     ),
     controller=st.sampled_from(list(CONTROLLERS)),
     again=st.booleans(),
+    apart=st.booleans(),
 )
 def test_a_traced_step_and_weight_gradients_afterwards_equal_the_plain_way(
-    time: int, batch: int, hidden_size: int, scheme: Scheme, controller: str, again: bool
+    time: int, batch: int, hidden_size: int, scheme: Scheme, controller: str, again: bool, apart: bool
 ) -> None:
     network = build(scheme, "lstm" if hidden_size < 4 else controller, torch.float64, hidden_size)
     expected = outcome(network, plain, time, batch, torch.float64)
     with pytest.MonkeyPatch.context() as patch:
         if again:
             patch.setattr(unrolling, "WORTH_MAKING_AGAIN", 0)
+        if apart:
+            patch.setattr(unrolling, "_lanes", lambda batch, device: batch)
         found = outcome(network, uncompiled(), time, batch, torch.float64)
     # The initial memory of 1e-6 makes single gradients large; what counts is their relative error.
     assert_equal(expected, found, 1e-12)

@@ -1,0 +1,189 @@
+"""A graph called for one time after another: from C++ it is what it is from Python, in any number of lanes."""
+
+import gc
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mann.compiling import CompiledStep, Compiler, inductor, interpreted
+from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Row, Same, Sink
+from mann.unrolling import _lanes
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler: it is the code that is tested"
+)
+
+
+def step(weights: Any, now: Any, state: Any) -> Any:
+    """A recurrent step that returns one tensor twice, and carries a choice of columns that no gradient flows to."""
+    hidden, chosen = state
+    after = torch.addmm(now[0], hidden, weights[0].T).tanh().gather(1, chosen)
+    return after, (hidden,), (after, (chosen + 1) % 3)
+
+
+WEIGHT, ROWS = torch.randn(3, 3), torch.randn(4, 2, 3)
+START = (torch.randn(2, 3), torch.tensor([[0, 1, 2], [2, 0, 0]]))
+
+
+def compiled(compiler: Compiler) -> CompiledStep:
+    """Return the step."""
+    return CompiledStep(step, (WEIGHT,), (ROWS[0],), START, compiler)
+
+
+@pytest.fixture(scope="module")
+def steps() -> tuple[CompiledStep, CompiledStep]:
+    """The step as it is called from Python, and from C++."""
+    return compiled(interpreted), compiled(inductor)
+
+
+def there(found: CompiledStep, batch: int, times: range, state: Any = START) -> tuple[Tensor, Any, Any]:
+    """Run forward in `batch` / 2 lanes of the same rows; returns features, both records of each lane, and states."""
+    features = torch.full((4, batch, 3), torch.nan)
+    parts = found.parts(batch)
+    records = [
+        (found.there.record(len(times), found.kept), found.places(len(times), found.chained(state))) for _ in parts
+    ]
+    lanes = [
+        found.way_there((WEIGHT,), (ROWS,), state, features[:, part], (), *noted, first=times.start)
+        for part, noted in zip(parts, records, strict=True)
+    ]
+    return features, records, found.there.scan(times, lanes)
+
+
+def test_each_is_what_it_says(steps: tuple[CompiledStep, CompiledStep]) -> None:
+    assert isinstance(steps[0].there, Called) and isinstance(steps[1].there, Native)
+    assert isinstance(steps[1].back, Native)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+def test_from_cpp_comes_what_comes_from_python(lanes: int, steps: tuple[CompiledStep, CompiledStep]) -> None:
+    (expected, _, after), (features, _, found) = (there(one, 2 * lanes, range(4)) for one in steps)
+    torch.testing.assert_close(features, expected)
+    assert len(found) == lanes
+    for one, other in zip(found, after, strict=True):
+        torch.testing.assert_close(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_times_that_are_not_meant_are_left_alone(steps: tuple[CompiledStep, CompiledStep]) -> None:
+    for one in steps:
+        features, _, _ = there(one, 2, range(1, 3))
+        assert features.isnan().all((1, 2)).tolist() == [True, False, False, True]
+        assert there(one, 2, range(2, 2))[0].isnan().all()
+
+
+def gradients(found: CompiledStep, lanes: int) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    """Run there in two spans and back; return the gradients of the preactivations and of the first state."""
+    batch = 2 * lanes
+    records, state = [], START
+    for times in (range(3), range(3, 4)):
+        _, kept, after = there(found, batch, times, state)
+        records.append(kept)
+        state = after[0]
+    above, below = torch.arange(24.0).reshape(4, 2, 3), torch.full((4, batch, 3), torch.nan)
+    states: Any = [(torch.ones(2, 3), START[1])] * lanes
+    for times, kept in ((range(3, 4), records[1]), (range(3), records[0])):
+        ways = [
+            found.way_back(*noted, above, after, (below[:, part],), times.start)
+            for noted, after, part in zip(kept, states, found.parts(batch), strict=True)
+        ]
+        states = found.back.scan(times[::-1], ways)
+    return below, states
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_back_from_cpp_comes_what_comes_from_python(lanes: int, steps: tuple[CompiledStep, CompiledStep]) -> None:
+    (expected, first), (found, other) = (gradients(one, lanes) for one in steps)
+    assert expected.abs().sum() > 0
+    torch.testing.assert_close(found, expected)
+    for one, two in zip(first, other, strict=True):
+        torch.testing.assert_close(two[0], one[0])
+        # Whole numbers have no gradient: what came in goes out.
+        assert torch.equal(two[1], START[1])
+
+
+def uses(tensor: Any) -> int:
+    """Return how many hold a tensor."""
+    return tensor._use_count()
+
+
+@pytest.fixture
+def held() -> Iterator[Tensor]:
+    """A tensor that nothing may hold at the end."""
+    tensor = torch.ones(2, 3)
+    before = uses(tensor)
+    yield tensor
+    gc.collect()
+    assert uses(tensor) == before
+
+
+def test_a_record_holds_what_is_put_there_and_lets_go_of_it(
+    held: Tensor, steps: tuple[CompiledStep, CompiledStep]
+) -> None:
+    graph, before = steps[1].there, uses(held)
+    record = graph.record(3, 2)
+    graph.put(record, 1, [held, held])
+    assert uses(held) == before + 2
+    graph.put(record, 1, [torch.zeros(1), held])
+    assert uses(held) == before + 1
+    del record
+    gc.collect()
+    assert uses(held) == before
+
+
+def test_what_is_given_is_not_held_afterwards(held: Tensor, steps: tuple[CompiledStep, CompiledStep]) -> None:
+    there(steps[1], 4, range(4), (held, START[1]))
+
+
+def test_an_error_of_the_code_is_raised_and_nothing_is_held(
+    held: Tensor, steps: tuple[CompiledStep, CompiledStep]
+) -> None:
+    for batch in (2, 4):
+        with pytest.raises(RuntimeError, match="index out of bounds"):
+            there(steps[1], batch, range(4), (held, START[1] + 5))
+
+
+def called(graph: Graph) -> list[Tensor]:
+    """Call a graph that adds one to its first input and doubles its second, with each kind of source and of sink."""
+    record = graph.record(3, 1)
+    for row in range(3):
+        graph.put(record, row, [torch.full((1,), float(row))])
+    whole, noted, out = torch.arange(10.0, 12.0)[:, None], graph.record(3, 2), torch.zeros(2, 1)
+    sources = [Noted(record, 0, 1), Row(whole)]
+    sinks = [Sink(row=out, noted=Noted(noted, 1, 1)), Sink(noted=Noted(noted, 0, 1), slot=0)]
+    (carried,) = graph.scan(range(2), [Lane(list(sources), sinks, (torch.zeros(1),))])
+    again = torch.zeros(2, 1)
+    lane = Lane([Noted(noted, 0, 1), Carried(0)], [Sink(row=again), Sink(slot=0)], carried)
+    (last,) = graph.scan(range(1, -1, -1), [lane])
+    same = torch.zeros(2, 1)
+    graph.scan(range(2), [Lane([Same(last[0]), Noted(noted, 1, 1)], [Sink(), Sink(row=same)], ())])
+    return [out, again, same, *last]
+
+
+def test_sources_and_sinks_are_those_of_their_times() -> None:
+    def both(weights: Any, now: Any, state: Any) -> Any:
+        return now[0] + 1, (), (state * 2,)
+
+    found = []
+    for compiler in (interpreted, inductor):
+        graph = CompiledStep(both, (), (torch.zeros(1),), torch.zeros(1), compiler).there
+        found.append(called(graph))
+    for results in found:
+        assert [result.flatten().tolist() for result in results] == [[2, 3], [21, 23], [4, 6], [88]]
+
+
+@pytest.mark.parametrize(
+    ("batch", "threads", "lanes"), [(16, 1, 1), (16, 2, 2), (16, 3, 2), (15, 4, 3), (7, 4, 1), (1, 8, 1), (4, 16, 4)]
+)
+def test_a_batch_is_cut_into_equal_lanes_no_more_than_threads(batch: int, threads: int, lanes: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert _lanes(batch, torch.device("cpu")) == lanes
+        assert _lanes(batch, torch.device("cuda")) == 1
+    finally:
+        torch.set_num_threads(before)
