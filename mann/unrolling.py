@@ -115,31 +115,33 @@ def _run(step: CompiledStep, tensors: Sequence[Tensor], every: int, keep: bool =
     weights, preactivations, state = step.parted([tensor.detach() for tensor in tensors])
     steps, batch = preactivations[0].shape[:2]
     spans, parts = _spans(steps, every), step.parts(batch)
+    several = len(spans) > 1
     features, *used = _empty(step.outputs if keep else step.outputs[:1], preactivations[0])
     kept = [_Kept([], [], []) for _ in parts]
     states = [tuple(leaf[part] for leaf in state) for part in parts]
     for times in spans:
-        lanes = []
-        for part, before, notes in zip(parts, states, kept, strict=True):
+        for before, notes in zip(states, kept, strict=True):
             if keep:
                 notes.steps.append(step.there.record(len(times), step.kept))
-                if len(spans) == 1:
-                    notes.chain.append(step.places(steps, step.chained(before)))
-                else:
-                    notes.links.append(step.chained(before))
-            lanes.append(
-                step.way_there(
-                    weights,
-                    _of(part, preactivations),
-                    before,
-                    features[:, part],
-                    _of(part, used),
-                    *((notes.steps[-1], *notes.chain) if keep else ()),
-                    first=times.start,
-                )
+            if keep and not several:
+                notes.chain.append(step.places(steps, step.chained(before)))
+            if several:
+                notes.links.append(step.chained(before))
+        lanes = [
+            step.way_there(
+                weights,
+                _of(part, preactivations),
+                before,
+                features[:, part],
+                _of(part, used),
+                *notes.steps[-1:],
+                *notes.chain,
+                first=times.start,
             )
+            for part, before, notes in zip(parts, states, kept, strict=True)
+        ]
         states = step.there.scan(times, lanes)
-    if keep and len(spans) > 1:
+    if several:
         for after, notes in zip(states, kept, strict=True):
             notes.links.append(step.chained(after))
     return _Run(features, used, kept, _joined(states))
