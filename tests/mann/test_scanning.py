@@ -147,6 +147,21 @@ def test_an_error_of_the_code_is_raised_and_nothing_is_held(
             there(steps[1], batch, range(4), (held, START[1] + 5))
 
 
+def test_a_gradient_that_nothing_flows_from_makes_way_for_the_one_before(held: Tensor) -> None:
+    def ordered(weights: Any, now: Any, state: Any) -> Any:
+        after = (now[0] + state[0] * state[1]).tanh()
+        return after, (), (after, state[1].detach() + 1)
+
+    found = CompiledStep(ordered, (), (ROWS[0],), (torch.zeros(2, 3), torch.ones(2, 3)), inductor)
+    state = (torch.full((2, 3), 0.5), torch.ones(2, 3))
+    kept, chain = found.there.record(4, found.kept), found.places(4, found.chained(state))
+    way = found.way_there((), (ROWS,), state, torch.empty(4, 2, 3), (), kept, chain)
+    found.there.scan(range(4), [way])
+    way = found.way_back(kept, chain, torch.ones(4, 2, 3), (torch.zeros(2, 3), held), (torch.empty(4, 2, 3),))
+    ((_, order),) = found.back.scan(range(4)[::-1], [way])
+    assert not torch.equal(order, held)
+
+
 def called(graph: Graph) -> list[Tensor]:
     """Call a graph that adds one to its first input and doubles its second, with each kind of source and of sink."""
     record = graph.record(3, 1)
