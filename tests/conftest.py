@@ -20,6 +20,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Take one thread, whatever the test before took: with another number, sums are rounded in another order."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep every test away from the user's cache folder."""
     folder = tmp_path / "cache"
