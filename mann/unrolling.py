@@ -8,7 +8,8 @@ and both say with `affine` how to multiply (`mann.products`).
 
 weights: the weights that are used again at every step; preactivations: as many, each [time, batch, width], what is
 added to the product of that weight and does not depend on the step before; step(weights, preactivations at t, state)
-returns the features [batch, ...], what each weight was multiplied with, and the new state.
+returns the features [batch, ...], what each weight was multiplied with, and the new state. All tensors of the state are
+[batch, ...], and no sequence of a batch depends on another: the fast way cuts a batch into lanes.
 """
 
 import logging
