@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/python scripts/evaluate.py $(DEMO_RUN) --episodes 1000
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: setup
 	$(BIN)/ruff check .
