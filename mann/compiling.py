@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
+from inspect import getsource
 from itertools import compress
 from typing import Any
 
@@ -36,6 +37,7 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     """Compile a graph."""
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx_inner
+    from torch.compiler import config as of_cache
 
     output: Any = graph.graph.output_node()
     # The graphs have agreed on the layout of what is kept between them: no other may be chosen.
@@ -47,7 +49,8 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     # Whether the compiler knows this processor's vectors is not tried out in each process anew, for ten seconds.
     options = {"cpp_wrapper": from_cpp, "cpp.vec_isa_ok": True, "cpp.min_chunk_size": WORTH_A_THREAD}
     _lower_product()
-    with config.patch(options):
+    # The compiler's cache does not look at a lowering: what was compiled with another one would be taken for this.
+    with config.patch(options), of_cache.patch(cache_key_tag=getsource(_lower_product)):  # pyright: ignore
         compiled: Any = compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
     return Native(compiled) if from_cpp else Called(compiled)
 

@@ -13,10 +13,17 @@ import torch._inductor.cpp_builder as cpp_builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._guards import TracingContext, tracing
 from torch._inductor.exc import InvalidCxxCompiler
+from torch._inductor.lowering import lowerings
+from torch._inductor.utils import fresh_cache
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.profiler import ProfilerActivity, profile
 from torch.utils import _pytree as pytree
 
-from mann import products, unrolling
+from mann import compiling, products, unrolling
 from mann.addressing import LRUA, NTM, SCHEMES
 from mann.addressing.interface import Scheme
 from mann.compiling import CompiledStep, interpreted
@@ -381,3 +388,34 @@ def test_calls_leave_nothing_behind() -> None:
         return len(contextvars.copy_context())
 
     assert len({held() for _ in range(5)}) == 1
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+@pytest.mark.skipif(not products._HAS_ONEDNN, reason="needs oneDNN")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # what torch says about its own code
+def test_what_was_compiled_with_another_lowering_is_not_taken_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "Native", lambda compiled: compiled)
+    factors = torch.randn(3, 4), torch.randn(5, 4)
+
+    def products_through_torch() -> int:
+        mode = FakeTensorMode(shape_env=ShapeEnv())
+        with mode:
+            shown = [mode.from_tensor(factor, static_shapes=True) for factor in factors]
+            graph = make_fx(lambda inputs, weight: [products._operator(inputs, weight, None)])(*shown)
+        with tracing(TracingContext(mode)):
+            compiled: Any = compiling.inductor(graph, False)
+        with profile(activities=[ProfilerActivity.CPU], acc_events=True) as seen:
+            (found,) = compiled(list(factors))
+        torch.testing.assert_close(found, factors[0] @ factors[1].T)
+        return sum(event.name == "mann::product" for event in seen.events() or ())
+
+    def no_lowering() -> None:
+        """Leave the operator to torch."""
+
+    with fresh_cache():
+        with monkeypatch.context() as patched:
+            patched.delitem(lowerings, products._operator, raising=False)
+            patched.setattr(compiling, "_lower_product", no_lowering)
+            assert products_through_torch() == 1
+        compiling._lower_product.cache_clear()
+        assert products_through_torch() == 0
