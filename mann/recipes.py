@@ -140,8 +140,8 @@ _STRINGS_5 = "omniglot --labels strings"
 _STRINGS_15 = "omniglot --labels strings --classes 15"
 _ONE_HOT_15 = f"omniglot --classes 15 {_SLOTS} {_WIDE} {_FEWEST}"
 _ONE_HOT_20 = "omniglot --classes 20 --presentations 6"  # five shots and a query
-# Where memory is not wiped, more slots hold more of the episodes before, which mislead (docs/log.md). As many episodes
-# as those have learned from that it stands beside.
+# Where memory is not wiped, more slots hold more of the episodes before, which mislead (docs/log.md). What it stands
+# beside has learned from as many episodes.
 _PERSISTENT_5 = f"omniglot --memory persistent --slots 16 {_WIDE} {_FEWEST}"
 _PERSISTENT_10 = f"omniglot --memory persistent --classes 10 --counting random --length 75 --slots 32 {_WIDE} {_FEWEST}"
 

@@ -13,13 +13,9 @@ import torch._inductor.cpp_builder as cpp_builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch._guards import TracingContext, tracing
 from torch._inductor.exc import InvalidCxxCompiler
 from torch._inductor.lowering import lowerings
 from torch._inductor.utils import fresh_cache
-from torch._subclasses import FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.profiler import ProfilerActivity, profile
 from torch.utils import _pytree as pytree
 
@@ -30,6 +26,8 @@ from mann.compiling import CompiledStep, interpreted
 from mann.controllers import CONTROLLERS
 from mann.network import MemoryNetwork
 from mann.unrolling import Compiled, fast, plain
+
+NEEDS_COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 
 PAPER = LRUA(read_heads=2)
 TRAINED = LRUA(read_heads=2, key_strength=2.0, write_vector="add", least_used="own")
@@ -114,7 +112,7 @@ def counted() -> tuple[Compiled, list[Any]]:
     return Compiled(noted), made
 
 
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+@NEEDS_COMPILER
 @pytest.mark.parametrize(
     ("scheme", "controller"), [pytest.param(TRAINED, "lstm", id="lstm"), pytest.param(PAPER, "feedforward", id="ff")]
 )
@@ -139,7 +137,7 @@ def test_a_compiled_step_equals_the_plain_way(
     torch.testing.assert_close(outputs, expected.outputs[:7], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+@NEEDS_COMPILER
 @pytest.mark.parametrize("name", SCHEMES)
 def test_every_scheme_is_compiled_to_what_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scheme = SCHEMES[name]()
@@ -390,23 +388,21 @@ def test_calls_leave_nothing_behind() -> None:
     assert len({held() for _ in range(5)}) == 1
 
 
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+@NEEDS_COMPILER
 @pytest.mark.skipif(not products._HAS_ONEDNN, reason="needs oneDNN")
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # what torch says about its own code
 def test_what_was_compiled_with_another_lowering_is_not_taken_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "Native", lambda compiled: compiled)
-    factors = torch.randn(3, 4), torch.randn(5, 4)
+    monkeypatch.setattr(products, "LARGE", 1)
+    weight, rows, start = torch.randn(3, 3), torch.randn(1, 2, 3), torch.randn(2, 3)
+
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        after = products.quick(now[0], state, weights[0])
+        return after, (state,), after
 
     def products_through_torch() -> int:
-        mode = FakeTensorMode(shape_env=ShapeEnv())
-        with mode:
-            shown = [mode.from_tensor(factor, static_shapes=True) for factor in factors]
-            graph = make_fx(lambda inputs, weight: [products._operator(inputs, weight, None)])(*shown)
-        with tracing(TracingContext(mode)):
-            compiled: Any = compiling.inductor(graph, False)
+        found, features = CompiledStep(step, (weight,), (rows[0],), start), torch.empty(1, 2, 3)
         with profile(activities=[ProfilerActivity.CPU], acc_events=True) as seen:
-            (found,) = compiled(list(factors))
-        torch.testing.assert_close(found, factors[0] @ factors[1].T)
+            found.there.scan(range(1), [found.way_there((weight,), (rows,), (start,), features)])
+        torch.testing.assert_close(features[0], rows[0] + start @ weight.T)
         return sum(event.name == "mann::product" for event in seen.events() or ())
 
     def no_lowering() -> None:

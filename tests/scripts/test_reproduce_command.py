@@ -184,13 +184,12 @@ def test_a_recipe_is_of_its_table_and_of_settings_that_there_are(script: Callabl
     else:
         assert evaluation.ways == (table.ways,) and evaluation.shots == tuple(table.columns)
         assert config.classes >= table.ways and config.labels == "one-hot"
-    steps = config.length or config.classes * config.presentations
     if config.memory == "persistent":
         # Every class is held, and not a whole episode, let alone those before; see mann/recipes.py.
-        assert config.classes < config.slots < steps
+        assert config.classes < config.slots < (config.length or config.classes * config.presentations)
     elif config.addressing not in WITHOUT_MEMORY:
         # What 15 classes have shown is held; see mann/recipes.py.
-        assert config.slots >= min(128, steps)
+        assert config.slots >= min(128, config.classes * config.presentations)
 
 
 SCRIPT = """
