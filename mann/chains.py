@@ -5,7 +5,9 @@ little else (what is written, and where), which is kept. So it can be made again
 before. A leaf of the state that follows from itself in this way is a chain.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+from itertools import chain
 from typing import NamedTuple
 
 from torch.fx import Graph, GraphModule, Node
@@ -17,7 +19,7 @@ class Chain(NamedTuple):
 
     Attributes:
         before, after: The leaf before a step, and after it.
-        sources: What it is made from besides, each smaller than it.
+        sources: What it is made from besides, each smaller than it; what is kept anyway, where that is enough.
     """
 
     before: Node
@@ -33,7 +35,8 @@ def chains(leaves: Sequence[tuple[Node, Node]], kept: Collection[Node]) -> dict[
             sources = _sources(before, after)
             if sources is not None:
                 found[number] = Chain(before, after, sources)
-    return found
+    small = set(kept).difference(*((link.before, link.after) for link in found.values()))
+    return {number: link._replace(sources=_origins(link.sources, small)) for number, link in found.items()}
 
 
 def _sources(before: Node, after: Node) -> tuple[Node, ...] | None:
@@ -52,6 +55,29 @@ def _sources(before: Node, after: Node) -> tuple[Node, ...] | None:
         else:
             ahead.extend(node.all_input_nodes)
     return tuple(sources)
+
+
+def _origins(sources: Sequence[Node], kept: Collection[Node]) -> tuple[Node, ...]:
+    """Replace each source by what is kept, where it follows from that by what takes little time."""
+    from torch._functorch.partitioners import get_default_op_list
+
+    little = get_default_op_list().is_recomputable
+
+    @cache
+    def origins(node: Node) -> tuple[Node, ...] | None:
+        if node in kept:
+            return (node,)
+        if node.op == "placeholder" or not little(node):
+            return None
+        parts = [origins(one) for one in node.all_input_nodes]
+        known = [part for part in parts if part is not None]
+        return joined(known) if len(known) == len(parts) else None
+
+    def joined(parts: Iterable[tuple[Node, ...]]) -> tuple[Node, ...]:
+        # Each once, always in the same order: the compiler's cache knows a graph by its text.
+        return tuple(dict.fromkeys(chain.from_iterable(parts)))
+
+    return joined(origins(source) or (source,) for source in sources)
 
 
 def _size(node: Node) -> int:

@@ -55,8 +55,10 @@ def least_used_slots(usage: Tensor, count: int) -> Tensor:
     """
     # A stable sort, not topk, whose order among ties is undefined: runs must be repeatable on every device.
     order = torch.sort(usage, dim=-1, stable=True).indices[:, :count]
+    # As other numbers, which are a copy: the whole order would be kept for the gradient.
+    least, slots = order.to(torch.int32), torch.arange(usage.shape[-1], dtype=torch.int32, device=usage.device)
     # Not one_hot, which would look at every step whether the indices are in range.
-    return (order.unsqueeze(-1) == torch.arange(usage.shape[-1], device=usage.device)).to(usage.dtype)
+    return (least.unsqueeze(-1) == slots).to(usage.dtype)
 
 
 def write_weights(gate: Tensor, previous_read: Tensor, least_used: Tensor) -> Tensor:

@@ -316,6 +316,22 @@ def test_of_many_memories_few_are_kept(name: str, monkeypatch: pytest.MonkeyPatc
     assert len(kept_memories(network, 20)[1]) == 6  # at every fourth step, and at the end
 
 
+@pytest.mark.parametrize("name", SCHEMES)
+def test_of_an_order_of_slots_no_more_is_kept_than_what_is_needed(name: str) -> None:
+    network = MemoryNetwork(3, 2, SCHEMES[name](), CONTROLLERS["lstm"], hidden_size=4, slots=40, word_size=3)
+    network.unroll = uncompiled()
+    unneeded = []
+
+    def noted(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point() and tensor.untyped_storage().nbytes() > tensor.nbytes:
+            unneeded.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(noted, lambda tensor: tensor):
+        network(sequence(40, 2, torch.float32))
+    assert not unneeded
+
+
 def test_a_memory_may_be_made_from_another_leaf_that_is_made_again_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     def step(weights: Any, now: Any, state: Any) -> Any:
         hidden, trace, links = state
