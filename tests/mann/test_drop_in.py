@@ -1,6 +1,5 @@
 """A network can be used like torch.nn.LSTM, whatever its scheme: compiled, under autocast, by torch.func, saved."""
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -133,7 +132,7 @@ def forget_compiled() -> Iterator[None]:
     torch.compiler.reset()
 
 
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
+@pytest.mark.usefixtures("cxx_compiler")
 @pytest.mark.usefixtures("forget_compiled")
 @pytest.mark.filterwarnings("ignore")
 def test_a_whole_network_compiles_without_a_break(name: str) -> None:

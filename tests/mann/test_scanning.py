@@ -1,7 +1,6 @@
 """A graph called for one time after another: from C++ it is what it is from Python, in any number of lanes."""
 
 import gc
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +12,7 @@ from mann.compiling import CompiledStep, Compiler, inductor, interpreted
 from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Row, Same, Sink
 from mann.unrolling import _lanes
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler: it is the code that is tested"
-)
+pytestmark = pytest.mark.usefixtures("cxx_compiler")
 
 
 def step(weights: Any, now: Any, state: Any) -> Any:

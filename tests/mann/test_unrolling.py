@@ -2,7 +2,6 @@
 
 import contextvars
 import gc
-import shutil
 import weakref
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,8 +25,6 @@ from mann.compiling import CompiledStep, interpreted
 from mann.controllers import CONTROLLERS
 from mann.network import MemoryNetwork
 from mann.unrolling import Compiled, fast, plain
-
-NEEDS_COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 
 PAPER = LRUA(read_heads=2)
 TRAINED = LRUA(read_heads=2, key_strength=2.0, write_vector="add", least_used="own")
@@ -112,7 +109,7 @@ def counted() -> tuple[Compiled, list[Any]]:
     return Compiled(noted), made
 
 
-@NEEDS_COMPILER
+@pytest.mark.usefixtures("cxx_compiler")
 @pytest.mark.parametrize(
     ("scheme", "controller"), [pytest.param(TRAINED, "lstm", id="lstm"), pytest.param(PAPER, "feedforward", id="ff")]
 )
@@ -137,7 +134,7 @@ def test_a_compiled_step_equals_the_plain_way(
     torch.testing.assert_close(outputs, expected.outputs[:7], atol=1e-5, rtol=1e-5)
 
 
-@NEEDS_COMPILER
+@pytest.mark.usefixtures("cxx_compiler")
 @pytest.mark.parametrize("name", SCHEMES)
 def test_every_scheme_is_compiled_to_what_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scheme = SCHEMES[name]()
@@ -404,7 +401,7 @@ def test_calls_leave_nothing_behind() -> None:
     assert len({held() for _ in range(5)}) == 1
 
 
-@NEEDS_COMPILER
+@pytest.mark.usefixtures("cxx_compiler")
 @pytest.mark.skipif(not products._HAS_ONEDNN, reason="needs oneDNN")
 def test_what_was_compiled_with_another_lowering_is_not_taken_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LARGE", 1)
