@@ -11,8 +11,7 @@ What this needs of torch is not public, so torch's versions have a bound (pyproj
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
-from inspect import getsource
+from functools import cached_property
 from itertools import compress
 from typing import Any
 
@@ -37,7 +36,8 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     """Compile a graph."""
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx_inner
-    from torch.compiler import config as of_cache
+
+    from mann import lowering
 
     output: Any = graph.graph.output_node()
     # The graphs have agreed on the layout of what is kept between them: no other may be chosen.
@@ -48,31 +48,9 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
     # Whether the compiler knows this processor's vectors is not tried out in each process anew, for ten seconds.
     options = {"cpp_wrapper": from_cpp, "cpp.vec_isa_ok": True, "cpp.min_chunk_size": WORTH_A_THREAD}
-    _lower_product()
-    # The compiler's cache does not look at a lowering: what was compiled with another one would be taken for this.
-    with config.patch(options), of_cache.patch(cache_key_tag=getsource(_lower_product)):  # pyright: ignore
+    with lowering.own(), config.patch(options):
         compiled: Any = compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
     return Native(compiled) if from_cpp else Called(compiled)
-
-
-@cache
-def _lower_product() -> None:
-    """Have the compiler call oneDNN's product where it finds `mann.products`': from C++, with no Python in between."""
-    from torch._inductor import ir
-    from torch._inductor.lowering import register_lowering
-    from torch._inductor.mkldnn_ir import LinearUnary, _create_output_node
-
-    def lowering(inputs: Any, weight: Any, bias: Any) -> Any:
-        factors = [ir.ExternKernel.require_contiguous(ir.ExternKernel.realize_input(inputs))]
-        # A weight stays as it lies in memory: oneDNN takes it either way.
-        factors += [ir.ExternKernel.realize_input(one) for one in (weight, bias) if one is not None]
-        size = [factors[0].get_size()[0], factors[1].get_size()[0]]
-        layout = ir.FixedLayout(factors[0].get_device(), factors[0].get_dtype(), size)
-        nothing_more = ("none", [-1], "")
-        product = LinearUnary(layout, factors, nothing_more if bias is not None else (None, *nothing_more))
-        return ir.TensorBox.create(_create_output_node(product))
-
-    register_lowering(torch.ops.mann.product.default, type_promotion_kind=None)(lowering)
 
 
 def interpreted(graph: GraphModule, backward: bool) -> Graph:

@@ -1,0 +1,122 @@
+// Products of few rows, such as a memory's heads, with many: out = left right + addend, of float32.
+//
+// mann/lowering.py says which of the three is called. Sizes are known when this is compiled, so that sums stay in
+// registers. Generated code has this text once for each product.
+#ifndef MANN_FEW_ROWS
+#define MANN_FEW_ROWS
+
+#include <ATen/cpu/vec/vec.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+namespace mann {
+
+using Vector = at::vec::Vectorized<float>;
+constexpr int64_t WIDE = Vector::size();
+// How many vectors are held at once: the registers, less those for what is multiplied.
+constexpr int64_t HELD = WIDE == 16 ? 24 : 12;
+
+// Numbers in memory, and how far apart they are from row to row and from column to column.
+struct Matrix {
+  const float* numbers;
+  int64_t row, column;
+
+  const float* at(int64_t i, int64_t j) const { return numbers ? numbers + i * row + j * column : nullptr; }
+  Matrix from(int64_t i, int64_t j) const { return {at(i, j), row, column}; }
+};
+
+template <int64_t NUMBER>
+using Constant = std::integral_constant<int64_t, NUMBER>;
+
+// Vectors side by side, of which the last has `LAST` numbers.
+template <int64_t PARTS, int64_t LAST>
+struct Row {
+  Vector parts[PARTS];
+
+  // Zeros where there are no numbers.
+  void load(const float* numbers) {
+#pragma GCC unroll 24
+    for (int64_t p = 0; p < PARTS; p++)
+      parts[p] = numbers ? Vector::loadu(numbers + p * WIDE, p + 1 < PARTS ? WIDE : LAST) : Vector(0.f);
+  }
+  void add(float factor, const Row& other) {
+#pragma GCC unroll 24
+    for (int64_t p = 0; p < PARTS; p++) parts[p] = at::vec::fmadd(Vector(factor), other.parts[p], parts[p]);
+  }
+  void store(float* numbers) const {
+#pragma GCC unroll 24
+    for (int64_t p = 0; p < PARTS; p++) parts[p].store(numbers + p * WIDE, p + 1 < PARTS ? WIDE : LAST);
+  }
+};
+
+// Calls part(first column, PARTS, LAST) for `N` columns, with at most `MOST` vectors at a time.
+template <int64_t N, int64_t MOST, typename Part>
+inline void in_parts(Part part) {
+  constexpr int64_t whole = N / (MOST * WIDE) * MOST * WIDE, rest = N - whole;
+  for (int64_t n = 0; n < whole; n += MOST * WIDE) part(n, Constant<MOST>(), Constant<WIDE>());
+  if constexpr (rest > 0) {
+    constexpr int64_t parts = (rest + WIDE - 1) / WIDE;
+    part(whole, Constant<parts>(), Constant<rest - (parts - 1) * WIDE>());
+  }
+}
+
+// Some columns, of all of the `M` rows: a number of each of `left` at a time, times a row of `right`.
+template <int64_t M, int64_t PARTS, int64_t LAST>
+inline void columns(int64_t K, Matrix left, Matrix right, Matrix addend, float* out, int64_t row) {
+  Row<PARTS, LAST> sums[M], many;
+#pragma GCC unroll 8
+  for (int64_t m = 0; m < M; m++) sums[m].load(addend.at(m, 0));
+  for (int64_t k = 0; k < K; k++) {
+    many.load(right.at(k, 0));
+#pragma GCC unroll 8
+    for (int64_t m = 0; m < M; m++) sums[m].add(*left.at(m, k), many);
+  }
+#pragma GCC unroll 8
+  for (int64_t m = 0; m < M; m++) sums[m].store(out + m * row);
+}
+
+// Few rows, as where heads read: [M, K] [K, N], `right` and `addend` by rows.
+template <int64_t M, int64_t N, int64_t K>
+inline void sums(Matrix left, Matrix right, Matrix addend, float* out) {
+  in_parts<N, std::max<int64_t>(HELD / M, 1)>([&](int64_t n, auto parts, auto last) {
+    columns<M, parts, last>(K, left, right.from(0, n), addend.from(0, n), out + n, N);
+  });
+}
+
+// Few rows, as where keys are compared: [M, K] [K, N], `right` by columns. Turns what is needed of it at once.
+template <int64_t M, int64_t N, int64_t K>
+inline void dots(Matrix left, Matrix right, Matrix addend, float* out) {
+  constexpr int64_t MOST = std::max<int64_t>(std::min<int64_t>(HELD / M, 2), 1), DEEP = 64;
+  alignas(64) float turned[DEEP * MOST * WIDE];
+  in_parts<N, MOST>([&](int64_t n, auto parts, auto last) {
+    constexpr int64_t wide = parts * WIDE, count = wide - WIDE + last;
+    for (int64_t k = 0; k < K; k += DEEP) {
+      const int64_t deep = std::min(DEEP, K - k);
+      at::vec::transpose_mxn<float>(right.at(k, n), right.column, turned, wide, count, deep);
+      const Matrix before = k ? Matrix{out + n, N, 1} : addend.from(0, n);
+      columns<M, parts, last>(deep, left.from(0, k), {turned, wide, 1}, before, out + n, N);
+    }
+  });
+}
+
+// Few sums, as where heads write: [M, K] [K, N], `right` and `addend` by rows.
+template <int64_t M, int64_t N, int64_t K>
+inline void outer(Matrix left, Matrix right, Matrix addend, float* out) {
+  in_parts<N, std::max<int64_t>(HELD / K, 1)>([&](int64_t n, auto parts, auto last) {
+    Row<parts, last> few[K], sum;
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < K; k++) few[k].load(right.at(k, n));
+    for (int64_t m = 0; m < M; m++) {
+      sum.load(addend.at(m, n));
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < K; k++) sum.add(*left.at(m, k), few[k]);
+      sum.store(out + m * N + n);
+    }
+  });
+}
+
+}  // namespace mann
+
+#endif

@@ -1,0 +1,144 @@
+"""Products of few rows as they are compiled, beside numpy's in float64."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy
+import pytest
+import torch
+from torch import Tensor
+from torch._inductor.utils import fresh_cache
+
+from mann import lowering
+from mann.unrolling import Compiled
+
+pytestmark = pytest.mark.usefixtures("cxx_compiler")
+
+SIZES = [(1, 1, 1), (3, 1, 17), (4, 128, 40), (5, 70, 129), (8, 16, 7)]
+"""Rows, slots, and the size of a word: vectors have 4, 8 or 16 numbers, and a part of a row as many as 24 vectors."""
+
+
+class Case(NamedTuple):
+    """What is multiplied.
+
+    weights [2, rows, slots], keys [2, rows, word_size], memory [2, slots + 1, word_size].
+    """
+
+    weights: Any
+    keys: Any
+    memory: Any
+
+    def products(self, matmul: Any, turned: Any) -> list[Any]:
+        """Return each product that a memory is used with, some from where its first slot ends, and a square."""
+        weights, keys, memory, whole = self.weights, self.keys, self.memory[:, 1:], self.memory
+        return [
+            matmul(weights, memory),
+            matmul(turned(memory), turned(weights)),
+            matmul(keys, turned(whole)),
+            matmul(memory, turned(keys)),
+            matmul(turned(weights), keys),
+            matmul(turned(keys), weights),
+            memory + matmul(turned(weights), keys),
+            turned(memory) + matmul(turned(keys), weights),
+            keys + matmul(weights, memory),
+            weights + matmul(keys, turned(memory)),
+            turned(weights) + matmul(memory, turned(keys)),
+            matmul(keys, turned(keys)),
+        ]
+
+
+def numbers(*size: int) -> Tensor:
+    """Return the same random numbers for the same size."""
+    return torch.randn(size, generator=torch.Generator().manual_seed(sum(size)))
+
+
+def places(batch: int, size: int) -> numpy.ndarray:
+    """Return what each of a row of products is weighed with, all of them different."""
+    return numpy.cos(numpy.arange(batch * size)).reshape(batch, size)
+
+
+def transposed(of: Tensor) -> Tensor:
+    return of.transpose(1, 2)
+
+
+def once(kind: torch.dtype, *sizes: tuple[int, int, int]) -> tuple[list[Case], Tensor, list[Case]]:
+    """Return what is multiplied, all products in a row, and the gradients of their weighed sum, each compiled."""
+
+    def step(_: Any, now: Any, state: Any) -> Any:
+        found = [one.flatten(1) for given in state for one in Case(*given).products(torch.bmm, transposed)]
+        return torch.cat(found, 1) + now[0], (), state
+
+    cases = [Case(numbers(2, r, s), numbers(2, r, w), numbers(2, s + 1, w)) for r, s, w in sizes]
+    asked = [Case(*(tensor.to(kind).requires_grad_() for tensor in one)) for one in cases]
+    found, _ = Compiled()(step, (), (torch.zeros(1, 2, 1, dtype=kind),), tuple(asked))
+    weighed = found[0] * torch.tensor(places(*found[0].shape), dtype=kind)
+    gradients = iter(torch.autograd.grad(weighed.sum(), [tensor for one in asked for tensor in one]))
+    return cases, found[0].detach(), [Case(*(next(gradients) for _ in one)) for one in cases]
+
+
+def expected(cases: list[Case]) -> numpy.ndarray:
+    """Return the same products by numpy."""
+    doubles = [Case(*(tensor.detach().double().numpy() for tensor in one)) for one in cases]
+    found = [
+        one.reshape(2, -1) for each in doubles for one in each.products(numpy.matmul, lambda of: of.transpose(0, 2, 1))
+    ]
+    return numpy.concatenate(found, 1)
+
+
+def assert_right(cases: list[Case], found: Tensor, gradients: list[Case], tolerance: float) -> None:
+    """Compare with numpy's; gradients by what the sum changes by, which is quadratic, along a direction."""
+    numpy.testing.assert_allclose(found.double().numpy(), expected(cases), rtol=tolerance, atol=30 * tolerance)
+    for number, one in enumerate(cases):
+        for name, tensor in one._asdict().items():
+            along = numbers(*tensor.shape[::-1]).transpose(0, 2)
+
+            def sum_at(where: Tensor, number: int = number, name: str = name) -> float:
+                moved = [*cases]
+                moved[number] = cases[number]._replace(**{name: where})
+                row = expected(moved)
+                return float((row * places(*row.shape)).sum())
+
+            change = (sum_at(tensor.double() + along) - sum_at(tensor.double() - along)) / 2
+            gradient = getattr(gradients[number], name).double()
+            assert float((gradient * along).sum()) == pytest.approx(change, rel=100 * tolerance, abs=300 * tolerance)
+
+
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often each loop was taken."""
+    counted: Counter[str] = Counter()
+    known = lowering.FewRows.render
+
+    def render(self: lowering.FewRows, *arguments: Any, **named: Any) -> str:
+        counted[self._loop] += 1
+        return known(self, *arguments, **named)
+
+    monkeypatch.setattr(lowering.FewRows, "render", render)
+    with fresh_cache():
+        yield counted
+
+
+def test_products_and_gradients_equal_an_oracle(loops: Counter[str]) -> None:
+    assert_right(*once(torch.float32, *SIZES), 1e-5)
+    assert loops.keys() == {"sums", "dots", "outer"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "tolerance"),
+    [
+        pytest.param(torch.float64, (3, 5, 7), 1e-12, id="double"),
+        pytest.param(torch.float32, (9, 17, 11), 1e-5, id="many rows"),
+    ],
+)
+def test_other_products_are_torchs(
+    kind: torch.dtype, size: tuple[int, int, int], tolerance: float, loops: Counter[str]
+) -> None:
+    assert_right(*once(kind, size), tolerance)
+    assert not loops
+
+
+def test_a_large_product_is_torchs(loops: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lowering, "LARGE", 1)
+    assert_right(*once(torch.float32, (3, 5, 2)), 1e-5)
+    assert not loops
