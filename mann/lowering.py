@@ -74,7 +74,9 @@ class FewRows(CppTemplate):
         super().__init__("few_rows", [factor.node for factor in factors], layout, num_threads=1)
         self._loop, self._sizes, self._factors = loop, sizes, factors
 
-    def render(self, kernel: Any, template_buffer_node: Any = None, **_: Any) -> str:
+    def render(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, kernel: Any, template_buffer_node: Any = None, **_: Any
+    ) -> str:
         """Return the code. Nothing is fused with it."""
         names = {factor.node.get_name(): f"in{number}" for number, factor in enumerate(self._factors)}
         inputs = {names[factor.node.get_name()]: factor.node for factor in self._factors}
