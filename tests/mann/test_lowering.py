@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy
@@ -29,8 +30,11 @@ class Case(NamedTuple):
     keys: Any
     memory: Any
 
-    def products(self, matmul: Any, turned: Any) -> list[Any]:
-        """Return each product that a memory is used with, some from where its first slot ends, and a square."""
+    def products(self, matmul: Any, plus: Any, turned: Any) -> list[Any]:
+        """Return each product that a memory is used with, some from where its first slot ends, and a square.
+
+        plus(addend, left, right) is a product added to what comes first, in either layout.
+        """
         weights, keys, memory, whole = self.weights, self.keys, self.memory[:, 1:], self.memory
         return [
             matmul(weights, memory),
@@ -39,13 +43,21 @@ class Case(NamedTuple):
             matmul(memory, turned(keys)),
             matmul(turned(weights), keys),
             matmul(turned(keys), weights),
-            memory + matmul(turned(weights), keys),
-            turned(memory) + matmul(turned(keys), weights),
-            keys + matmul(weights, memory),
-            weights + matmul(keys, turned(memory)),
-            turned(weights) + matmul(memory, turned(keys)),
+            plus(memory, turned(weights), keys),
+            plus(turned(memory), turned(keys), weights),
+            plus(keys, weights, memory),
+            plus(weights, keys, turned(memory)),
+            plus(turned(weights), memory, turned(keys)),
             matmul(keys, turned(keys)),
         ]
+
+
+class Taken(NamedTuple):
+    """Which loop, whether it adds the product to something, and whether the product is written transposed."""
+
+    loop: str
+    adds: bool
+    turned: bool
 
 
 def numbers(*size: int) -> Tensor:
@@ -58,6 +70,10 @@ def places(batch: int, size: int) -> numpy.ndarray:
     return numpy.cos(numpy.arange(batch * size)).reshape(batch, size)
 
 
+def in_numpy(addend: Any, left: Any, right: Any) -> Any:
+    return addend + left @ right
+
+
 def transposed(of: Tensor) -> Tensor:
     return of.transpose(1, 2)
 
@@ -66,7 +82,7 @@ def once(kind: torch.dtype, *sizes: tuple[int, int, int]) -> tuple[list[Case], T
     """Return what is multiplied, all products in a row, and the gradients of their weighed sum, each compiled."""
 
     def step(_: Any, now: Any, state: Any) -> Any:
-        found = [one.flatten(1) for given in state for one in Case(*given).products(torch.bmm, transposed)]
+        found = [one.flatten(1) for given in state for one in Case(*given).products(torch.bmm, torch.baddbmm, transposed)]
         return torch.cat(found, 1) + now[0], (), state
 
     cases = [Case(numbers(2, r, s), numbers(2, r, w), numbers(2, s + 1, w)) for r, s, w in sizes]
@@ -81,7 +97,9 @@ def expected(cases: list[Case]) -> numpy.ndarray:
     """Return the same products by numpy."""
     doubles = [Case(*(tensor.detach().double().numpy() for tensor in one)) for one in cases]
     found = [
-        one.reshape(2, -1) for each in doubles for one in each.products(numpy.matmul, lambda of: of.transpose(0, 2, 1))
+        one.reshape(2, -1)
+        for each in doubles
+        for one in each.products(numpy.matmul, in_numpy, lambda of: of.transpose(0, 2, 1))
     ]
     return numpy.concatenate(found, 1)
 
@@ -105,23 +123,25 @@ def assert_right(cases: list[Case], found: Tensor, gradients: list[Case], tolera
 
 
 @pytest.fixture
-def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Taken]]:
     """How often each loop was taken."""
-    counted: Counter[str] = Counter()
-    known = lowering.FewRows.render
+    counted: Counter[Taken] = Counter()
+    known = lowering.FewRows.__init__
 
-    def render(self: lowering.FewRows, *arguments: Any, **named: Any) -> str:
-        counted[self._loop] += 1
-        return known(self, *arguments, **named)
+    def made(self: Any, loop: str, sizes: Any, factors: list[Any], layout: Any) -> None:
+        counted[Taken(loop, adds=len(factors) == 3, turned=layout.stride[-1] != 1)] += 1
+        known(self, loop, sizes, factors, layout)
 
-    monkeypatch.setattr(lowering.FewRows, "render", render)
+    monkeypatch.setattr(lowering.FewRows, "__init__", made)
     with fresh_cache():
         yield counted
 
 
-def test_products_and_gradients_equal_an_oracle(loops: Counter[str]) -> None:
+def test_products_and_gradients_equal_an_oracle(loops: Counter[Taken]) -> None:
     assert_right(*once(torch.float32, *SIZES), 1e-5)
-    assert loops.keys() == {"sums", "dots", "outer"}
+    everything = {Taken(*one) for one in product(("sums", "dots", "outer"), (False, True), (False, True))}
+    # No product above is of this form.
+    assert everything - loops.keys() == {Taken("sums", adds=True, turned=True), Taken("outer", adds=False, turned=True)}
 
 
 @pytest.mark.parametrize(
@@ -132,13 +152,13 @@ def test_products_and_gradients_equal_an_oracle(loops: Counter[str]) -> None:
     ],
 )
 def test_other_products_are_torchs(
-    kind: torch.dtype, size: tuple[int, int, int], tolerance: float, loops: Counter[str]
+    kind: torch.dtype, size: tuple[int, int, int], tolerance: float, loops: Counter[Taken]
 ) -> None:
     assert_right(*once(kind, size), tolerance)
     assert not loops
 
 
-def test_a_large_product_is_torchs(loops: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_product_is_torchs(loops: Counter[Taken], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lowering, "LARGE", 1)
     assert_right(*once(torch.float32, (3, 5, 2)), 1e-5)
     assert not loops
