@@ -58,10 +58,16 @@ def interpreted(graph: GraphModule, backward: bool) -> Graph:
     return Called(lambda inputs: graph(*inputs))
 
 
+def turned(weight: Tensor) -> Tensor:
+    """Return a weight [width, size] that lies transposed: what multiplies inputs with it reads it row by row."""
+    return weight.T.contiguous().T
+
+
 class CompiledStep:
     """A step for tensors of one size, and its gradient.
 
-    All tensors that go in are contiguous, and so are those that come out. Weights are constants to the gradient.
+    All tensors that go in are contiguous, and so are those that come out; but weights on the way there are `turned`.
+    Weights are constants to the gradient.
 
     Attributes:
         there, back, again: The graphs; `way_there`, `way_back` and `way_again` say what to run them with.
@@ -93,6 +99,8 @@ class CompiledStep:
         self._compiler, self._mode = compiler, FakeTensorMode(shape_env=ShapeEnv())
         with self._tracing():
             there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
+            for node in there.graph.find_nodes(op="placeholder")[: self.weights]:
+                node.meta["val"] = turned(node.meta["val"])
             self._remaking = self._unchained(there)
             self.there, self.back = compiler(there, False), compiler(back, True)
 
@@ -159,9 +167,10 @@ class CompiledStep:
         before, after = [link.before for link in found.values()], [link.after for link in found.values()]
         ends = {*before, *after}
         sources = [source for link in found.values() for source in link.sources]
-        kept = list(dict.fromkeys([*(node for node in needed if node not in ends), *sources]))
+        weights = inputs[: self.weights]
+        kept = list(dict.fromkeys([*(node for node in needed if node not in ends and node not in weights), *sources]))
         self.kept = len(kept)
-        self._needed = [[*kept, *before, *after].index(node) for node in needed]
+        self._needed = [[*weights, *kept, *before, *after].index(node) for node in needed]
         output.args = ((*values, *kept),)
         there.recompile()
         return extracted(there, [*kept, *before], after)
@@ -184,7 +193,7 @@ class CompiledStep:
     ) -> Lane:
         """Return what to run `there` with.
 
-        preactivations: [time, ...]; features, and used, what each weight was multiplied with, are filled, [time, ...];
+        weights: `turned`; preactivations: [time, ...]; features, and used, what each weight was multiplied with, are filled, [time, ...];
         kept: its row `time - first` is filled with what `back` needs; chain: its row after that, with the chain.
         """
         sources = [*map(Same, weights), *map(Row, preactivations), *map(Carried, range(len(state)))]
@@ -206,16 +215,24 @@ class CompiledStep:
         )
 
     def way_back(
-        self, kept: Record, chain: Record, features: Tensor, state: Tensors, preactivations: Tensors, first: int = 0
+        self,
+        weights: Tensors,
+        kept: Record,
+        chain: Record,
+        features: Tensor,
+        state: Tensors,
+        preactivations: Tensors,
+        first: int = 0,
     ) -> Lane:
         """Return what to run `back` with.
 
-        kept, chain: as they were filled; features: their gradients [time, ...]; state: those of the last state;
+        weights: as they are; kept, chain: as they were filled; features: their gradients [time, ...]; state: those of the last state;
         preactivations: filled with theirs, [time, ...]. For a leaf that has no gradient, such as whole numbers, what
         came in goes out.
         """
         links = range(len(self.chain))
         there = [
+            *map(Same, weights),
             *(Noted(kept, column, -first) for column in range(self.kept)),
             *(Noted(chain, at, shift - first) for shift in (0, 1) for at in links),
         ]

@@ -1,9 +1,9 @@
 """Controllers: what reads the input and drives the memory.
 
 A controller multiplies in two places. `project` gives the input's share of the pre-activations, for all steps in one
-product; `step` adds the products of `weights` with what comes back from the step before. It says what each weight was
-multiplied with, so that its gradient can be taken once for all steps (`mann.unrolling`). How to multiply, both are told
-(`mann.products`).
+product, in the way that it is told (`mann.products`); `step` adds the products of `weights` with what comes back from the
+step before. It says what each weight was multiplied with, so that its gradient can be taken once for all steps
+(`mann.unrolling`).
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from mann.products import Affine
+from mann.products import Affine, affine
 
 Tensors = tuple[Tensor, ...]
 Activation = Literal["relu", "tanh"]
@@ -24,7 +24,7 @@ Activation = Literal["relu", "tanh"]
 class Controller(Protocol):
     """What a network asks of its controller; a `torch.nn.Module`."""
 
-    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+    def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
         """Return what is added to the product of each weight, [rows, input_size] -> [rows, width]."""
         ...
 
@@ -37,7 +37,7 @@ class Controller(Protocol):
         ...
 
     def step(
-        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor
+        self, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor
     ) -> tuple[Tensor, Tensors, Any]:
         """Return the hidden output [batch, hidden_size], what each weight was multiplied with, and the new state.
 
@@ -72,9 +72,9 @@ class LSTMController(nn.Module):
             self.recurrent[:, :hidden_size] *= 0.1
             self.input.bias[hidden_size : 2 * hidden_size] = -1.0
 
-    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+    def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
         """[rows, input_size] -> [rows, 4 hidden_size]."""
-        return (affine(self.input.bias, inputs, self.input.weight),)
+        return (multiply(self.input.bias, inputs, self.input.weight),)
 
     def weights(self) -> Tensors:
         """One weight, for the last hidden output and the last reads side by side."""
@@ -86,7 +86,7 @@ class LSTMController(nn.Module):
         return LSTMState(zeros, zeros)
 
     def step(
-        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: LSTMState, reads: Tensor
+        self, weights: Tensors, preactivations: Tensors, state: LSTMState, reads: Tensor
     ) -> tuple[Tensor, Tensors, LSTMState]:
         """See `Controller`."""
         back = torch.cat([state.hidden, reads], -1)
@@ -124,9 +124,9 @@ class GRUController(nn.Module):
             self.recurrent *= 0.1
             self.input.bias[hidden_size : 2 * hidden_size] = -3.0
 
-    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+    def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
         """Twice [rows, 3 hidden_size]: the candidate's recurrent share is reset before it is added."""
-        return affine(self.input.bias, inputs, self.input.weight), self.recurrent_bias.expand(len(inputs), -1)
+        return multiply(self.input.bias, inputs, self.input.weight), self.recurrent_bias.expand(len(inputs), -1)
 
     def weights(self) -> Tensors:
         """One for the last reads, one for the last hidden output."""
@@ -137,7 +137,7 @@ class GRUController(nn.Module):
         return GRUState(like.new_zeros(batch, self.hidden_size))
 
     def step(
-        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: GRUState, reads: Tensor
+        self, weights: Tensors, preactivations: Tensors, state: GRUState, reads: Tensor
     ) -> tuple[Tensor, Tensors, GRUState]:
         """See `Controller`."""
         seen = affine(preactivations[0], reads, weights[0]).chunk(3, -1)
@@ -185,9 +185,9 @@ class FeedForwardController(nn.Module):
         else:
             nn.init.uniform_(self.input.bias, -initial_biases, initial_biases)
 
-    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+    def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
         """[rows, input_size] -> [rows, hidden_size]."""
-        return (affine(self.input.bias, inputs, self.input.weight),)
+        return (multiply(self.input.bias, inputs, self.input.weight),)
 
     def weights(self) -> Tensors:
         """One weight, for the last reads."""
@@ -198,7 +198,7 @@ class FeedForwardController(nn.Module):
         return ()
 
     def step(
-        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: tuple[()], reads: Tensor
+        self, weights: Tensors, preactivations: Tensors, state: tuple[()], reads: Tensor
     ) -> tuple[Tensor, Tensors, tuple[()]]:
         """See `Controller`."""
         return self.activation(affine(preactivations[0], reads, weights[0])), (reads,), ()
@@ -231,9 +231,9 @@ class StackedController(nn.Module):
     def _layers(self) -> list[Controller]:
         return list(self.layers)  # pyright: ignore[reportReturnType]
 
-    def project(self, affine: Affine, inputs: Tensor) -> Tensors:
+    def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
         """What each layer adds to its products, one layer after the other."""
-        return tuple(part for layer in self._layers() for part in layer.project(affine, inputs))
+        return tuple(part for layer in self._layers() for part in layer.project(multiply, inputs))
 
     def weights(self) -> Tensors:
         """The layers' weights, one layer after the other."""
@@ -244,14 +244,14 @@ class StackedController(nn.Module):
         return tuple(layer.initial_state(batch, like) for layer in self._layers())
 
     def step(
-        self, affine: Affine, weights: Tensors, preactivations: Tensors, state: tuple[Any, ...], reads: Tensor
+        self, weights: Tensors, preactivations: Tensors, state: tuple[Any, ...], reads: Tensor
     ) -> tuple[Tensor, Tensors, tuple[Any, ...]]:
         """Step from the lowest layer to the highest; the hidden output is that of the highest."""
         seen, used, after, start = reads, (), (), 0
         hidden = reads
         for layer, before, share in zip(self._layers(), state, self._shares, strict=True):
             own = slice(start, start + share)
-            hidden, inputs, now = layer.step(affine, weights[own], preactivations[own], before, seen)
+            hidden, inputs, now = layer.step(weights[own], preactivations[own], before, seen)
             seen = torch.cat([reads, hidden], -1)
             used, after, start = (*used, *inputs), (*after, now), start + share
         return hidden, used, after

@@ -1,12 +1,13 @@
-"""How Inductor compiles the products of a step: to code of the project's own, where torch's is slower.
+"""How Inductor compiles the products of a step: to loops of the project's own (loops.h), where torch's are slower.
 
-    large products with a weight     oneDNN's (`mann.products`), called from C++, with no Python in between
-    products with few rows           loops over vectors (few_rows.h), as where a memory's heads read, write and compare
+    products with a weight       float32, on a CPU
+    products with few rows       the same, as where a memory's heads read, write and compare
 
-A library's product of 4 heads with a memory takes twice as long as the loops, most of it to find out what to do.
+A library has to find out at each call what to do. With 8 rows (a lane of 16 sequences) its product with an LSTM's weight
+takes twice as long as the loops, and that of 4 heads with a memory as well.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import getsource
 from pathlib import Path
@@ -19,32 +20,20 @@ import torch._inductor.lowering  # before what it imports, which imports it
 from torch._inductor import config, ir
 from torch._inductor.codegen.cpp_template import CppTemplate
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
+from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
 from torch._inductor.lowering import lowerings
-from torch._inductor.mkldnn_ir import LinearUnary, _create_output_node
 from torch.compiler import config as of_cache
 
 FEW = 8
 """Rows that are few."""
 LARGE = 2**16
-"""Numbers in a matrix from which on torch's product stays: threads share it, and memory is what it waits for."""
+"""Numbers in a matrix of a batch from which on torch's product stays: threads share it, and memory is what it waits for."""
 
-_LOOPS = Path(__file__).with_name("few_rows.h")
-
-
-def with_weight(inputs: Any, weight: Any, bias: Any) -> Any:
-    """Lower `mann.products`' product to oneDNN's."""
-    factors = [ir.ExternKernel.require_contiguous(ir.ExternKernel.realize_input(inputs))]
-    # A weight stays as it lies in memory: oneDNN takes it either way.
-    factors += [ir.ExternKernel.realize_input(one) for one in (weight, bias) if one is not None]
-    size = [factors[0].get_size()[0], factors[1].get_size()[0]]
-    layout = ir.FixedLayout(factors[0].get_device(), factors[0].get_dtype(), size)
-    nothing_more = ("none", [-1], "")
-    product = LinearUnary(layout, factors, nothing_more if bias is not None else (None, *nothing_more))
-    return ir.TensorBox.create(_create_output_node(product))
+_LOOPS = Path(__file__).with_name("loops.h")
 
 
 class Matrices(NamedTuple):
-    """How a batch of matrices lies in memory.
+    """How a matrix, or a batch of them, lies in memory.
 
     node: The buffer, or what of it; batch, rows, columns: Numbers from one to the next.
     """
@@ -60,7 +49,7 @@ class Matrices(NamedTuple):
         return self._replace(rows=self.columns, columns=self.rows)
 
 
-class FewRows(CppTemplate):
+class Loops(CppTemplate):
     """A call of one of the loops for each matrix of a batch.
 
     Args:
@@ -71,7 +60,7 @@ class FewRows(CppTemplate):
     """
 
     def __init__(self, loop: str, sizes: tuple[int, ...], factors: list[Matrices], layout: ir.Layout):
-        super().__init__("few_rows", [factor.node for factor in factors], layout, num_threads=1)
+        super().__init__("product", [factor.node for factor in factors], layout, num_threads=1)
         self._loop, self._sizes, self._factors = loop, sizes, factors
 
     def render(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -83,7 +72,7 @@ class FewRows(CppTemplate):
         signature = kernel.def_kernel(inputs=inputs, outputs={"out": template_buffer_node or self.output_node})
         batch, *sizes = self._sizes
         matrices = [
-            f"{{&{kernel.index(node, [0, 0, 0])} + b * {step}, {rows}, {columns}}}"
+            f"{{&{kernel.index(node, [0] * len(node.get_size()))} + b * {step}, {rows}, {columns}}}"
             for node, step, rows, columns in self._factors
         ] + ["{nullptr, 0, 0}"] * (3 - len(self._factors))
         return f"""{self.header().getvalue()}
@@ -94,6 +83,16 @@ extern "C" {signature} {{
 }}"""
 
 
+def single(left: Any, right: Any) -> Any:
+    """Lower left [m, k] right [k, n]."""
+    return _with_weight(left, right) or tuned_mm(left, right)
+
+
+def single_sum(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """Lower beta addend + alpha left right."""
+    return _sum(_with_weight, tuned_addmm, addend, left, right, beta, alpha)
+
+
 def batched(left: Any, right: Any) -> Any:
     """Lower left [batch, m, k] right [batch, k, n]."""
     return _few(left, right) or tuned_bmm(left, right)
@@ -101,17 +100,36 @@ def batched(left: Any, right: Any) -> Any:
 
 def batched_sum(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """Lower beta addend + alpha left right."""
-    sum_of_both = beta == alpha == 1 and [*addend.get_size()] == [*left.get_size()[:2], right.get_size()[2]]
-    loop = _few(left, right, addend) if sum_of_both else None
-    return loop or tuned_baddbmm(addend, left, right, beta=beta, alpha=alpha)
+    return _sum(_few, tuned_baddbmm, addend, left, right, beta, alpha)
+
+
+def _sum(loops: Callable[..., Any], torchs: Any, addend: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
+    """Return a product added to something, by the loops if they take it."""
+    sum_of_both = beta == alpha == 1 and [*addend.get_size()] == [*left.get_size()[:-1], right.get_size()[-1]]
+    product = loops(left, right, addend) if sum_of_both else None
+    return product or torchs(addend, left, right, beta=beta, alpha=alpha)
+
+
+def _suit(operands: tuple[Any, ...]) -> bool:
+    """Return whether all are what the loops are for."""
+    return all(operand.get_dtype() == torch.float32 and operand.get_device().type == "cpu" for operand in operands)
+
+
+def _with_weight(*operands: Any) -> ir.TensorBox | None:
+    """Return the product of two, plus a third one if there is one, by the loops; None where torch's is to be taken."""
+    if not _suit(operands):
+        return None
+    left, right, *addend = map(_lying, operands)
+    if right.columns != 1 or any(one.columns != 1 for one in addend):
+        return None
+    (m, k), n = map(int, operands[0].get_size()), int(operands[1].get_size()[1])
+    return _made("sums", (1, m, n, k), [left, right, *addend], [m, n], [n, 1])
 
 
 def _few(*operands: Any) -> ir.TensorBox | None:
-    """Return the product of two, plus a third one if there is one, by the loops; None where torch's is to be taken."""
-    sizes = [[*map(int, operand.get_size())] for operand in operands]
-    (batch, m, k), n = sizes[0], sizes[1][2]
-    suits = all(operand.get_dtype() == torch.float32 and operand.get_device().type == "cpu" for operand in operands)
-    if not suits or min(m, n, k) > FEW or max(m * k, k * n, m * n) >= LARGE:
+    """Return the products of few rows, plus a third operand if there is one; None where torch's are to be taken."""
+    (batch, m, k), n = map(int, operands[0].get_size()), int(operands[1].get_size()[2])
+    if not _suit(operands) or min(m, n, k) > FEW or max(m * k, k * n, m * n) >= LARGE:
         return None
     left, right, *addend = map(_lying, operands)
     # A product is as well that of the factors transposed, the other way round.
@@ -122,22 +140,28 @@ def _few(*operands: Any) -> ir.TensorBox | None:
         loop = (by_rows and height <= FEW and "sums") or (by_columns and height <= FEW and "dots")
         loop = loop or (by_rows and k <= FEW and "outer")
         if loop:
-            shape: tuple[Any, Any] = [batch, m, n], [m * n, 1, m] if turned else [m * n, n, 1]
-            layout = ir.FixedLayout(operands[0].get_device(), torch.float32, *shape)
-            return FewRows(loop, (batch, height, width, k), [first, second, *added], layout).generate().output_node()
+            strides = [m * n, 1, m] if turned else [m * n, n, 1]
+            return _made(loop, (batch, height, width, k), [first, second, *added], [batch, m, n], strides)
     return None
+
+
+def _made(loop: str, sizes: tuple[int, ...], factors: list[Matrices], size: Any, strides: Any) -> ir.TensorBox:
+    """Return the product, of such a size and lying so."""
+    layout = ir.FixedLayout(factors[0].node.get_device(), torch.float32, size, strides)
+    return Loops(loop, sizes, factors, layout).generate().output_node()
 
 
 def _lying(operand: Any) -> Matrices:
     """Return how an operand lies in memory, once it is there. A row or a column is next to itself."""
     node = ir.ExternKernel.require_stride1(ir.ExternKernel.realize_input(operand))
     node.freeze_layout()
-    (_, height, width), (batch, rows, columns) = (map(int, of) for of in (node.get_size(), node.get_stride()))
-    return Matrices(node, batch, 1 if height == 1 else rows, 1 if width == 1 else columns)
+    (*_, height, width), (*batch, rows, columns) = (map(int, of) for of in (node.get_size(), node.get_stride()))
+    return Matrices(node, sum(batch), 1 if height == 1 else rows, 1 if width == 1 else columns)
 
 
 LOWERINGS = {
-    torch.ops.mann.product.default: with_weight,
+    torch.ops.aten.mm.default: single,
+    torch.ops.aten.addmm.default: single_sum,
     torch.ops.aten.bmm.default: batched,
     torch.ops.aten.baddbmm.default: batched_sum,
 }

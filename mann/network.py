@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from mann import memory as memories
 from mann.addressing.interface import Controls, Scheme, Write
 from mann.controllers import ControllerKind, Tensors
+from mann.products import affine
 from mann.start import Start, StartKind
 from mann.unrolling import Unrolling, plain
 
@@ -201,9 +202,8 @@ class MemoryNetwork(nn.Module):
         self, weights: Tensors, preactivations: Tensors, state: NetworkState
     ) -> tuple[Tensor, Tensors, NetworkState, Access]:
         """One step, and what happened to the memory."""
-        affine = self.unroll.affine
         hidden, used, controller = self.controller.step(
-            affine, weights[:-1], preactivations[:-1], state.controller, state.reads
+            weights[:-1], preactivations[:-1], state.controller, state.reads
         )
         emitted = self._clipped(affine(preactivations[-1], hidden, weights[-1]))
         parts = self._by_control(emitted, -1)

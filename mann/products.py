@@ -52,10 +52,8 @@ def gathered(gradients: Tensor, inputs: Tensor) -> Tensor:
 
     gradients: [rows, width], of the products; inputs: [rows, size].
     """
-    # oneDNN wants the first factor as it lies in memory, so one is copied, transposed: the smaller one.
-    if inputs.shape[1] < gradients.shape[1]:
-        return product(inputs.T, gradients.T).T
-    return product(gradients.T, inputs.T)
+    # Not oneDNN, which wants a copy of one of them, transposed, and returns what has to be transposed once more.
+    return gradients.T @ inputs
 
 
 def _suits_onednn(inputs: Tensor, weight: Tensor) -> bool:

@@ -116,7 +116,7 @@ extern "C" int64_t scan(Graph graph, int64_t start, int64_t stop, int64_t step, 
   if (count == 1) {
     lane(0);  // a thread that is one of several would leave what it calls no other
   } else {
-#pragma omp parallel for num_threads(count) schedule(static, 1)
+#pragma omp parallel for schedule(static)
     for (int64_t number = 0; number < count; number++) lane(number);
   }
   return failed;

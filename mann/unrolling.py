@@ -24,7 +24,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.utils import _pytree as pytree
 
-from mann.compiling import CompiledStep, Make, Step, Tensors
+from mann.compiling import CompiledStep, Make, Step, Tensors, turned
 from mann.products import Affine, affine, gathered, quick
 from mann.scanning import Record
 
@@ -114,6 +114,7 @@ def _run(step: CompiledStep, tensors: Sequence[Tensor], every: int, keep: bool =
     every: How many steps are a span.
     """
     weights, preactivations, state = step.parted([tensor.detach() for tensor in tensors])
+    weights = tuple(map(turned, weights))
     steps, batch = preactivations[0].shape[:2]
     spans, parts = _spans(steps, every), step.parts(batch)
     several = len(spans) > 1
@@ -164,7 +165,7 @@ def _joined(states: Sequence[Tensors]) -> Tensors:
 
 
 def _back(
-    step: CompiledStep, kept: Sequence[_Kept], every: int, features: Tensor, state: Tensors
+    step: CompiledStep, weights: Tensors, kept: Sequence[_Kept], every: int, features: Tensor, state: Tensors
 ) -> tuple[list[Tensor], Tensors]:
     """Return the gradients of the preactivations and of the first state.
 
@@ -178,7 +179,13 @@ def _back(
         chains = [chain for notes in kept for chain in notes.chain] or _chains(step, kept, number, times)
         lanes = [
             step.way_back(
-                notes.steps[number], chain, features[:, part], after, _of(part, preactivations), first=times.start
+                weights,
+                notes.steps[number],
+                chain,
+                features[:, part],
+                after,
+                _of(part, preactivations),
+                first=times.start,
             )
             for part, after, notes, chain in zip(parts, states, kept, chains, strict=True)
         ]
@@ -206,14 +213,14 @@ class _ThroughTime(Function):
 
     @staticmethod
     def forward(ctx: Any, step: CompiledStep, *tensors: Tensor) -> tuple[Tensor, ...]:
-        _, preactivations, state = step.parted(tensors)
+        weights, preactivations, state = step.parted(tensors)
         steps = len(preactivations[0])
         size = steps * sum(leaf.nbytes for leaf in step.chained(state))
         ctx.step, ctx.every = step, isqrt(steps) if step.chain and size >= WORTH_MAKING_AGAIN else steps
         run = _run(step, tensors, ctx.every)
         leaves, ctx.structure = pytree.tree_flatten(run.kept)
         # By autograd, which frees all after the way back; the last state may be among what the last step keeps.
-        ctx.save_for_backward(*run.used, *(leaf for leaf in leaves if isinstance(leaf, Tensor)))
+        ctx.save_for_backward(*weights, *run.used, *(leaf for leaf in leaves if isinstance(leaf, Tensor)))
         ctx.leaves = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         ctx.mark_non_differentiable(*step.without_gradient(run.state))
         return run.features, *run.state
@@ -223,14 +230,15 @@ class _ThroughTime(Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         features, *state = (gradient.contiguous() for gradient in gradients)
         step: CompiledStep = ctx.step
-        used, saved = ctx.saved_tensors[: step.weights], iter(ctx.saved_tensors[step.weights :])
+        count, saved = step.weights, ctx.saved_tensors
+        weights, used, saved = saved[:count], saved[count : 2 * count], iter(saved[2 * count :])
         kept = pytree.tree_unflatten([next(saved) if leaf is None else leaf for leaf in ctx.leaves], ctx.structure)
-        preactivations, state = _back(step, kept, ctx.every, features, tuple(state))
-        weights = [
+        preactivations, state = _back(step, weights, kept, ctx.every, features, tuple(state))
+        gradients = [
             gathered(gradient.flatten(0, 1), inputs.flatten(0, 1)) if asked else None
             for gradient, inputs, asked in zip(preactivations, used, ctx.needs_input_grad[1:], strict=False)
         ]
-        return None, *weights, *preactivations, *state
+        return None, *gradients, *preactivations, *state
 
 
 class Compiled:

@@ -1,11 +1,12 @@
-// Products of few rows, such as a memory's heads, with many: out = left right + addend, of float32.
+// Products of a step: out = left right + addend, of float32.
 //
 // mann/lowering.py says which of the three is called. Sizes are known when this is compiled, so that sums stay in
 // registers. Generated code has this text once for each product.
-#ifndef MANN_FEW_ROWS
-#define MANN_FEW_ROWS
+#ifndef MANN_LOOPS
+#define MANN_LOOPS
 
 #include <ATen/cpu/vec/vec.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -17,6 +18,10 @@ using Vector = at::vec::Vectorized<float>;
 constexpr int64_t WIDE = Vector::size();
 // How many vectors are held at once: the registers, less those for what is multiplied.
 constexpr int64_t HELD = WIDE == 16 ? 24 : 12;
+// How many rows are multiplied at once: each vector of `right` is loaded once for them.
+constexpr int64_t TOGETHER = WIDE == 16 ? 8 : 4;
+// Multiplications that are worth waking another thread for, where no other has a lane.
+constexpr int64_t SHARED = 1 << 20;
 
 // Numbers in memory, and how far apart they are from row to row and from column to column.
 struct Matrix {
@@ -51,11 +56,17 @@ struct Row {
   }
 };
 
-// Calls part(first column, PARTS, LAST) for `N` columns, with at most `MOST` vectors at a time.
-template <int64_t N, int64_t MOST, typename Part>
+// Calls part(first column, PARTS, LAST) for `N` columns, with at most `MOST` vectors at a time; `SHARE`: by all threads.
+template <int64_t N, int64_t MOST, bool SHARE = false, typename Part>
 inline void in_parts(Part part) {
   constexpr int64_t whole = N / (MOST * WIDE) * MOST * WIDE, rest = N - whole;
-  for (int64_t n = 0; n < whole; n += MOST * WIDE) part(n, Constant<MOST>(), Constant<WIDE>());
+  auto part_of_whole = [&](int64_t n) { part(n, Constant<MOST>(), Constant<WIDE>()); };
+  if (SHARE && !omp_in_parallel()) {
+#pragma omp parallel for
+    for (int64_t n = 0; n < whole; n += MOST * WIDE) part_of_whole(n);
+  } else {
+    for (int64_t n = 0; n < whole; n += MOST * WIDE) part_of_whole(n);
+  }
   if constexpr (rest > 0) {
     constexpr int64_t parts = (rest + WIDE - 1) / WIDE;
     part(whole, Constant<parts>(), Constant<rest - (parts - 1) * WIDE>());
@@ -77,11 +88,16 @@ inline void columns(int64_t K, Matrix left, Matrix right, Matrix addend, float* 
   for (int64_t m = 0; m < M; m++) sums[m].store(out + m * row);
 }
 
-// Few rows, as where heads read: [M, K] [K, N], `right` and `addend` by rows.
+// [M, K] [K, N], as where heads read and where a weight is, `right` and `addend` by rows.
 template <int64_t M, int64_t N, int64_t K>
 inline void sums(Matrix left, Matrix right, Matrix addend, float* out) {
-  in_parts<N, std::max<int64_t>(HELD / M, 1)>([&](int64_t n, auto parts, auto last) {
-    columns<M, parts, last>(K, left, right.from(0, n), addend.from(0, n), out + n, N);
+  constexpr int64_t AT_ONCE = std::min(M, TOGETHER), whole = M / AT_ONCE * AT_ONCE;
+  in_parts<N, HELD / AT_ONCE, (M * N * K >= SHARED)>([&](int64_t n, auto parts, auto last) {
+    auto rows = [&](int64_t m, auto count) {
+      columns<count, parts, last>(K, left.from(m, 0), right.from(0, n), addend.from(m, n), out + m * N + n, N);
+    };
+    for (int64_t m = 0; m < whole; m += AT_ONCE) rows(m, Constant<AT_ONCE>());
+    if constexpr (whole < M) rows(whole, Constant<M - whole>());
   });
 }
 
