@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import CheckpointPolicy
 
 from mann.chains import chains, extracted
 from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Record, Row, Same, Sink, Tensors
@@ -151,6 +152,10 @@ class CompiledStep:
             graph.graph.eliminate_dead_code()
             graph.recompile()
             joint_graph_passes(graph)
+            # Either way has weights as it reads them: a view of one is not handed on.
+            for weight in graph.graph.find_nodes(op="placeholder")[: self.weights]:
+                for view in weight.users:
+                    view.meta["recompute"] = CheckpointPolicy.MUST_RECOMPUTE
         # What a product takes on the way back is made again too, where that takes little: a fifth less memory.
         with config.patch(ban_recompute_materialized_backward=False):
             return min_cut_rematerialization_partition(
@@ -193,8 +198,9 @@ class CompiledStep:
     ) -> Lane:
         """Return what to run `there` with.
 
-        weights: `turned`; preactivations: [time, ...]; features, and used, what each weight was multiplied with, are filled, [time, ...];
-        kept: its row `time - first` is filled with what `back` needs; chain: its row after that, with the chain.
+        weights: `turned`; preactivations: [time, ...]; features, and used, what each weight was multiplied with, are
+        filled, [time, ...]; kept: its row `time - first` is filled with what `back` needs; chain: its row after that,
+        with the chain.
         """
         sources = [*map(Same, weights), *map(Row, preactivations), *map(Carried, range(len(state)))]
         links = {} if chain is None else {leaf: Noted(chain, at, 1 - first) for at, leaf in enumerate(self.chain)}
@@ -226,9 +232,9 @@ class CompiledStep:
     ) -> Lane:
         """Return what to run `back` with.
 
-        weights: as they are; kept, chain: as they were filled; features: their gradients [time, ...]; state: those of the last state;
-        preactivations: filled with theirs, [time, ...]. For a leaf that has no gradient, such as whole numbers, what
-        came in goes out.
+        weights: as they are; kept, chain: as they were filled; features: their gradients [time, ...]; state: those of
+        the last state; preactivations: filled with theirs, [time, ...]. For a leaf that has no gradient, such as whole
+        numbers, what came in goes out.
         """
         links = range(len(self.chain))
         there = [

@@ -1,8 +1,8 @@
 """Controllers: what reads the input and drives the memory.
 
 A controller multiplies in two places. `project` gives the input's share of the pre-activations, for all steps in one
-product, in the way that it is told (`mann.products`); `step` adds the products of `weights` with what comes back from the
-step before. It says what each weight was multiplied with, so that its gradient can be taken once for all steps
+product, in the way that it is told (`mann.products`); `step` adds the products of `weights` with what comes back from
+the step before. It says what each weight was multiplied with, so that its gradient can be taken once for all steps
 (`mann.unrolling`).
 """
 
@@ -36,9 +36,7 @@ class Controller(Protocol):
         """Return the state before the first step, with the dtype and device of `like`."""
         ...
 
-    def step(
-        self, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor
-    ) -> tuple[Tensor, Tensors, Any]:
+    def step(self, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor) -> tuple[Tensor, Tensors, Any]:
         """Return the hidden output [batch, hidden_size], what each weight was multiplied with, and the new state.
 
         preactivations: what `project` returned, at this step; reads: [batch, read_size], what was read last.

@@ -3,8 +3,8 @@
     products with a weight       float32, on a CPU
     products with few rows       the same, as where a memory's heads read, write and compare
 
-A library has to find out at each call what to do. With 8 rows (a lane of 16 sequences) its product with an LSTM's weight
-takes twice as long as the loops, and that of 4 heads with a memory as well.
+A library has to find out at each call what to do. Its product of 8 rows with an LSTM's weight takes twice as long as
+the loops, and so does that of 4 heads with a memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ from torch.compiler import config as of_cache
 FEW = 8
 """Rows that are few."""
 LARGE = 2**16
-"""Numbers in a matrix of a batch from which on torch's product stays: threads share it, and memory is what it waits for."""
+"""Numbers in a memory from which on torch's product stays: threads share it, and memory is what it waits for."""
 
 _LOOPS = Path(__file__).with_name("loops.h")
 

@@ -1,6 +1,6 @@
 // A compiled graph, called for one time after another: what mann/scanning.py does in Python, with no Python in between.
 //
-// Each lane has a thread of torch's own, so that what a lane runs shares no core with torch's threads. Tensors are
+// Lanes are run by torch's own threads, so that what a lane runs shares no core with torch's threads. Tensors are
 // handles of torch's C interface for compiled code; a graph frees those that it is given.
 
 #include <Python.h>

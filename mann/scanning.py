@@ -1,7 +1,7 @@
 """A graph that is called for one time after another, and what it is given and returns at each.
 
     Called    any function, called from Python
-    Native    compiled code for a CPU, called from C++ (scan.cpp), a thread for each lane
+    Native    compiled code for a CPU, called from C++ (scan.cpp), by all threads, each its lanes
 
 A lane is a part of a batch, which has nothing to do with the others: each is run on its own. What is noted, at each
 time or at some, is a `Record`: of tensors, so that autograd can keep it and free it.

@@ -4,7 +4,7 @@ Both take and return the same, so that a network holds one of them and a test ho
 
     (step, weights, preactivations, state) -> (features, state)
 
-and both say with `affine` how to multiply (`mann.products`).
+and both say with `affine` how to multiply what is known of all steps beforehand (`mann.products`).
 
 weights: the weights that are used again at every step; preactivations: as many, each [time, batch, width], what is
 added to the product of that weight and does not depend on the step before; step(weights, preactivations at t, state)
@@ -31,13 +31,16 @@ from mann.scanning import Record
 WORTH_MAKING_AGAIN = 2**26
 """Bytes of memories at all steps from which on most are made again on the way back: below, time counts more."""
 
+LONGEST_LANE = 32
+"""Sequences that a thread takes at a time: what a step makes of more does not stay in its caches."""
+
 
 class Unrolling(Protocol):
     """A way through time; see the module's docstring."""
 
     @property
     def affine(self) -> Affine:
-        """How a step multiplies."""
+        """How all steps' inputs are multiplied with a weight at once."""
         ...
 
     def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
@@ -98,9 +101,15 @@ class _Run(NamedTuple):
 
 
 def _lanes(batch: int, device: torch.device) -> int:
-    """Return into how many equal parts to cut a batch, each for a thread of its own; a GPU takes it whole."""
+    """Return into how many equal parts to cut a batch; a GPU takes it whole.
+
+    Each thread has as many, of `LONGEST_LANE` sequences at most and half of that at least. A batch that cannot be cut
+    so has one for each thread, or for fewer threads.
+    """
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    return max(parts for parts in range(1, threads + 1) if batch % parts == 0)
+    shares = range(threads, batch + 1, threads) if device.type == "cpu" else ()
+    good = (parts for parts in shares if LONGEST_LANE / 2 <= batch / parts <= LONGEST_LANE and batch % parts == 0)
+    return next(good, max(parts for parts in range(1, threads + 1) if batch % parts == 0))
 
 
 def _spans(steps: int, every: int) -> list[range]:

@@ -45,7 +45,7 @@ def stepped(
     controller: Any, inputs: torch.Tensor, state: Any, reads: torch.Tensor
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], Any]:
     """Run one step on inputs [batch, input_size]."""
-    return controller.step(affine, controller.weights(), controller.project(affine, inputs), state, reads)
+    return controller.step(controller.weights(), controller.project(affine, inputs), state, reads)
 
 
 def gate_rows(cell: nn.LSTMCell | nn.GRUCell, input_share: torch.Tensor, recurrent_share: torch.Tensor) -> None:
@@ -150,7 +150,7 @@ def test_each_weight_is_multiplied_with_what_the_step_says(name: str, layers: in
     )
     added = tuple(part.detach().requires_grad_() for part in controller.project(affine, random(generator, 5, 3)))
     weights = controller.weights()
-    hidden, used, _ = controller.step(affine, weights, added, state, random(generator, 5, 2))
+    hidden, used, _ = controller.step(weights, added, state, random(generator, 5, 2))
     assert len(used) == len(weights) == len(added)
     hidden.square().sum().backward()
     for weight, inputs, part in zip(weights, used, added, strict=True):
@@ -176,7 +176,7 @@ def test_an_open_forget_gate_and_a_shut_input_gate_keep_the_cell() -> None:
     preactivations = torch.tensor([[*shut, *wide, 3.0, 3.0, *wide]])
     nothing = (torch.zeros_like(controller.recurrent),)
     before = LSTMState(torch.zeros(1, 2), torch.tensor([[0.5, -2.0]]))
-    _, _, state = controller.step(affine, nothing, (preactivations,), before, torch.zeros(1, 1))
+    _, _, state = controller.step(nothing, (preactivations,), before, torch.zeros(1, 1))
     assert state.cell.tolist() == [[0.5, -2.0]]
     assert state.hidden.tolist() == [pytest.approx([numpy.tanh(0.5), numpy.tanh(-2)])]
 
@@ -207,7 +207,7 @@ def test_a_step_changes_nothing_in_place_and_starts_from_nothing(name: str, laye
     reads = torch.ones(2, 2, dtype=torch.float64)
     preactivations = controller.project(affine, torch.randn(2, 3, dtype=torch.float64))
     before = [part.clone() for part in preactivations]
-    controller.step(affine, controller.weights(), preactivations, state, reads)
+    controller.step(controller.weights(), preactivations, state, reads)
     assert all(torch.equal(one, other) for one, other in zip(preactivations, before, strict=True))
     assert not any(part.any() for part in leaves(state))
 
@@ -221,7 +221,7 @@ def test_biases_to_start_with_let_half_of_the_units_answer_to_nothing(layers: in
             controller = controller_kind("feedforward", layers, initial_biases)(3, 2, 400)
         added = controller.project(affine, torch.zeros(1, 3))
         state = controller.initial_state(1, torch.zeros(()))
-        hidden.append(controller.step(affine, controller.weights(), added, state, torch.zeros(1, 2))[0])
+        hidden.append(controller.step(controller.weights(), added, state, torch.zeros(1, 2))[0])
     assert hidden[0].count_nonzero() == 0
     assert 130 < hidden[1].count_nonzero() < 270
 

@@ -1,4 +1,4 @@
-"""Products of few rows as they are compiled, beside numpy's in float64."""
+"""Products as they are compiled, beside numpy's in float64."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -82,7 +82,9 @@ def once(kind: torch.dtype, *sizes: tuple[int, int, int]) -> tuple[list[Case], T
     """Return what is multiplied, all products in a row, and the gradients of their weighed sum, each compiled."""
 
     def step(_: Any, now: Any, state: Any) -> Any:
-        found = [one.flatten(1) for given in state for one in Case(*given).products(torch.bmm, torch.baddbmm, transposed)]
+        found = [
+            one.flatten(1) for given in state for one in Case(*given).products(torch.bmm, torch.baddbmm, transposed)
+        ]
         return torch.cat(found, 1) + now[0], (), state
 
     cases = [Case(numbers(2, r, s), numbers(2, r, w), numbers(2, s + 1, w)) for r, s, w in sizes]
@@ -126,13 +128,13 @@ def assert_right(cases: list[Case], found: Tensor, gradients: list[Case], tolera
 def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Taken]]:
     """How often each loop was taken."""
     counted: Counter[Taken] = Counter()
-    known = lowering.FewRows.__init__
+    known = lowering.Loops.__init__
 
     def made(self: Any, loop: str, sizes: Any, factors: list[Any], layout: Any) -> None:
         counted[Taken(loop, adds=len(factors) == 3, turned=layout.stride[-1] != 1)] += 1
         known(self, loop, sizes, factors, layout)
 
-    monkeypatch.setattr(lowering.FewRows, "__init__", made)
+    monkeypatch.setattr(lowering.Loops, "__init__", made)
     with fresh_cache():
         yield counted
 
@@ -162,3 +164,41 @@ def test_a_large_product_is_torchs(loops: Counter[Taken], monkeypatch: pytest.Mo
     monkeypatch.setattr(lowering, "LARGE", 1)
     assert_right(*once(torch.float32, (3, 5, 2)), 1e-5)
     assert not loops
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "width", "threads"),
+    [(1, 1, 1, 1), (3, 1, 5, 1), (8, 5, 17, 1), (9, 7, 1, 1), (21, 33, 100, 1), (7, 400, 400, 2)],
+)
+def test_products_with_a_weight_equal_an_oracle(
+    rows: int, size: int, width: int, threads: int, loops: Counter[Taken]
+) -> None:
+    """The last of them is large enough to be shared by threads: of 7 sequences there are no equal lanes."""
+
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        return torch.addmm(now[0], state, weights[0].T), (state,), state
+
+    torch.set_num_threads(threads)
+    given = numbers(width, size), numbers(1, rows, width), numbers(rows, size)
+    weight, added, inputs = (tensor.clone().requires_grad_() for tensor in given)
+    features, _ = Compiled()(step, (weight,), (added,), inputs)
+    downstream = numbers(width, rows).T
+    found = torch.autograd.grad((features[0] * downstream).sum(), (weight, added, inputs))
+    by, plus, of, above = (tensor.double().numpy() for tensor in (*given, downstream))
+    wanted = [plus[0] + of @ by.T, above.T @ of, above[None], above @ by]
+    for one, expected in zip((features[0].detach(), *found), wanted, strict=True):
+        numpy.testing.assert_allclose(one.double().numpy(), expected, rtol=1e-5, atol=1e-4)
+    if min(rows, size, width) > 1:  # others are sums of pointwise products
+        # What the gradient of the product is added to is that of the state.
+        assert loops == {Taken("sums", adds=True, turned=False): 2}
+
+
+def test_a_weight_that_lies_the_other_way_is_torchs(loops: Counter[Taken]) -> None:
+    def step(_: Any, now: Any, state: Any) -> Any:
+        return now[0] @ state.T, (), state
+
+    rows, state = numbers(1, 4, 5), numbers(4, 5).requires_grad_()
+    features, _ = Compiled()(step, (), (rows,), state)
+    torch.testing.assert_close(features[0], rows[0] @ state.T)
+    # Those of the gradients lie as the loops read them.
+    assert loops.total() == 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mann.compiling import CompiledStep, Compiler, inductor, interpreted
+from mann.compiling import CompiledStep, Compiler, inductor, interpreted, turned
 from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Row, Same, Sink
 from mann.unrolling import _lanes
 
@@ -45,7 +45,7 @@ def there(found: CompiledStep, batch: int, times: range, state: Any = START) -> 
         (found.there.record(len(times), found.kept), found.places(len(times), found.chained(state))) for _ in parts
     ]
     lanes = [
-        found.way_there((WEIGHT,), (ROWS,), state, features[:, part], (), *noted, first=times.start)
+        found.way_there((turned(WEIGHT),), (ROWS,), state, features[:, part], (), *noted, first=times.start)
         for part, noted in zip(parts, records, strict=True)
     ]
     return features, records, found.there.scan(times, lanes)
@@ -85,7 +85,7 @@ def gradients(found: CompiledStep, lanes: int) -> tuple[Tensor, list[tuple[Tenso
     states: Any = [(torch.ones(2, 3), START[1])] * lanes
     for times, kept in ((range(3, 4), records[1]), (range(3), records[0])):
         ways = [
-            found.way_back(*noted, above, after, (below[:, part],), times.start)
+            found.way_back((WEIGHT,), *noted, above, after, (below[:, part],), times.start)
             for noted, after, part in zip(kept, states, found.parts(batch), strict=True)
         ]
         states = found.back.scan(times[::-1], ways)
@@ -154,7 +154,7 @@ def test_a_gradient_that_nothing_flows_from_makes_way_for_the_one_before(held: T
     kept, chain = found.there.record(4, found.kept), found.places(4, found.chained(state))
     way = found.way_there((), (ROWS,), state, torch.empty(4, 2, 3), (), kept, chain)
     found.there.scan(range(4), [way])
-    way = found.way_back(kept, chain, torch.ones(4, 2, 3), (torch.zeros(2, 3), held), (torch.empty(4, 2, 3),))
+    way = found.way_back((), kept, chain, torch.ones(4, 2, 3), (torch.zeros(2, 3), held), (torch.empty(4, 2, 3),))
     ((_, order),) = found.back.scan(range(4)[::-1], [way])
     assert not torch.equal(order, held)
 
@@ -189,9 +189,13 @@ def test_sources_and_sinks_are_those_of_their_times() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "threads", "lanes"), [(16, 1, 1), (16, 2, 2), (16, 3, 2), (15, 4, 3), (7, 4, 1), (1, 8, 1), (4, 16, 4)]
+    ("batch", "threads", "lanes"),
+    [
+        *[(16, 1, 1), (16, 2, 2), (16, 3, 2), (15, 4, 3), (7, 4, 1), (1, 8, 1), (4, 16, 4)],
+        *[(32, 1, 1), (48, 1, 2), (64, 2, 2), (256, 2, 8), (96, 3, 3), (100, 2, 4), (62, 1, 2), (74, 1, 1), (74, 2, 2)],
+    ],
 )
-def test_a_batch_is_cut_into_equal_lanes_no_more_than_threads(batch: int, threads: int, lanes: int) -> None:
+def test_a_batch_is_cut_into_equal_lanes_as_many_for_each_thread(batch: int, threads: int, lanes: int) -> None:
     torch.set_num_threads(threads)
     assert _lanes(batch, torch.device("cpu")) == lanes
     assert _lanes(batch, torch.device("cuda")) == 1
