@@ -243,11 +243,11 @@ class _ThroughTime(Function):
         weights, used, saved = saved[:count], saved[count : 2 * count], iter(saved[2 * count :])
         kept = pytree.tree_unflatten([next(saved) if leaf is None else leaf for leaf in ctx.leaves], ctx.structure)
         preactivations, state = _back(step, weights, kept, ctx.every, features, tuple(state))
-        gradients = [
+        of_weights = [
             gathered(gradient.flatten(0, 1), inputs.flatten(0, 1)) if asked else None
             for gradient, inputs, asked in zip(preactivations, used, ctx.needs_input_grad[1:], strict=False)
         ]
-        return None, *gradients, *preactivations, *state
+        return None, *of_weights, *preactivations, *state
 
 
 class Compiled:
