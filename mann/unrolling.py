@@ -106,8 +106,10 @@ def _lanes(batch: int, device: torch.device) -> int:
     Each thread has as many, of `LONGEST_LANE` sequences at most and half of that at least. A batch that cannot be cut
     so has one for each thread, or for fewer threads.
     """
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    shares = range(threads, batch + 1, threads) if device.type == "cpu" else ()
+    if device.type != "cpu":
+        return 1
+    threads = torch.get_num_threads()
+    shares = range(threads, batch + 1, threads)
     good = (parts for parts in shares if LONGEST_LANE / 2 <= batch / parts <= LONGEST_LANE and batch % parts == 0)
     return next(good, max(parts for parts in range(1, threads + 1) if batch % parts == 0))
 
