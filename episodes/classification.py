@@ -131,9 +131,11 @@ class ClassificationEpisodes:
         classes = chosen.gather(1, which)
         samples, height, width = self.images.images.shape[1:]
         places = (classes * samples + drawing).T.flatten()
-        images = self.images.images.flatten(0, 1).index_select(0, places).float().div_(255)
-        if self.jitter is not None:
-            images = self.jitter(images, generator)
+        drawings = self.images.images.flatten(0, 1)
+        if self.jitter is None:
+            images = drawings.index_select(0, places).float().div_(255)
+        else:
+            images = self.jitter(drawings, places, generator)
         images = images.view(self.time, self.batch, height, width)
         return label_offset(images, which, names, classes, self.labels.symbols)
 

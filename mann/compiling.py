@@ -21,6 +21,7 @@ from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import CheckpointPolicy
 
+from episodes.native import trusted_vectors
 from mann.chains import chains, extracted
 from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Record, Row, Same, Sink, Tensors
 
@@ -47,9 +48,8 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
     # Kernels are called from C++, where a call costs less; on a GPU that would ask for its toolkit.
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
-    # Whether the compiler knows this processor's vectors is not tried out in each process anew, for ten seconds.
-    options = {"cpp_wrapper": from_cpp, "cpp.vec_isa_ok": True, "cpp.min_chunk_size": WORTH_A_THREAD}
-    with lowering.own(), config.patch(options):
+    options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": WORTH_A_THREAD}
+    with lowering.own(), trusted_vectors(), config.patch(options):
         compiled: Any = compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
     return Native(compiled) if from_cpp else Called(compiled)
 

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from episodes.native import library
+
 Tensors = tuple[Tensor, ...]
 
 
@@ -174,19 +176,13 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes
 
 @cache
 def _library() -> ctypes.CDLL:
-    """Compile scan.cpp, or take it from the compiler's cache."""
-    from torch._inductor.codecache import CppCodeCache
-
-    class WithTorch(CppCodeCache):
-        cache = {}
-        cpp_compile_command_flags = {"include_pytorch": True, "shared": True}
-
-    library: Any = WithTorch.load(Path(__file__).with_name("scan.cpp").read_text())
+    """Return what scan.cpp is compiled to."""
+    found = library(Path(__file__).with_name("scan.cpp"))
     whole, place = ctypes.c_int64, ctypes.c_void_p
-    library.scan.restype = whole
-    library.scan.argtypes = (place, whole, whole, whole, place, whole, whole, whole, place, whole)
-    library.release.restype, library.release.argtypes = None, (place, whole)
-    return library
+    found.scan.restype = whole
+    found.scan.argtypes = (place, whole, whole, whole, place, whole, whole, whole, place, whole)
+    found.release.restype, found.release.argtypes = None, (place, whole)
+    return found
 
 
 def _handles(tensors: Sequence[Tensor], empty: int = 0) -> Any:

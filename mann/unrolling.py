@@ -12,7 +12,6 @@ returns the features [batch, ...], what each weight was multiplied with, and the
 [batch, ...], and no sequence of a batch depends on another: the fast way cuts a batch into lanes.
 """
 
-import logging
 import warnings
 from collections.abc import Iterable, Sequence
 from math import isqrt
@@ -24,6 +23,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.utils import _pytree as pytree
 
+from episodes.native import has_compiler
 from mann.compiling import CompiledStep, Make, Step, Tensors, turned
 from mann.products import Affine, affine, gathered, quick
 from mann.scanning import Record
@@ -295,14 +295,7 @@ class Compiled:
 
 def fast() -> Unrolling:
     """Return `Compiled`, or `plain` with a warning where there is no C++ compiler to compile with."""
-    # Where nvcc is installed without a GPU, torch would warn that the two do not fit: of no use to the reader.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
+    if not has_compiler():
         warnings.warn(
             "no C++ compiler was found: training runs uncompiled, at about half the speed; install g++ or clang++",
             stacklevel=2,

@@ -34,6 +34,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def cxx_compiler() -> None:
+    """Skip the test where there is no C++ compiler."""
+    if not (shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("needs a C++ compiler, such as g++ or clang++")
+
+
+@pytest.fixture(scope="session")
 def omniglot_root() -> Path:
     """Return a folder with the real Omniglot; skip the test where there is none."""
     places = [REPOSITORY.parent / "shared" / "omniglot"]

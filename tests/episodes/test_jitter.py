@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from episodes.jitter import Jitter, moved
+from episodes import jitter
+from episodes.jitter import Jitter, Move, by_loops, by_torch, moved
 from episodes.randomness import generator_of
 
 CPU = torch.device("cpu")
@@ -27,11 +28,21 @@ def random_images(count: int, side: int) -> Tensor:
     return torch.rand(count, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
+def random_drawings(count: int, side: int) -> Tensor:
+    """Return drawings, of all shares of ink."""
+    return torch.randint(256, (count, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def jittered(jitter: Jitter, drawings: Tensor, seed: int = 0) -> numpy.ndarray:
+    """Move each of some drawings, in double precision."""
+    return jitter(drawings, torch.arange(len(drawings)), generator_of(seed, 0, CPU)).double().numpy()
+
+
 def turned(images: Tensor, angle: float = 0.0, across: float = 0.0, down: float = 0.0) -> numpy.ndarray:
     """Move all images alike; amounts in radians and pixels."""
     half = images.shape[-1] / 2
-    amounts = (images.new_full((len(images),), amount) for amount in (angle, across / half, down / half))
-    return moved(images, *amounts).numpy()
+    amounts = torch.tensor([[angle, across / half, down / half]], dtype=images.dtype).expand(len(images), -1)
+    return moved(images, amounts[:, 0], amounts[:, 1:]).numpy()
 
 
 def centre_of_ink(image: numpy.ndarray) -> tuple[float, float]:
@@ -80,33 +91,33 @@ def test_what_comes_in_from_outside_is_blank() -> None:
 
 def test_each_image_is_moved_by_its_own_amounts() -> None:
     images = torch.cat([dot(5, 5), dot(5, 5)])
-    across = torch.tensor([2.0, 0.0], dtype=torch.float64) * 2 / 11
-    down = torch.tensor([0.0, -1.0], dtype=torch.float64) * 2 / 11
-    result = moved(images, torch.zeros(2, dtype=torch.float64), across, down)
+    moves = torch.tensor([[2.0, 0.0], [0.0, -1.0]], dtype=torch.float64) * 2 / 11
+    result = moved(images, torch.zeros(2, dtype=torch.float64), moves)
     numpy.testing.assert_allclose(result.numpy(), torch.cat([dot(5, 7), dot(4, 5)]).numpy(), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(side=st.integers(1, 6), count=st.integers(1, 3), seed=st.integers(0, 100))
 def test_no_jitter_changes_nothing(side: int, count: int, seed: int) -> None:
-    images = random_images(count, side)
-    result = Jitter(0.0, 0.0)(images, generator_of(seed, 0, CPU))
-    numpy.testing.assert_allclose(result.numpy(), images.numpy(), atol=1e-12)
+    drawings = random_drawings(count, side)
+    result = jittered(Jitter(0.0, 0.0), drawings, seed)
+    numpy.testing.assert_allclose(result, drawings.numpy() / 255, atol=1e-5)
 
 
 @settings(deadline=None)
 @given(side=st.integers(1, 9), rotation=st.floats(0, math.pi), translation=st.floats(0, 0.5), seed=st.integers(0, 100))
 def test_jittered_images_stay_between_0_and_1(side: int, rotation: float, translation: float, seed: int) -> None:
-    images = (random_images(4, side) > 0.3).float()
-    result = Jitter(rotation, translation)(images, generator_of(seed, 0, CPU))
-    assert result.shape == images.shape
+    drawings = (random_images(4, side) > 0.3).to(torch.uint8) * 255
+    result = jittered(Jitter(rotation, translation), drawings, seed)
+    assert result.shape == drawings.shape
     assert result.min() >= 0 and result.max() <= 1 + 1e-5
 
 
 def test_translations_fill_their_bounds_in_both_directions_and_go_no_further() -> None:
     # 4 of 40 pixels; a blob in the middle stays whole, so that its centre says how far it went.
-    images = torch.zeros(400, 40, 40)
-    images[:, 19:21, 19:21] = 1
-    result = Jitter(0.0, 0.1)(images, generator_of(0, 0, CPU)).double().numpy()
+    drawings = torch.zeros(400, 40, 40, dtype=torch.uint8)
+    drawings[:, 19:21, 19:21] = 255
+    result = jittered(Jitter(0.0, 0.1), drawings)
     centres = numpy.array([centre_of_ink(image) for image in result])
     assert numpy.abs(centres).max() <= 4 + 1e-3
     for axis in centres.T:
@@ -118,9 +129,9 @@ def test_translations_fill_their_bounds_in_both_directions_and_go_no_further() -
 
 
 def test_rotations_fill_their_bounds_in_both_senses_and_go_no_further() -> None:
-    images = torch.zeros(400, 41, 41)
-    images[:, 19:22, 32:35] = 1
-    result = Jitter(0.4, 0.0)(images, generator_of(0, 0, CPU)).double().numpy()
+    drawings = torch.zeros(400, 41, 41, dtype=torch.uint8)
+    drawings[:, 19:22, 32:35] = 255
+    result = jittered(Jitter(0.4, 0.0), drawings)
     angles = numpy.array([math.atan2(-row, column) for column, row in map(centre_of_ink, result)])
     assert numpy.abs(angles).max() <= 0.4 + 0.005
     assert angles.min() < -0.38 and angles.max() > 0.38
@@ -132,7 +143,40 @@ def test_the_defaults_are_the_papers_bounds() -> None:
 
 
 def test_jitter_is_a_function_of_the_generator_alone() -> None:
-    images = random_images(3, 8)
-    one, same, other = (Jitter()(images, generator_of(seed, 0, CPU)) for seed in (1, 1, 2))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
+    drawings = random_drawings(3, 8)
+    one, same, other = (jittered(Jitter(), drawings, seed) for seed in (1, 1, 2))
+    assert (one == same).all()
+    assert not (one == other).all()
+
+
+@pytest.mark.parametrize("way", [by_loops, by_torch])
+@settings(deadline=None)
+@given(data=st.data())
+def test_drawings_are_moved_from_their_bytes_as_images_are(cxx_compiler: None, way: Move, data: st.DataObject) -> None:
+    count, height, width = (data.draw(st.integers(1, most)) for most in (5, 7, 19))
+    torch.manual_seed(data.draw(st.integers(0, 100)))
+    drawings = torch.randint(256, (3, height, width), dtype=torch.uint8)
+    places = torch.randint(3, (count,))
+    # Far enough for a drawing to be out of sight.
+    angle, move = 4 * torch.randn(count), torch.randn(count, 3)[:, 1:]
+    expected = moved(drawings[places].double() / 255, angle.double(), move.double())
+    result = way(drawings, places, angle, move)
+    assert result.dtype == torch.float32
+    numpy.testing.assert_allclose(result.numpy(), expected.numpy(), atol=3e-5)
+
+
+def test_threads_share_drawings_and_change_none(cxx_compiler: None) -> None:
+    drawings, places = random_drawings(50, 20), torch.randint(50, (800,))
+    before, amounts = drawings.clone(), (torch.randn(800), torch.randn(800, 2) / 10)
+    alone = by_loops(drawings, places, *amounts)
+    torch.set_num_threads(3)
+    assert torch.equal(by_loops(drawings, places, *amounts), alone)
+    assert torch.equal(drawings, before)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_torch_moves_drawings_where_there_is_no_compiler(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jitter, "has_compiler", lambda: has)
+    jitter._quickest.cache_clear()
+    assert jitter._quickest(CPU) is (by_loops if has else by_torch)
+    jitter._quickest.cache_clear()

@@ -1,6 +1,5 @@
 """A classification run small enough to train within a second."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,6 @@ from mann import classification
 from mann.config import Config
 from mann.evaluation import HeldOut
 from mann.runs import Run
-
-
-@pytest.fixture(scope="session")
-def cxx_compiler() -> None:
-    """Skip the test where there is no C++ compiler."""
-    if not (shutil.which("g++") or shutil.which("clang++")):
-        pytest.skip("needs a C++ compiler, such as g++ or clang++")
 
 
 @pytest.fixture
