@@ -1,6 +1,6 @@
-// Products of a step: out = left right + addend, of float32.
+// Loops of a step: products, out = left right + addend of float32, and the lowest of a row's numbers.
 //
-// mann/lowering.py says which of the three is called. Sizes are known when this is compiled, so that sums stay in
+// mann/lowering.py says which of them is called. Sizes are known when this is compiled, so that sums stay in
 // registers. Generated code has this text once for each product.
 #ifndef MANN_LOOPS
 #define MANN_LOOPS
@@ -131,6 +131,18 @@ inline void outer(Matrix left, Matrix right, Matrix addend, float* out) {
       sum.store(out + m * N + n);
     }
   });
+}
+
+// Where the `COUNT` lowest of `N` numbers are, the lowest first, ties to the lower index.
+template <int64_t N, int64_t COUNT, typename Number>
+inline void lowest(const Number* numbers, int64_t* places) {
+  Number found[COUNT];
+  for (int64_t n = 0; n < N; n++) {
+    if (n >= COUNT && !(numbers[n] < found[COUNT - 1])) continue;
+    int64_t at = std::min(n, COUNT - 1);
+    for (; at > 0 && numbers[n] < found[at - 1]; at--) found[at] = found[at - 1], places[at] = places[at - 1];
+    found[at] = numbers[n], places[at] = n;
+  }
 }
 
 }  // namespace mann

@@ -1,7 +1,8 @@
-"""How Inductor compiles the products of a step: to loops of the project's own (loops.h), where torch's are slower.
+"""How Inductor compiles what it is not quick at: to loops of the project's own (loops.h).
 
     products with a weight       float32, on a CPU
     products with few rows       the same, as where a memory's heads read, write and compare
+    the lowest of some numbers   on a CPU
 
 A library has to find out at each call what to do. Its product of 8 rows with an LSTM's weight takes twice as long as
 the loops, and so does that of 4 heads with a memory.
@@ -10,6 +11,7 @@ the loops, and so does that of 4 heads with a memory.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import getsource
+from math import prod
 from pathlib import Path
 from sys import modules
 from typing import Any, NamedTuple
@@ -21,8 +23,10 @@ from torch._inductor import config, ir
 from torch._inductor.codegen.cpp_template import CppTemplate
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
 from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
-from torch._inductor.lowering import lowerings
+from torch._inductor.lowering import fallback_handler, lowerings
 from torch.compiler import config as of_cache
+
+from mann.addressing import ranking  # noqa: F401  whose operator is lowered
 
 FEW = 8
 """Rows that are few."""
@@ -81,6 +85,46 @@ extern "C" {signature} {{
   for (int64_t b = 0; b < {batch}; b++)
     mann::{self._loop}<{", ".join(map(str, sizes))}>({", ".join(matrices)}, out + b * {sizes[0] * sizes[1]});
 }}"""
+
+
+class Lowest(CppTemplate):
+    """A call of the loop for each row.
+
+    Args:
+        numbers: [..., slots], as they lie one after the other.
+        count: How many are looked for.
+        layout: That of the places, [..., count].
+    """
+
+    def __init__(self, numbers: Any, count: int, layout: ir.Layout):
+        super().__init__("lowest", [numbers], layout, num_threads=1)
+        self._count = count
+
+    def render(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, kernel: Any, template_buffer_node: Any = None, **_: Any
+    ) -> str:
+        """Return the code."""
+        (numbers,) = self.input_nodes
+        outputs = {"out": template_buffer_node or self.output_node}
+        signature = kernel.def_kernel(inputs={"numbers": numbers}, outputs=outputs)
+        *rows, slots = map(int, numbers.get_size())
+        first = kernel.index(numbers, [0] * len(numbers.get_size()))
+        return f"""{self.header().getvalue()}
+{_LOOPS.read_text()}
+extern "C" {signature} {{
+  for (int64_t row = 0; row < {prod(rows)}; row++)
+    mann::lowest<{slots}, {self._count}>(&{first} + row * {slots}, out + row * {self._count});
+}}"""
+
+
+def lowest(numbers: Any, count: int) -> ir.TensorBox:
+    """Lower where the lowest numbers of each row are."""
+    if numbers.get_device().type != "cpu":
+        return fallback_handler(torch.ops.mann.lowest.default)(numbers, count)
+    node = ir.ExternKernel.require_contiguous(ir.ExternKernel.realize_input(numbers))
+    size: Any = [*node.get_size()[:-1], count]
+    layout = ir.FixedLayout(node.get_device(), torch.int64, size)
+    return Lowest(node, count, layout).generate().output_node()
 
 
 def single(left: Any, right: Any) -> Any:
@@ -164,6 +208,7 @@ LOWERINGS = {
     torch.ops.aten.addmm.default: single_sum,
     torch.ops.aten.bmm.default: batched,
     torch.ops.aten.baddbmm.default: batched_sum,
+    torch.ops.mann.lowest.default: lowest,
 }
 # The compiler's cache does not look at a lowering: what was compiled with another one would be taken for this.
 TAG = getsource(modules[__name__]) + _LOOPS.read_text()

@@ -35,6 +35,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.ranking import lowest
 from mann.addressing.similarity import Similarity, content_weights
 
 PAIRED_GATE = 2.0
@@ -53,12 +54,9 @@ def least_used_slots(usage: Tensor, count: int) -> Tensor:
 
     usage: [batch, slots]; returns one-hot rows [batch, count, slots] of usage's dtype.
     """
-    # A stable sort, not topk, whose order among ties is undefined: runs must be repeatable on every device.
-    order = torch.sort(usage, dim=-1, stable=True).indices[:, :count]
-    # As other numbers, which are a copy: the whole order would be kept for the gradient.
-    least, slots = order.to(torch.int32), torch.arange(usage.shape[-1], dtype=torch.int32, device=usage.device)
     # Not one_hot, which would look at every step whether the indices are in range.
-    return (least.unsqueeze(-1) == slots).to(usage.dtype)
+    slots = torch.arange(usage.shape[-1], device=usage.device)
+    return (lowest(usage, count).unsqueeze(-1) == slots).to(usage.dtype)
 
 
 def write_weights(gate: Tensor, previous_read: Tensor, least_used: Tensor) -> Tensor:
@@ -153,7 +151,7 @@ class LRUA(Scheme):
         """Write to where the last read was, or to the least used slots."""
         slots = memory.shape[1]
         # Which slots are least used is a choice, not a quantity: no gradient flows into it.
-        ranked = least_used_slots(state.usage.detach(), min(self.read_heads, slots))
+        ranked = least_used_slots(state.usage, min(self.read_heads, slots))
         shared = ranked.sum(1, keepdim=True)
         least = shared if self.least_used == "shared" else taking_turns(ranked, self.writers)
         previous = state.read_weights

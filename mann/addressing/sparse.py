@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.lrua import least_used_slots, start_in_pairs, strength_range, taking_turns, write_weights
+from mann.addressing.ranking import lowest
 from mann.addressing.similarity import Similarity, inverse_length, negative_distance
 
 
@@ -50,14 +51,12 @@ def slot_by_slot(keys: Tensor, memory: Tensor, similarity: Similarity) -> Tensor
 
 def nearest_slots(similarities: Tensor, count: int) -> Tensor:
     """The `count` most similar slots of each head, ties to the lower index; bool [batch, heads, slots]."""
-    # A stable sort, not topk, whose order among ties is undefined.
-    order = torch.sort(similarities, dim=-1, descending=True, stable=True).indices[..., :count]
-    return torch.zeros_like(similarities, dtype=torch.bool).scatter(-1, order, True)
+    return torch.zeros_like(similarities, dtype=torch.bool).scatter(-1, lowest(-similarities, count), True)
 
 
 def sparse_weights(similarities: Tensor, strengths: Tensor, count: int) -> Tensor:
     """Softmax of strength * similarity over the `count` most similar slots, exactly 0 elsewhere."""
-    near = nearest_slots(similarities.detach(), count)
+    near = nearest_slots(similarities, count)
     return torch.softmax((strengths * similarities).masked_fill(~near, -torch.inf), dim=-1)
 
 

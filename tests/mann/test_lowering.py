@@ -1,4 +1,4 @@
-"""Products as they are compiled, beside numpy's in float64."""
+"""Products and choices as they are compiled, beside numpy's in float64."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch._inductor.utils import fresh_cache
 
 from mann import lowering
+from mann.addressing.ranking import lowest
 from mann.unrolling import Compiled
 
 pytestmark = pytest.mark.usefixtures("cxx_compiler")
@@ -202,3 +203,33 @@ def test_a_weight_that_lies_the_other_way_is_torchs(loops: Counter[Taken]) -> No
     torch.testing.assert_close(features[0], rows[0] @ state.T)
     # Those of the gradients lie as the loops read them.
     assert loops.total() == 2
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("size", "count"), [((1, 1), 1), ((2, 5), 5), ((3, 130), 4), ((2, 3, 17), 3), ((1, 2000), 7)])
+def test_the_lowest_are_those_of_a_stable_sort(
+    kind: torch.dtype, size: tuple[int, ...], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(_: Any, now: Any, state: Any) -> Any:
+        return now[0] + state.gather(-1, lowest(state, count)), (), state
+
+    taken: list[int] = []
+    known = lowering.Lowest.__init__
+
+    def made(self: Any, numbers: Any, count: int, layout: Any) -> None:
+        taken.append(count)
+        known(self, numbers, count, layout)
+
+    monkeypatch.setattr(lowering.Lowest, "__init__", made)
+    # Whole numbers, so that there are ties.
+    state = torch.randint(-4, 5, size).to(kind).requires_grad_()
+    rows, downstream = torch.zeros(1, *size[:-1], count, dtype=kind), torch.rand(*size[:-1], count, dtype=kind)
+    with fresh_cache():
+        features, _ = Compiled()(step, (), (rows,), state)
+    (gradient,) = torch.autograd.grad((features[0] * downstream).sum(), state)
+    assert taken == [count]  # and not once more on the way back
+    order = numpy.argsort(state.detach().numpy(), -1, kind="stable")[..., :count]
+    found, wanted = numpy.zeros(size), numpy.take_along_axis(state.detach().numpy(), order, -1)
+    numpy.put_along_axis(found, order, downstream.numpy(), -1)
+    numpy.testing.assert_array_equal(features[0].detach().numpy(), wanted)
+    numpy.testing.assert_array_equal(gradient.numpy(), found.astype(gradient.numpy().dtype))

@@ -1,0 +1,28 @@
+"""Which slots come first: by their usage, their age, how alike they are to a key.
+
+An operator, for the compiler to know it: sorting all slots takes a hundred times as long as looking for a few
+(`mann.lowering`).
+"""
+
+import torch
+from torch import Tensor
+from torch.library import Library
+
+OPERATORS = Library("mann", "DEF")
+OPERATORS.define("lowest(Tensor numbers, int count) -> Tensor")
+
+
+def _sorted(numbers: Tensor, count: int) -> Tensor:
+    # A stable sort, not topk, whose order among ties is undefined: runs must be repeatable on every device.
+    return torch.sort(numbers, dim=-1, stable=True).indices[..., :count].contiguous()
+
+
+OPERATORS.impl("lowest", _sorted, "CompositeExplicitAutograd")
+
+
+def lowest(numbers: Tensor, count: int) -> Tensor:
+    """Return where the `count` lowest numbers are, the lowest first, ties to the lower index.
+
+    numbers: [..., slots], without NaN; no gradient flows into the choice. Returns int64 [..., count], count <= slots.
+    """
+    return torch.ops.mann.lowest(numbers.detach(), count)
