@@ -54,9 +54,10 @@ def least_used_slots(usage: Tensor, count: int) -> Tensor:
 
     usage: [batch, slots]; returns one-hot rows [batch, count, slots] of usage's dtype.
     """
-    # Not one_hot, which would look at every step whether the indices are in range.
-    slots = torch.arange(usage.shape[-1], device=usage.device)
-    return (lowest(usage, count).unsqueeze(-1) == slots).to(usage.dtype)
+    # Not one_hot, which would look at every step whether the indices are in range. Numbers of 32 bits, like those that
+    # come of it, are compared in vectors.
+    slots = torch.arange(usage.shape[-1], dtype=torch.int32, device=usage.device)
+    return (lowest(usage, count).to(torch.int32).unsqueeze(-1) == slots).to(usage.dtype)
 
 
 def write_weights(gate: Tensor, previous_read: Tensor, least_used: Tensor) -> Tensor:
