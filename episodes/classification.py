@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from data import ImageClasses, InputError
-from episodes.jitter import Jitter
+from episodes.jitter import Jitter, shares_of_ink
 from episodes.labels import Labels, encode, one_hot
 from episodes.randomness import draw_without_replacement, generator_of
 
@@ -132,10 +132,7 @@ class ClassificationEpisodes:
         samples, height, width = self.images.images.shape[1:]
         places = (classes * samples + drawing).T.flatten()
         drawings = self.images.images.flatten(0, 1)
-        if self.jitter is None:
-            images = drawings.index_select(0, places).float().div_(255)
-        else:
-            images = self.jitter(drawings, places, generator)
+        images = self.jitter(drawings, places, generator) if self.jitter else shares_of_ink(drawings, places)
         images = images.view(self.time, self.batch, height, width)
         return label_offset(images, which, names, classes, self.labels.symbols)
 

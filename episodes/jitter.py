@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from episodes.native import has_compiler, library
 
+_LOOPS = Path(__file__).with_name("jitter.cpp")
+
 Move = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(drawings, places, angle, move) -> the drawings at those places, moved; see `moved`."""
 
@@ -59,9 +61,14 @@ def moved(images: Tensor, angle: Tensor, move: Tensor) -> Tensor:
     return functional.grid_sample(images[:, None], grid.movedim(1, -1), align_corners=False)[:, 0]
 
 
+def shares_of_ink(drawings: Tensor, places: Tensor) -> Tensor:
+    """Return some drawings as they are, full ink 1; see `Jitter`."""
+    return drawings.index_select(0, places).float().div_(255)
+
+
 def by_torch(drawings: Tensor, places: Tensor, angle: Tensor, move: Tensor) -> Tensor:
     """See `Move`: on any device."""
-    return moved(drawings.index_select(0, places).float().div_(255), angle, move)
+    return moved(shares_of_ink(drawings, places), angle, move)
 
 
 def by_loops(drawings: Tensor, places: Tensor, angle: Tensor, move: Tensor) -> Tensor:
@@ -69,7 +76,7 @@ def by_loops(drawings: Tensor, places: Tensor, angle: Tensor, move: Tensor) -> T
     out = torch.empty(len(places), *drawings.shape[1:])
     taken = [tensor.contiguous() for tensor in (drawings, places, angle, move)]
     numbers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (*taken, out)]
-    library(Path(__file__).with_name("jitter.cpp")).moved(*numbers, *map(ctypes.c_int64, out.shape))
+    library(_LOOPS).moved(*numbers, *map(ctypes.c_int64, out.shape))
     return out
 
 

@@ -102,6 +102,8 @@ def test_no_jitter_changes_nothing(side: int, count: int, seed: int) -> None:
     drawings = random_drawings(count, side)
     result = jittered(Jitter(0.0, 0.0), drawings, seed)
     numpy.testing.assert_allclose(result, drawings.numpy() / 255, atol=1e-5)
+    images = random_images(count, side)
+    numpy.testing.assert_allclose(turned(images), images.numpy(), atol=1e-12)
 
 
 @settings(deadline=None)
