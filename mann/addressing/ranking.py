@@ -1,7 +1,7 @@
 """Which slots come first: by their usage, their age, how alike they are to a key.
 
-An operator, for the compiler to know it: sorting all slots takes a hundred times as long as looking for a few
-(`mann.lowering`).
+An operator, for the compiler to know it: it looks for a few slots in one pass, instead of sorting all (`mann.lowering`;
+what that brings is in docs/log.md).
 """
 
 import torch
