@@ -52,7 +52,11 @@ struct Row {
   }
   void store(float* numbers) const {
 #pragma GCC unroll 24
-    for (int64_t p = 0; p < PARTS; p++) parts[p].store(numbers + p * WIDE, p + 1 < PARTS ? WIDE : LAST);
+    for (int64_t p = 0; p < PARTS - 1; p++) parts[p].store(numbers + p * WIDE);
+    // To store a part of a vector takes some processors four times as long as to store a whole one and copy.
+    float last[WIDE];
+    parts[PARTS - 1].store(last);
+    std::copy_n(last, LAST, numbers + (PARTS - 1) * WIDE);
   }
 };
 
@@ -101,34 +105,38 @@ inline void sums(Matrix left, Matrix right, Matrix addend, float* out) {
   });
 }
 
-// Few rows, as where keys are compared: [M, K] [K, N], `right` by columns. Turns what is needed of it at once.
-template <int64_t M, int64_t N, int64_t K>
-inline void dots(Matrix left, Matrix right, Matrix addend, float* out) {
-  constexpr int64_t MOST = std::max<int64_t>(std::min<int64_t>(HELD / M, 2), 1), DEEP = 64;
-  alignas(64) float turned[DEEP * MOST * WIDE];
-  in_parts<N, MOST>([&](int64_t n, auto parts, auto last) {
-    constexpr int64_t wide = parts * WIDE, count = wide - WIDE + last;
-    for (int64_t k = 0; k < K; k += DEEP) {
-      const int64_t deep = std::min(DEEP, K - k);
-      at::vec::transpose_mxn<float>(right.at(k, n), right.column, turned, wide, count, deep);
-      const Matrix before = k ? Matrix{out + n, N, 1} : addend.from(0, n);
-      columns<M, parts, last>(deep, left.from(0, k), {turned, wide, 1}, before, out + n, N);
-    }
-  });
+// The sums of as many vectors as a vector has numbers.
+template <int64_t COUNT>
+inline Vector totals(const Vector* vectors) {
+  if constexpr (COUNT == 1) {
+    return *vectors;
+  } else {
+    auto [even, odd] = at::vec::deinterleave2(totals<COUNT / 2>(vectors), totals<COUNT / 2>(vectors + COUNT / 2));
+    return even + odd;
+  }
 }
 
-// Few sums, as where heads write: [M, K] [K, N], `right` and `addend` by rows.
+// Few rows, as where keys are compared: [M, K] [K, N], `left` by rows, `right` by columns.
 template <int64_t M, int64_t N, int64_t K>
-inline void outer(Matrix left, Matrix right, Matrix addend, float* out) {
-  in_parts<N, std::max<int64_t>(HELD / K, 1)>([&](int64_t n, auto parts, auto last) {
-    Row<parts, last> few[K], sum;
-#pragma GCC unroll 8
-    for (int64_t k = 0; k < K; k++) few[k].load(right.at(k, n));
+inline void dots(Matrix left, Matrix right, Matrix addend, float* out) {
+  constexpr int64_t FIRST = std::min(K, WIDE), LAST = (K - 1) % WIDE + 1;
+  in_parts<N, 1>([&](int64_t n, auto, auto count) {
+    // The last column again where there are no more.
+    auto column = [&](int64_t k, int64_t i) { return right.at(k, n + std::min<int64_t>(i, count - 1)); };
     for (int64_t m = 0; m < M; m++) {
-      sum.load(addend.at(m, n));
-#pragma GCC unroll 8
-      for (int64_t k = 0; k < K; k++) sum.add(*left.at(m, k), few[k]);
-      sum.store(out + m * N + n);
+      Vector products[WIDE], part = Vector::loadu(left.at(m, 0), FIRST);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < WIDE; i++) products[i] = part * Vector::loadu(column(0, i), FIRST);
+#pragma GCC unroll 4
+      for (int64_t k = WIDE; k < K; k += WIDE) {
+        const int64_t wide = k + WIDE < K ? WIDE : LAST;
+        part = Vector::loadu(left.at(m, k), wide);
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < WIDE; i++) products[i] = at::vec::fmadd(part, Vector::loadu(column(k, i), wide), products[i]);
+      }
+      Vector sums = totals<WIDE>(products);
+      if (addend.numbers) sums = sums + Vector::loadu(addend.at(m, n), count);
+      sums.store(out + m * N + n, count);
     }
   });
 }

@@ -1,8 +1,10 @@
 """How Inductor compiles what it is not quick at: to loops of the project's own (loops.h).
 
     products with a weight       float32, on a CPU
-    products with few rows       the same, as where a memory's heads read, write and compare
+    products with few rows       the same, as where a memory's heads read and compare
+    sums of few products         the same, as where they write: number by number, with what comes before and after
     the lowest of some numbers   on a CPU
+    parts of vectors             how they are stored
 
 A library has to find out at each call what to do. Its product of 8 rows with an LSTM's weight takes twice as long as
 the loops, and so does that of 4 heads with a memory.
@@ -10,9 +12,12 @@ the loops, and so does that of 4 heads with a memory.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from inspect import getsource
+from itertools import chain
 from math import prod
 from pathlib import Path
+from re import fullmatch
 from sys import modules
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -20,13 +25,17 @@ from unittest.mock import patch
 import torch
 import torch._inductor.lowering  # before what it imports, which imports it
 from torch._inductor import config, ir
+from torch._inductor.codegen.cpp import CppVecKernel
 from torch._inductor.codegen.cpp_template import CppTemplate
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
 from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
 from torch._inductor.lowering import fallback_handler, lowerings
+from torch._inductor.utils import IndentedBuffer
 from torch.compiler import config as of_cache
 
 from mann.addressing import ranking  # noqa: F401  whose operator is lowered
+
+aten = torch.ops.aten
 
 FEW = 8
 """Rows that are few."""
@@ -147,6 +156,16 @@ def batched_sum(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any
     return _sum(_few, tuned_baddbmm, addend, left, right, beta, alpha)
 
 
+def written_out(left: Any, right: Any, *addend: Any) -> ir.TensorBox:
+    """Return sums of few products, number by number: one pass over memory with all else that is done to it."""
+    add, times, part = (lowerings[op] for op in (aten.add.Tensor, aten.mul.Tensor, aten.slice.Tensor))
+    for factor in (left, right):
+        factor.realize()  # or each number of it would be made once for each row
+    numbers = range(int(left.get_size()[2]))
+    products = (times(part(left, 2, k, k + 1), part(right, 1, k, k + 1)) for k in numbers)
+    return reduce(add, chain(addend, products))
+
+
 def _sum(loops: Callable[..., Any], torchs: Any, addend: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
     """Return a product added to something, by the loops if they take it."""
     sum_of_both = beta == alpha == 1 and [*addend.get_size()] == [*left.get_size()[:-1], right.get_size()[-1]]
@@ -175,15 +194,16 @@ def _few(*operands: Any) -> ir.TensorBox | None:
     (batch, m, k), n = map(int, operands[0].get_size()), int(operands[1].get_size()[2])
     if not _suit(operands) or min(m, n, k) > FEW or max(m * k, k * n, m * n) >= LARGE:
         return None
+    if k <= FEW < min(m, n):
+        return written_out(*operands)
     left, right, *addend = map(_lying, operands)
     # A product is as well that of the factors transposed, the other way round.
     ways = {False: (m, n, left, right, addend), True: (n, m, right.turned, left.turned, [one.turned for one in addend])}
     for turned, (height, width, first, second, added) in ways.items():
         by_rows = second.columns == 1 and all(one.columns == 1 for one in added)
-        by_columns = second.rows == 1 and all(one.columns == 1 for one in added)
-        loop = (by_rows and height <= FEW and "sums") or (by_columns and height <= FEW and "dots")
-        loop = loop or (by_rows and k <= FEW and "outer")
-        if loop:
+        by_columns = first.columns == second.rows == 1 and all(one.columns == 1 for one in added)
+        loop = (by_rows and "sums") or (by_columns and "dots")
+        if loop and height <= FEW:
             strides = [m * n, 1, m] if turned else [m * n, n, 1]
             return _made(loop, (batch, height, width, k), [first, second, *added], [batch, m, n], strides)
     return None
@@ -204,19 +224,36 @@ def _lying(operand: Any) -> Matrices:
 
 
 LOWERINGS = {
-    torch.ops.aten.mm.default: single,
-    torch.ops.aten.addmm.default: single_sum,
-    torch.ops.aten.bmm.default: batched,
-    torch.ops.aten.baddbmm.default: batched_sum,
+    aten.mm.default: single,
+    aten.addmm.default: single_sum,
+    aten.bmm.default: batched,
+    aten.baddbmm.default: batched_sum,
     torch.ops.mann.lowest.default: lowest,
 }
 # The compiler's cache does not look at a lowering: what was compiled with another one would be taken for this.
 TAG = getsource(modules[__name__]) + _LOOPS.read_text()
 
 
+_store_line = CppVecKernel._get_store_line
+
+
+def store_line(kernel: Any, value: Any, name: str, index: Any, dtype: torch.dtype, **options: Any) -> IndentedBuffer:
+    """Return the code that stores a vector, of which a part is stored as the loops do it (`Row`)."""
+    code = _store_line(kernel, value, name, index, dtype, **options)
+    parted = fullmatch(r"(.*)\.store\((.*), (.*)\);", code.getvalue().strip())
+    if parted and dtype == torch.float32 and kernel.tail_size is not None:
+        vector, place, count = parted.groups()
+        code = IndentedBuffer()
+        code.writeline(
+            f"{{ float all[{kernel.tiling_factor}]; {vector}.store(all); std::copy_n(all, {count}, {place}); }}"
+        )
+    return code
+
+
 @contextmanager
 def own() -> Iterator[None]:
     """Compile with these. What follows a loop is not fused with it: it would have to be part of its code."""
     tagged: Any = of_cache.patch(cache_key_tag=TAG)  # pyright: ignore
-    with patch.dict(lowerings, LOWERINGS), config.patch(epilogue_fusion=False), tagged:
+    stores = patch.object(CppVecKernel, "_get_store_line", store_line)
+    with patch.dict(lowerings, LOWERINGS), stores, config.patch(epilogue_fusion=False), tagged:
         yield
