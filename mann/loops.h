@@ -134,9 +134,10 @@ inline void dots(Matrix left, Matrix right, Matrix addend, float* out) {
 #pragma GCC unroll 16
         for (int64_t i = 0; i < WIDE; i++) products[i] = at::vec::fmadd(part, Vector::loadu(column(k, i), wide), products[i]);
       }
-      Vector sums = totals<WIDE>(products);
-      if (addend.numbers) sums = sums + Vector::loadu(addend.at(m, n), count);
-      sums.store(out + m * N + n, count);
+      Row<1, count> row;
+      row.load(addend.at(m, n));
+      row.parts[0] = row.parts[0] + totals<WIDE>(products);
+      row.store(out + m * N + n);
     }
   });
 }
