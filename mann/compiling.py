@@ -27,14 +27,14 @@ from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Record, R
 
 Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
 """(weights, preactivations, state) -> (features, what each weight was multiplied with, the new state)."""
-Compiler = Callable[[GraphModule, bool], Graph]
-"""(graph, whether it is the one of the way back) -> what runs it."""
+Compiler = Callable[[GraphModule, bool, int], Graph]
+"""(graph, whether it is the one of the way back, how many threads share a call) -> what runs it."""
 
 WORTH_A_THREAD = 2**15
 """Numbers that are worth waking another thread for, as in torch's own operations."""
 
 
-def inductor(graph: GraphModule, backward: bool) -> Graph:
+def inductor(graph: GraphModule, backward: bool, threads: int) -> Graph:
     """Compile a graph."""
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx_inner
@@ -48,13 +48,13 @@ def inductor(graph: GraphModule, backward: bool) -> Graph:
     inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
     # Kernels are called from C++, where a call costs less; on a GPU that would ask for its toolkit.
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
-    options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": WORTH_A_THREAD}
+    options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": WORTH_A_THREAD, "cpp.threads": threads}
     with lowering.own(), trusted_vectors(), config.patch(options):
         compiled: Any = compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
     return Native(compiled) if from_cpp else Called(compiled)
 
 
-def interpreted(graph: GraphModule, backward: bool) -> Graph:
+def interpreted(graph: GraphModule, backward: bool, threads: int) -> Graph:
     """Run a graph operation by operation: what a compiled one has to be equal to."""
     return Called(lambda inputs: graph(*inputs))
 
@@ -82,11 +82,18 @@ class CompiledStep:
     Args:
         step: What to compile. It depends on nothing but its arguments and what never changes.
         weights, preactivations, state: Tensors of the sizes to compile for.
+        threads: How many share a call; 1 where each has calls of its own.
         compiler: Compiles a graph.
     """
 
     def __init__(
-        self, step: Step, weights: Tensors, preactivations: Tensors, state: Any, compiler: Compiler = inductor
+        self,
+        step: Step,
+        weights: Tensors,
+        preactivations: Tensors,
+        state: Any,
+        threads: int = 1,
+        compiler: Compiler = inductor,
     ):
         leaves, structure = pytree.tree_flatten(state)
         tensors = [*weights, *preactivations, *leaves]
@@ -97,13 +104,13 @@ class CompiledStep:
         from torch._subclasses import FakeTensorMode
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-        self._compiler, self._mode = compiler, FakeTensorMode(shape_env=ShapeEnv())
+        self._threads, self._compiler, self._mode = threads, compiler, FakeTensorMode(shape_env=ShapeEnv())
         with self._tracing():
             there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
             for node in there.graph.find_nodes(op="placeholder")[: self.weights]:
                 node.meta["val"] = turned(node.meta["val"])
             self._remaking = self._unchained(there)
-            self.there, self.back = compiler(there, False), compiler(back, True)
+            self.there, self.back = compiler(there, False, threads), compiler(back, True, threads)
 
     @contextmanager
     def _tracing(self) -> Iterator[None]:
@@ -229,18 +236,23 @@ class CompiledStep:
         state: Tensors,
         preactivations: Tensors,
         first: int = 0,
+        last: bool = False,
     ) -> Lane:
         """Return what to run `back` with.
 
         weights: as they are; kept, chain: as they were filled; features: their gradients [time, ...]; state: those of
-        the last state; preactivations: filled with theirs, [time, ...]. For a leaf that has no gradient, such as whole
+        the last state; preactivations: filled with theirs, [time, ...]; last: nobody asks for this again, so that what
+        was kept is let go of as the way back comes by. For a leaf that has no gradient, such as whole
         numbers, what came in goes out.
         """
         links = range(len(self.chain))
+        # What a step is followed by is what the next one starts from, which the way back comes by before.
+        after = self.weights + self.kept + len(links)
         there = [
             *map(Same, weights),
-            *(Noted(kept, column, -first) for column in range(self.kept)),
-            *(Noted(chain, at, shift - first) for shift in (0, 1) for at in links),
+            *(Noted(kept, column, -first, last) for column in range(self.kept)),
+            *(Noted(chain, at, -first, last and after + at not in self._needed) for at in links),
+            *(Noted(chain, at, 1 - first, last) for at in links),
         ]
         leaves = range(len(state))
         given = compress([Row(features), *map(Carried, leaves)], self._given)
@@ -268,12 +280,12 @@ class CompiledStep:
     def again(self) -> Graph:
         """Makes the chain once more. Compiled when it is needed first: short sequences never do."""
         with self._tracing():
-            return self._compiler(self._remaking, False)
+            return self._compiler(self._remaking, False, self._threads)
 
     def without_gradient(self, state: Tensors) -> list[Tensor]:
         """Return those leaves of a new state that no gradient flows back from."""
         return [leaf for leaf, given in zip(state, self._given[1:], strict=True) if not given]
 
 
-Make = Callable[[Step, Tensors, Tensors, Any], CompiledStep]
-"""Compiles a step for the sizes of its arguments."""
+Make = Callable[[Step, Tensors, Tensors, Any, int], CompiledStep]
+"""Compiles a step for the sizes of its arguments, and for threads that share a call."""

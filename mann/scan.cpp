@@ -17,12 +17,14 @@
 using Tensor = AtenTensorHandle;
 using Graph = void (*)(Tensor* inputs, Tensor* outputs);
 
-enum Kind : int64_t { NOTED, ROW, CARRIED };
+enum Kind : int64_t { NOTED, TAKEN, ROW, CARRIED };
 
 // Where an input comes from.
 struct Source {
   int64_t kind;
-  Tensor* tensors;  // NOTED: at every `step`, from that of time 0; ROW: one, of all times; CARRIED: one, which is taken
+  // NOTED and TAKEN: at every `step`, from that of time 0; ROW: one, of all times; CARRIED: one. TAKEN and CARRIED are
+  // not there afterwards.
+  Tensor* tensors;
   int64_t step;
 };
 
@@ -63,6 +65,7 @@ static Tensor row(Tensor tensor, int64_t time) {
 static Tensor given(const Source& source, int64_t time) {
   switch (source.kind) {
     case NOTED: return another(source.tensors[time * source.step]);
+    case TAKEN: return std::exchange(source.tensors[time * source.step], nullptr);
     case ROW: return row(*source.tensors, time);
     default: return std::exchange(*source.tensors, nullptr);
   }

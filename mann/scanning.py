@@ -43,11 +43,12 @@ class Row(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """What is in a record at each time, in row time + `shift`."""
+    """What is in a record at each time, in row time + `shift`; last: it is not there afterwards."""
 
     record: Record
     column: int
     shift: int = 0
+    last: bool = False
 
 
 class Carried(NamedTuple):
@@ -122,7 +123,7 @@ class Called:
                 if sink.row is not None:
                     sink.row[time] = tensor
                 if sink.noted is not None:
-                    record, column, shift = sink.noted
+                    record, column, shift, _ = sink.noted
                     record.tensors[(time + shift) * record.columns + column] = tensor
                 if sink.slot is not None:
                     carried[sink.slot] = tensor
@@ -136,8 +137,12 @@ def _given(source: Source, time: int, carried: list[Tensor]) -> Tensor:
             return tensor
         case Row(whole):
             return whole[time]
-        case Noted(record, column, shift):
-            return record.tensors[(time + shift) * record.columns + column]
+        case Noted(record, column, shift, last):
+            place = (time + shift) * record.columns + column
+            tensor = record.tensors[place]
+            if last:
+                record.tensors[place] = None
+            return tensor
         case Carried(slot):
             return carried[slot]
 
@@ -163,7 +168,7 @@ class _Lane(ctypes.Structure):
 
 _aoti: Any = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
 _address = ctypes.addressof
-_NOTED, _ROW, _CARRIED = range(3)
+_NOTED, _TAKEN, _ROW, _CARRIED = range(4)
 _HANDLE = ctypes.sizeof(ctypes.c_void_p)
 _ENTRY = "_Z19inductor_entry_implPP16AtenTensorOpaqueS1_"
 """What Inductor calls its code: void inductor_entry_impl(AtenTensorHandle* inputs, AtenTensorHandle* outputs)."""
@@ -243,7 +248,7 @@ class Native:
 
 def _place(noted: Noted) -> int:
     """Return where the handle of time 0 is."""
-    record, column, shift = noted
+    record, column, shift, _ = noted
     return record.tensors[0].data_ptr() + (shift * record.columns + column) * _HANDLE
 
 
@@ -258,7 +263,7 @@ def _sources(lane: Lane, carried: Any, shown: Any) -> Any:
             case Row():
                 return _ROW, next(places), 0
             case Noted(record):
-                return _NOTED, _place(source), record.columns
+                return _TAKEN if source.last else _NOTED, _place(source), record.columns
             case Carried(slot):
                 return _CARRIED, _address(carried) + slot * _HANDLE, 0
 

@@ -176,11 +176,17 @@ def _joined(states: Sequence[Tensors]) -> Tensors:
 
 
 def _back(
-    step: CompiledStep, weights: Tensors, kept: Sequence[_Kept], every: int, features: Tensor, state: Tensors
+    step: CompiledStep,
+    weights: Tensors,
+    kept: Sequence[_Kept],
+    every: int,
+    features: Tensor,
+    state: Tensors,
+    last: bool,
 ) -> tuple[list[Tensor], Tensors]:
     """Return the gradients of the preactivations and of the first state.
 
-    features, state: Those of the features [time, batch, ...] and of the last state.
+    features, state: Those of the features [time, batch, ...] and of the last state; last: what was kept may go.
     """
     steps, batch = features.shape[:2]
     parts = step.parts(batch)
@@ -196,7 +202,8 @@ def _back(
                 features[:, part],
                 after,
                 _of(part, preactivations),
-                first=times.start,
+                times.start,
+                last,
             )
             for part, after, notes, chain in zip(parts, states, kept, chains, strict=True)
         ]
@@ -244,7 +251,9 @@ class _ThroughTime(Function):
         count, saved = step.weights, ctx.saved_tensors
         weights, used, saved = saved[:count], saved[count : 2 * count], iter(saved[2 * count :])
         kept = pytree.tree_unflatten([next(saved) if leaf is None else leaf for leaf in ctx.leaves], ctx.structure)
-        preactivations, state = _back(step, weights, kept, ctx.every, features, tuple(state))
+        # With `retain_graph` there may be another way back.
+        last = not torch._C._autograd._get_current_graph_task_keep_graph()  # pyright: ignore[reportAttributeAccessIssue]
+        preactivations, state = _back(step, weights, kept, ctx.every, features, tuple(state), last)
         of_weights = [
             gathered(gradient.flatten(0, 1), inputs.flatten(0, 1)) if asked else None
             for gradient, inputs, asked in zip(preactivations, used, ctx.needs_input_grad[1:], strict=False)
@@ -275,14 +284,15 @@ class Compiled:
         # What is compiled is for contiguous tensors; a bias for all steps, for example, is not.
         tensors = [tensor.contiguous() for tensor in (*weights, *preactivations, *leaves)]
         batch = preactivations[0].shape[1]
-        lane = slice(batch // _lanes(batch, preactivations[0].device))
+        lanes = _lanes(batch, preactivations[0].device)
+        lane, threads = slice(batch // lanes), torch.get_num_threads() if lanes == 1 else 1
         now, leaves = tuple(whole[0, lane] for whole in preactivations), [leaf[lane] for leaf in leaves]
         kinds = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in (*weights, *now, *leaves))
-        found = self._steps.get((step, structure, kinds))
+        found = self._steps.get((step, structure, kinds, threads))
         if torch.is_grad_enabled():
             if found is None:
-                found = self._steps[step, structure, kinds] = self._make(
-                    step, weights, now, pytree.tree_unflatten(leaves, structure)
+                found = self._steps[step, structure, kinds, threads] = self._make(
+                    step, weights, now, pytree.tree_unflatten(leaves, structure), threads
                 )
             features, *leaves = _ThroughTime.apply(found, *tensors)
         elif found is None:

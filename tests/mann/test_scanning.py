@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mann.compiling import CompiledStep, Compiler, inductor, interpreted, turned
-from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Row, Same, Sink
+from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Record, Row, Same, Sink
 from mann.unrolling import _lanes
 
 pytestmark = pytest.mark.usefixtures("cxx_compiler")
@@ -30,7 +30,7 @@ START = (torch.randn(2, 3, generator=RANDOM), torch.tensor([[0, 1, 2], [2, 0, 0]
 
 def compiled(compiler: Compiler) -> CompiledStep:
     """Return the step."""
-    return CompiledStep(step, (WEIGHT,), (ROWS[0],), START, compiler)
+    return CompiledStep(step, (WEIGHT,), (ROWS[0],), START, compiler=compiler)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,43 @@ def test_back_from_cpp_comes_what_comes_from_python(lanes: int, steps: tuple[Com
         assert torch.equal(two[1], START[1])
 
 
+def memories(weights: Any, now: Any, state: Any) -> Any:
+    """A step whose gradient needs its state before it and after it."""
+    rows = now[0]
+    after = torch.baddbmm(
+        state * rows[..., None], torch.stack([rows, rows.sin()], 2), torch.stack([rows, rows.cos()], 1)
+    )
+    return after.square().sum(-1), (), after
+
+
+def empty(record: Record) -> list[bool]:
+    """Return whether each place of a record is."""
+    if isinstance(record.tensors[0], Tensor) and record.tensors[0].dtype == torch.int64:
+        return [not handle for handle in record.tensors[0][:-1].tolist()]  # one more than there are
+    return [tensor is None for tensor in record.tensors]
+
+
+@pytest.mark.parametrize("compiler", [interpreted, inductor])
+@pytest.mark.parametrize(("function", "first"), [(step, [True]), (memories, [False])])
+def test_what_nobody_asks_for_again_goes_as_the_way_back_comes_by(
+    function: Any, first: list[bool], compiler: Compiler
+) -> None:
+    weights, state = ((WEIGHT,), START) if function is step else ((), (torch.ones(2, 3, 3),))
+    found = CompiledStep(function, weights, (ROWS[0],), state if function is step else state[0], compiler=compiler)
+    kept, chain = found.there.record(4, found.kept), found.places(4, found.chained(state))
+    there = found.way_there(tuple(map(turned, weights)), (ROWS,), state, torch.empty(4, 2, 3), (), kept, chain)
+    (after,) = found.there.scan(range(4), [there])
+    above, gradients = torch.arange(24.0).reshape(4, 2, 3), []
+    for last in (False, False, True):
+        assert not any(empty(kept) + empty(chain))
+        gradients.append(torch.full((4, 2, 3), torch.nan))
+        back = found.way_back(weights, kept, chain, above, after, (gradients[-1],), last=last)
+        found.back.scan(range(3, -1, -1), [back])
+    assert torch.equal(gradients[0], gradients[1]) and torch.equal(gradients[0], gradients[2])
+    # Some of what is kept may be for making the chain again alone.
+    assert sum(empty(kept)) >= 4 and empty(chain) == [*first, *[True] * 3, not first[0]]
+
+
 def uses(tensor: Any) -> int:
     """Return how many hold a tensor."""
     return tensor._use_count()
@@ -151,7 +188,7 @@ def test_a_gradient_that_nothing_flows_from_makes_way_for_the_one_before(held: T
         after = (now[0] + state[0] * state[1]).tanh()
         return after, (), (after, state[1].detach() + 1)
 
-    found = CompiledStep(ordered, (), (ROWS[0],), (torch.zeros(2, 3), torch.ones(2, 3)), inductor)
+    found = CompiledStep(ordered, (), (ROWS[0],), (torch.zeros(2, 3), torch.ones(2, 3)), compiler=inductor)
     state = (torch.full((2, 3), 0.5), torch.ones(2, 3))
     kept, chain = found.there.record(4, found.kept), found.places(4, found.chained(state))
     way = found.way_there((), (ROWS,), state, torch.empty(4, 2, 3), (), kept, chain)
@@ -184,7 +221,7 @@ def test_sources_and_sinks_are_those_of_their_times() -> None:
 
     found = []
     for compiler in (interpreted, inductor):
-        graph = CompiledStep(both, (), (torch.zeros(1),), torch.zeros(1), compiler).there
+        graph = CompiledStep(both, (), (torch.zeros(1),), torch.zeros(1), compiler=compiler).there
         found.append(called(graph))
     for results in found:
         assert [result.flatten().tolist() for result in results] == [[2, 3], [21, 23], [4, 6], [88]]

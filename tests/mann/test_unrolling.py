@@ -266,7 +266,7 @@ def test_a_tensor_that_the_step_was_not_given_is_refused_not_built_in() -> None:
         return after, (state,), after
 
     with pytest.raises(AssertionError, match="FakeTensor"):
-        CompiledStep(step, (torch.ones(3, 3),), (torch.ones(2, 3),), torch.zeros(2, 3), interpreted)
+        CompiledStep(step, (torch.ones(3, 3),), (torch.ones(2, 3),), torch.zeros(2, 3), compiler=interpreted)
 
 
 def test_a_state_may_stay_as_it_is_or_be_of_whole_numbers() -> None:
