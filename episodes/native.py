@@ -38,8 +38,8 @@ def trusted_vectors() -> Iterator[None]:
 
 
 @cache
-def library(source: Path) -> ctypes.CDLL:
-    """Compile a file, or take what was compiled before from the compiler's cache.
+def library(*sources: Path) -> ctypes.CDLL:
+    """Compile files, one after the other in one, or take what was compiled before from the compiler's cache.
 
     Its threads are torch's, and it may use torch's headers. There has to be a compiler.
     """
@@ -50,5 +50,5 @@ def library(source: Path) -> ctypes.CDLL:
         cpp_compile_command_flags = {"include_pytorch": True, "shared": True}
 
     with trusted_vectors():
-        loaded: ctypes.CDLL = WithTorch.load(source.read_text())  # pyright: ignore
+        loaded: ctypes.CDLL = WithTorch.load("".join(source.read_text() for source in sources))  # pyright: ignore
     return loaded

@@ -1,7 +1,8 @@
 // Loops of a step: products, out = left right + addend of float32, and the lowest of a row's numbers.
 //
-// mann/lowering.py says which of them is called. Sizes are known when this is compiled, so that sums stay in
-// registers. Generated code has this text once for each product.
+// mann/lowering.py says which of them is called; products.cpp has products of all steps. Sizes are known when this is
+// compiled, so that sums stay in registers. That takes callers that are compiled whole ([[gnu::flatten]]): a loop that is a
+// function of its own has them in memory, and takes twice as long. Generated code has this text once for each product.
 #ifndef MANN_LOOPS
 #define MANN_LOOPS
 
@@ -35,32 +36,32 @@ struct Matrix {
 template <int64_t NUMBER>
 using Constant = std::integral_constant<int64_t, NUMBER>;
 
-// Vectors side by side, of which the last has `LAST` numbers.
-template <int64_t PARTS, int64_t LAST>
+// Vectors side by side, of which the last has `last` numbers.
+template <int64_t PARTS>
 struct Row {
   Vector parts[PARTS];
 
   // Zeros where there are no numbers.
-  void load(const float* numbers) {
+  void load(const float* numbers, int64_t last) {
 #pragma GCC unroll 24
     for (int64_t p = 0; p < PARTS; p++)
-      parts[p] = numbers ? Vector::loadu(numbers + p * WIDE, p + 1 < PARTS ? WIDE : LAST) : Vector(0.f);
+      parts[p] = numbers ? Vector::loadu(numbers + p * WIDE, p + 1 < PARTS ? WIDE : last) : Vector(0.f);
   }
   void add(float factor, const Row& other) {
 #pragma GCC unroll 24
     for (int64_t p = 0; p < PARTS; p++) parts[p] = at::vec::fmadd(Vector(factor), other.parts[p], parts[p]);
   }
-  void store(float* numbers) const {
+  void store(float* numbers, int64_t last) const {
 #pragma GCC unroll 24
     for (int64_t p = 0; p < PARTS - 1; p++) parts[p].store(numbers + p * WIDE);
     // To store a part of a vector takes some processors four times as long as to store a whole one and copy.
-    float last[WIDE];
-    parts[PARTS - 1].store(last);
-    std::copy_n(last, LAST, numbers + (PARTS - 1) * WIDE);
+    float aside[WIDE];
+    parts[PARTS - 1].store(aside);
+    std::copy_n(aside, last, numbers + (PARTS - 1) * WIDE);
   }
 };
 
-// Calls part(first column, PARTS, LAST) for `N` columns, with at most `MOST` vectors at a time; `SHARE`: by all threads.
+// Calls part(first column, PARTS, last) for `N` columns, with at most `MOST` vectors at a time; `SHARE`: by all threads.
 template <int64_t N, int64_t MOST, bool SHARE = false, typename Part>
 inline void in_parts(Part part) {
   constexpr int64_t whole = N / (MOST * WIDE) * MOST * WIDE, rest = N - whole;
@@ -78,18 +79,18 @@ inline void in_parts(Part part) {
 }
 
 // Some columns, of all of the `M` rows: a number of each of `left` at a time, times a row of `right`.
-template <int64_t M, int64_t PARTS, int64_t LAST>
-inline void columns(int64_t K, Matrix left, Matrix right, Matrix addend, float* out, int64_t row) {
-  Row<PARTS, LAST> sums[M], many;
+template <int64_t M, int64_t PARTS, typename Last>
+inline void columns(int64_t K, Matrix left, Matrix right, Matrix addend, float* out, int64_t row, Last last) {
+  Row<PARTS> sums[M], many;
 #pragma GCC unroll 8
-  for (int64_t m = 0; m < M; m++) sums[m].load(addend.at(m, 0));
+  for (int64_t m = 0; m < M; m++) sums[m].load(addend.at(m, 0), last);
   for (int64_t k = 0; k < K; k++) {
-    many.load(right.at(k, 0));
+    many.load(right.at(k, 0), last);
 #pragma GCC unroll 8
     for (int64_t m = 0; m < M; m++) sums[m].add(*left.at(m, k), many);
   }
 #pragma GCC unroll 8
-  for (int64_t m = 0; m < M; m++) sums[m].store(out + m * row);
+  for (int64_t m = 0; m < M; m++) sums[m].store(out + m * row, last);
 }
 
 // [M, K] [K, N], as where heads read and where a weight is, `right` and `addend` by rows.
@@ -98,7 +99,7 @@ inline void sums(Matrix left, Matrix right, Matrix addend, float* out) {
   constexpr int64_t AT_ONCE = std::min(M, TOGETHER), whole = M / AT_ONCE * AT_ONCE;
   in_parts<N, HELD / AT_ONCE, (M * N * K >= SHARED)>([&](int64_t n, auto parts, auto last) {
     auto rows = [&](int64_t m, auto count) {
-      columns<count, parts, last>(K, left.from(m, 0), right.from(0, n), addend.from(m, n), out + m * N + n, N);
+      columns<count, parts>(K, left.from(m, 0), right.from(0, n), addend.from(m, n), out + m * N + n, N, last);
     };
     for (int64_t m = 0; m < whole; m += AT_ONCE) rows(m, Constant<AT_ONCE>());
     if constexpr (whole < M) rows(whole, Constant<M - whole>());
@@ -134,10 +135,10 @@ inline void dots(Matrix left, Matrix right, Matrix addend, float* out) {
 #pragma GCC unroll 16
         for (int64_t i = 0; i < WIDE; i++) products[i] = at::vec::fmadd(part, Vector::loadu(column(k, i), wide), products[i]);
       }
-      Row<1, count> row;
-      row.load(addend.at(m, n));
+      Row<1> row;
+      row.load(addend.at(m, n), count);
       row.parts[0] = row.parts[0] + totals<WIDE>(products);
-      row.store(out + m * N + n);
+      row.store(out + m * N + n, count);
     }
   });
 }

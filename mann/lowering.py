@@ -4,6 +4,7 @@
     products with few rows       the same, as where a memory's heads read and compare
     sums of few products         the same, as where they write: number by number, with what comes before and after
     the lowest of some numbers   on a CPU
+    tanh                         float32, on a CPU: as a quotient of polynomials
     parts of vectors             how they are stored
 
 A library has to find out at each call what to do. Its product of 8 rows with an LSTM's weight takes twice as long as
@@ -12,7 +13,7 @@ the loops, and so does that of 4 heads with a memory.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from inspect import getsource
 from itertools import chain
 from math import prod
@@ -29,8 +30,9 @@ from torch._inductor.codegen.cpp import CppVecKernel
 from torch._inductor.codegen.cpp_template import CppTemplate
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
 from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
-from torch._inductor.lowering import fallback_handler, lowerings
+from torch._inductor.lowering import fallback_handler, lowerings, make_pointwise
 from torch._inductor.utils import IndentedBuffer
+from torch._inductor.virtualized import ops
 from torch.compiler import config as of_cache
 
 from mann.addressing import ranking  # noqa: F401  whose operator is lowered
@@ -42,7 +44,14 @@ FEW = 8
 LARGE = 2**16
 """Numbers in a memory from which on torch's product stays: threads share it, and memory is what it waits for."""
 
+TANH = (
+    (1.33544893e-08, 2.06089539e-05, 3.49558023e-03, 1.33810190e-01, 9.99999979e-01),
+    (7.77648647e-07, 3.28562195e-04, 2.58769522e-02, 4.67143346e-01, 1.0),
+)
+"""tanh x / x for x up to 9, above and below the line: of powers of x^2, fitted for the least relative error (2e-8)."""
+
 _LOOPS = Path(__file__).with_name("loops.h")
+_torchs_tanh = lowerings[aten.tanh.default]
 
 
 class Matrices(NamedTuple):
@@ -90,7 +99,7 @@ class Loops(CppTemplate):
         ] + ["{nullptr, 0, 0}"] * (3 - len(self._factors))
         return f"""{self.header().getvalue()}
 {_LOOPS.read_text()}
-extern "C" {signature} {{
+extern "C" [[gnu::flatten]] {signature} {{
   for (int64_t b = 0; b < {batch}; b++)
     mann::{self._loop}<{", ".join(map(str, sizes))}>({", ".join(matrices)}, out + b * {sizes[0] * sizes[1]});
 }}"""
@@ -120,7 +129,7 @@ class Lowest(CppTemplate):
         first = kernel.index(numbers, [0] * len(numbers.get_size()))
         return f"""{self.header().getvalue()}
 {_LOOPS.read_text()}
-extern "C" {signature} {{
+extern "C" [[gnu::flatten]] {signature} {{
   for (int64_t row = 0; row < {prod(rows)}; row++)
     mann::lowest<{slots}, {self._count}>(&{first} + row * {slots}, out + row * {self._count});
 }}"""
@@ -164,6 +173,26 @@ def written_out(left: Any, right: Any, *addend: Any) -> ir.TensorBox:
     numbers = range(int(left.get_size()[2]))
     products = (times(part(left, 2, k, k + 1), part(right, 1, k, k + 1)) for k in numbers)
     return reduce(add, chain(addend, products))
+
+
+def tanh(x: Any) -> Any:
+    """Lower tanh."""
+    if not _suit((x,)):
+        return _torchs_tanh(x)
+    return make_pointwise(_quotient)(x)
+
+
+def _quotient(x: Any) -> Any:
+    """Return tanh x, up to 4e-7 of it."""
+    number = partial(ops.constant, dtype=torch.float32)
+
+    def within(x: Any, most: float) -> Any:
+        return ops.maximum(ops.minimum(x, number(most)), number(-most))
+
+    x = within(x, 9.0)  # from where on tanh is 1 in float32
+    square = x * x
+    above, below = (reduce(lambda sum, one: ops.fma(sum, square, one), map(number, powers)) for powers in TANH)
+    return within(x * above / below, 1.0)
 
 
 def _sum(loops: Callable[..., Any], torchs: Any, addend: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
@@ -229,6 +258,7 @@ LOWERINGS = {
     aten.bmm.default: batched,
     aten.baddbmm.default: batched_sum,
     torch.ops.mann.lowest.default: lowest,
+    aten.tanh.default: tanh,
 }
 # The compiler's cache does not look at a lowering: what was compiled with another one would be taken for this.
 TAG = getsource(modules[__name__]) + _LOOPS.read_text()

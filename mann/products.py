@@ -1,14 +1,17 @@
 """Products of many inputs with a weight.
 
     affine      addend + inputs weight^T, as torch does it
-    quick       bias + inputs weight^T for all steps at once, through oneDNN where that is faster
-    gathered    what a weight's gradient is: gradients^T inputs
+    quick       bias + inputs weight^T for all steps at once, by loops of the project's own where they are quicker
+    gathered    what a weight's gradient is: gradients^T inputs, likewise
 
-Torch multiplies float32 matrices with MKL, which does not use all that processors of other makers than its own can do;
-oneDNN, which torch brings along too, does. What is multiplied step by step is compiled (`mann.lowering`).
+The loops (products.cpp) read inputs as they lie, where libraries copy them first. What is multiplied step by step is
+compiled (`mann.lowering`).
 """
 
+import ctypes
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,13 +19,13 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from episodes.native import library
+
 Affine = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(bias, inputs, weight) -> bias + inputs weight^T."""
 
 LARGE = 1_500_000
-"""Multiplications from which on a product is large enough for oneDNN, whose calls cost more."""
-
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+"""Multiplications from which on a product is large enough for the loops."""
 
 
 def affine(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
@@ -35,45 +38,69 @@ def affine(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
 
 def quick(bias: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
     """Return what `affine` does for a bias [width], up to rounding; of a large product with first derivatives only."""
-    if not _suits_onednn(inputs, weight):
+    if torch.is_autocast_enabled(inputs.device.type) or not _suit_loops(inputs, weight, len(weight)):
         return affine(bias, inputs, weight)
-    return _Product.apply(bias, inputs, weight)
+    return _Product.apply(bias, inputs.contiguous(), weight.contiguous())
 
 
 def gathered(gradients: Tensor, inputs: Tensor) -> Tensor:
     """Return gradients^T inputs, a weight's gradient [width, size], without a derivative.
 
-    gradients: [rows, width], of the products; inputs: [rows, size].
+    gradients: [rows, width], of the products; inputs: [rows, size]. Both are contiguous.
     """
-    # Not oneDNN, which wants a copy of one of them, transposed, and returns what has to be transposed once more.
-    return gradients.T @ inputs
+    rows, size, width = *inputs.shape, gradients.shape[1]
+    if not _suit_loops(inputs, gradients, width):
+        return gradients.T @ inputs
+    threads = torch.get_num_threads()
+    out, others = inputs.new_empty(width, size), inputs.new_empty(threads - 1, width, size)
+    _loops().gathered(*map(_place, (gradients, inputs, out, others)), rows, size, width, threads)
+    return out
 
 
-def _suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
-    """Return whether oneDNN takes the numbers and is worth its call."""
-    fits = _HAS_ONEDNN and inputs.device.type == "cpu" and inputs.dtype == weight.dtype == torch.float32
-    return fits and inputs.numel() * len(weight) >= LARGE
+def _suit_loops(inputs: Tensor, other: Tensor, width: int) -> bool:
+    """Return whether the loops take the numbers and are worth their threads."""
+    fits = inputs.device.type == "cpu" and inputs.dtype == other.dtype == torch.float32
+    return fits and inputs.numel() * width >= LARGE
 
 
-def _onednn(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return inputs weight^T + bias."""
-    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+@cache
+def _loops() -> ctypes.CDLL:
+    """Return what products.cpp is compiled to."""
+    here = Path(__file__).parent
+    found, places, sizes = library(here / "loops.h", here / "products.cpp"), [ctypes.c_void_p] * 4, [ctypes.c_int64] * 4
+    for function in (found.affine, found.gathered):
+        function.restype, function.argtypes = None, places + sizes
+    return found
+
+
+def _place(tensor: Tensor | None) -> int | None:
+    """Return where a tensor's numbers are."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _product(bias: Tensor | None, inputs: Tensor, weight: Tensor) -> Tensor:
+    """Return inputs weight + bias; weight: [size, width]."""
+    (rows, size), width = inputs.shape, weight.shape[1]
+    out = inputs.new_empty(rows, width)
+    _loops().affine(*map(_place, (bias, inputs, weight, out)), rows, size, width, torch.get_num_threads())
+    return out
 
 
 class _Product(Function):
-    """bias + inputs weight^T, of what suits oneDNN."""
+    """bias + inputs weight^T, of what suits the loops."""
 
     @staticmethod
     def forward(ctx: Any, bias: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return _onednn(inputs, weight, bias)
+        return _product(bias, inputs, weight.T.contiguous())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (gradient,), (inputs, weight) = gradients, ctx.saved_tensors
+        gradient = gradient.contiguous()
         return (
             gradient.sum(0) if ctx.needs_input_grad[0] else None,
-            _onednn(gradient, weight.T) if ctx.needs_input_grad[1] else None,
+            _product(None, gradient, weight) if ctx.needs_input_grad[1] else None,
             gathered(gradient, inputs) if ctx.needs_input_grad[2] else None,
         )

@@ -239,3 +239,34 @@ def test_the_lowest_are_those_of_a_stable_sort(
     numpy.put_along_axis(found, order, downstream.numpy(), -1)
     numpy.testing.assert_array_equal(features[0].detach().numpy(), wanted)
     numpy.testing.assert_array_equal(gradient.numpy(), found.astype(gradient.numpy().dtype))
+
+
+def compiled_tanh(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return tanh of numbers, and its derivative."""
+
+    def step(_: Any, now: Any, state: Any) -> Any:
+        return now[0].tanh(), (), state
+
+    rows = x[None, None].clone().requires_grad_()
+    with fresh_cache():
+        features, _ = Compiled()(step, (), (rows,), torch.zeros(1, 1))
+    (gradient,) = torch.autograd.grad(features.sum(), rows)
+    return features.detach().flatten(), gradient.flatten()
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 4e-7), (torch.float64, 1e-15)])
+def test_tanh_equals_an_oracle_up_to_a_share_of_it(kind: torch.dtype, tolerance: float) -> None:
+    around = numpy.concatenate([numpy.geomspace(1e-30, 8.9, 10_001), numpy.linspace(0, 30, 10_000), [1e30]])
+    x = torch.tensor(numpy.concatenate([-around, around]), dtype=kind)
+    found, gradient = compiled_tanh(x)
+    expected = numpy.tanh(x.double().numpy())
+    numpy.testing.assert_allclose(found.double().numpy(), expected, rtol=tolerance, atol=0)
+    numpy.testing.assert_allclose(gradient.double().numpy(), 1 - expected**2, rtol=0, atol=3 * tolerance)
+    assert found.abs().max() == 1
+    if kind == torch.float32:  # and it is not torch's
+        assert not torch.equal(found, x.tanh())
+
+
+def test_tanh_of_no_number_is_none() -> None:
+    found, _ = compiled_tanh(torch.tensor([torch.nan, torch.inf, -torch.inf, 0.0]))
+    torch.testing.assert_close(found, torch.tensor([torch.nan, 1.0, -1.0, 0.0]), equal_nan=True)

@@ -1,5 +1,9 @@
 """Products with a weight: what they are, and which way they go."""
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import numpy
 import pytest
 import torch
@@ -10,7 +14,7 @@ from torch import Tensor
 from mann import products
 from mann.products import affine, gathered, quick
 
-ONEDNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+pytestmark = pytest.mark.usefixtures("cxx_compiler")
 
 
 def numbers(*size: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -19,17 +23,21 @@ def numbers(*size: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
-    """The sizes of the products that oneDNN did."""
-    seen: list[tuple[int, int, int]] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int, int]]:
+    """The products that the loops did: which, and how many rows, inputs and outputs."""
+    seen: list[tuple[str, int, int, int]] = []
+    known = products._loops()
 
-    known = products._onednn
+    def watched(name: str) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            seen.append((name, *arguments[4:7]))
+            getattr(known, name)(*arguments)
 
-    def watched(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        seen.append((inputs.shape[0], inputs.shape[1], len(weight)))
-        return known(inputs, weight, bias)
+        return call
 
-    monkeypatch.setattr(products, "_onednn", watched)
+    loops = SimpleNamespace(affine=watched("affine"), gathered=watched("gathered"))
+    monkeypatch.setattr(products, "_loops", lambda: loops)
+    monkeypatch.setattr(products, "LARGE", 1)
     return seen
 
 
@@ -62,20 +70,51 @@ def test_both_ways_equal_an_oracle_in_values_and_gradients(
                 numpy.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
-@ONEDNN
-def test_large_products_of_float32_go_to_onednn(
-    calls: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
+def test_large_products_of_float32_are_done_by_the_loops(
+    calls: list[tuple[str, int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(products, "LARGE", 4 * 5 * 6)
     bias, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((6,), (4, 5), (6, 5)))
-    quick(bias, inputs, weight)
-    assert calls == [(4, 5, 6)]
-    quick(bias, inputs[1:], weight)
-    quick(bias.double(), inputs.double(), weight.double())
-    assert calls == [(4, 5, 6)]
-    monkeypatch.setattr(products, "_HAS_ONEDNN", False)
-    quick(bias, inputs, weight)
-    assert calls == [(4, 5, 6)]
+    for arguments in (
+        (bias, inputs, weight),
+        (bias, inputs[1:], weight),
+        (bias.double(), inputs.double(), weight.double()),
+    ):
+        quick(*arguments)
+        gathered(numbers(len(arguments[1]), 6).to(arguments[1]), arguments[1])
+    assert calls == [("affine", 4, 5, 6), ("gathered", 4, 5, 6)]
+
+
+def test_products_of_fewer_digits_are_torchs(calls: list[tuple[str, int, int, int]]) -> None:
+    bias, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((6,), (4, 5), (6, 5)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert quick(bias, inputs, weight).dtype == torch.bfloat16
+    assert not calls
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("rows", "size", "width"),
+    [(1, 1, 1), (2, 3, 17), (9, 100, 49), (521, 33, 7), (600, 48, 8), (17, 5, 164), (300, 405, 20)],
+)
+def test_products_of_all_sizes_equal_an_oracle(
+    rows: int, size: int, width: int, threads: int, calls: list[tuple[str, int, int, int]]
+) -> None:
+    """Parts of a vector and of a group of rows, more threads than rows, and sums of more rows than are near."""
+    torch.set_num_threads(threads)
+    bias, inputs, weight = numbers(width), numbers(rows, size), numbers(width, size)
+    above = numbers(rows, width) + 1
+    leaves = [part.float().requires_grad_() for part in (bias, inputs, weight)]
+    found = quick(*leaves)
+    found.backward(above.float())
+    wanted = [above.sum(0), above @ weight, above.T @ inputs]
+    for one, expected in zip(
+        [found, *(leaf.grad for leaf in leaves)], [bias + inputs @ weight.T, *wanted], strict=True
+    ):
+        assert one is not None
+        numpy.testing.assert_allclose(one.detach().double().numpy(), expected.numpy(), rtol=1e-5, atol=1e-4)
+    sizes = ("affine", rows, size, width), ("affine", rows, width, size), ("gathered", rows, size, width)
+    assert calls == [*sizes]
 
 
 @settings(deadline=None, max_examples=20)
@@ -91,31 +130,26 @@ def test_a_weights_gradient_lies_as_the_weight_does(size: int) -> None:
     assert gathered(numbers(9, 3), numbers(9, size)).is_contiguous()
 
 
-@ONEDNN
-@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
-def test_onednn_takes_matrices_that_lie_either_way(turned: tuple[bool, bool]) -> None:
-    inputs, weight = numbers(7, 5, dtype=torch.float32), numbers(3, 5, dtype=torch.float32)
-    left = inputs.T.contiguous().T if turned[0] else inputs
-    right = weight.T.contiguous().T if turned[1] else weight
-    torch.testing.assert_close(products._onednn(left, right), inputs @ weight.T)
-    bias = numbers(3, dtype=torch.float32)
-    torch.testing.assert_close(products._onednn(left, right, bias), inputs @ weight.T + bias)
+def test_matrices_may_lie_either_way(calls: list[tuple[str, int, int, int]]) -> None:
+    bias, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((3,), (7, 5), (3, 5)))
+    lying = [part.T.contiguous().T.requires_grad_() for part in (inputs, weight)]
+    found = quick(bias, *lying)
+    torch.testing.assert_close(found, inputs @ weight.T + bias)
+    found.sum().backward()  # whose gradient is one number, seen as many
+    torch.testing.assert_close(lying[1].grad, inputs.sum(0).expand(3, 5))
+    assert len(calls) == 3
 
 
-@ONEDNN
-def test_a_gradient_that_nobody_asks_for_is_not_taken(
-    calls: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(products, "LARGE", 1)
+def test_a_gradient_that_nobody_asks_for_is_not_taken(calls: list[tuple[str, int, int, int]]) -> None:
     bias, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((3,), (4, 2), (3, 2)))
     weight.requires_grad_()
     quick(bias, inputs, weight).sum().backward()
-    assert calls == [(4, 2, 3)]
+    once = [("affine", 4, 2, 3), ("gathered", 4, 2, 3)]
+    assert calls == once
     quick(bias, inputs.requires_grad_(), weight).sum().backward()
-    assert calls == [(4, 2, 3), (4, 2, 3), (4, 3, 2)]
+    assert calls == [*once, ("affine", 4, 2, 3), ("affine", 4, 3, 2), ("gathered", 4, 2, 3)]
 
 
-@ONEDNN
 def test_second_derivatives_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LARGE", 1)
     inputs = numbers(2, 3, dtype=torch.float32).requires_grad_()
