@@ -258,6 +258,17 @@ def test_a_step_is_compiled_for_each_size_but_not_for_each_length() -> None:
     assert counts == [1, 1, 1, 2, 2]
 
 
+def test_a_step_is_compiled_for_the_threads_that_share_a_call() -> None:
+    unroll, made = counted()
+    network = build(TRAINED, "lstm", torch.float32)
+    network.unroll = unroll
+    for threads, batch in ((2, 4), (2, 3), (2, 3), (1, 3), (1, 2), (2, 4)):
+        torch.set_num_threads(threads)
+        network(sequence(2, batch, torch.float32))
+    # Of a batch of 4 each thread takes a half; one of 3 is taken whole by both.
+    assert [(len(now[0]), threads) for _, _, now, _, threads in made] == [(2, 1), (3, 2), (3, 1)]
+
+
 def test_a_tensor_that_the_step_was_not_given_is_refused_not_built_in() -> None:
     hidden = torch.ones(2, 3)
 
