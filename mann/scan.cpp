@@ -62,10 +62,15 @@ static Tensor row(Tensor tensor, int64_t time) {
   return view;
 }
 
+static Tensor kept(Tensor tensor) {
+  if (!tensor) throw std::runtime_error("what a step needs is not kept any more");
+  return tensor;
+}
+
 static Tensor given(const Source& source, int64_t time) {
   switch (source.kind) {
-    case NOTED: return another(source.tensors[time * source.step]);
-    case TAKEN: return std::exchange(source.tensors[time * source.step], nullptr);
+    case NOTED: return another(kept(source.tensors[time * source.step]));
+    case TAKEN: return kept(std::exchange(source.tensors[time * source.step], nullptr));
     case ROW: return row(*source.tensors, time);
     default: return std::exchange(*source.tensors, nullptr);
   }

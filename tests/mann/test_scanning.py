@@ -140,6 +140,9 @@ def test_what_nobody_asks_for_again_goes_as_the_way_back_comes_by(
     assert torch.equal(gradients[0], gradients[1]) and torch.equal(gradients[0], gradients[2])
     # Some of what is kept may be for making the chain again alone.
     assert sum(empty(kept)) >= 4 and empty(chain) == [*first, *[True] * 3, not first[0]]
+    if compiler is inductor:
+        with pytest.raises(RuntimeError, match="not kept any more"):
+            found.back.scan(range(3, -1, -1), [back])
 
 
 def uses(tensor: Any) -> int:

@@ -361,6 +361,26 @@ def test_a_memory_may_be_made_from_another_leaf_that_is_made_again_itself(monkey
         torch.testing.assert_close(other, one)
 
 
+@pytest.mark.parametrize("limit", [2**26, 0])
+def test_a_compiled_way_back_is_gone_once_more_where_what_it_needs_is_retained(
+    limit: int, cxx_compiler: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(weights: Any, now: Any, state: Any) -> Any:
+        after = torch.addmm(now[0], state, weights[0].T).tanh()
+        return after * state, (state,), after
+
+    monkeypatch.setattr(unrolling, "WORTH_MAKING_AGAIN", limit)
+    leaves = [numbers(*size).float().requires_grad_() for size in ((3, 3), (9, 2, 3), (2, 3))]
+    outcomes = []
+    for unroll in (plain, Compiled()):
+        features, _ = unroll(step, (leaves[0],), (leaves[1],), leaves[2])
+        once = torch.autograd.grad(features.sum(), leaves, retain_graph=True)
+        outcomes.append((once, torch.autograd.grad(features[3:].square().sum(), leaves)))
+        with pytest.raises(RuntimeError, match="second time"):
+            features.sum().backward()
+    torch.testing.assert_close(outcomes[1], outcomes[0])
+
+
 @pytest.mark.parametrize("backward", [True, False])
 def test_what_is_kept_for_the_way_back_is_freed_with_it_or_with_the_outputs(backward: bool) -> None:
     network = build(TRAINED, "lstm", torch.float32)
