@@ -40,7 +40,7 @@ def quick(bias: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
     """Return what `affine` does for a bias [width], up to rounding; of a large product with first derivatives only."""
     if torch.is_autocast_enabled(inputs.device.type) or not _suit_loops(inputs, weight, len(weight)):
         return affine(bias, inputs, weight)
-    return _Product.apply(bias, inputs.contiguous(), weight.contiguous())
+    return _Product.apply(bias.contiguous(), inputs.contiguous(), weight.contiguous())
 
 
 def gathered(gradients: Tensor, inputs: Tensor) -> Tensor:

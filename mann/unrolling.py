@@ -307,7 +307,7 @@ def fast() -> Unrolling:
     """Return `Compiled`, or `plain` with a warning where there is no C++ compiler to compile with."""
     if not has_compiler():
         warnings.warn(
-            "no C++ compiler was found: training runs uncompiled, at about half the speed; install g++ or clang++",
+            "no C++ compiler was found: training runs uncompiled, at a third of the speed; install g++ or clang++",
             stacklevel=2,
         )
         return plain

@@ -131,7 +131,8 @@ def test_a_weights_gradient_lies_as_the_weight_does(size: int) -> None:
 
 
 def test_matrices_may_lie_either_way(calls: list[tuple[str, int, int, int]]) -> None:
-    bias, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((3,), (7, 5), (3, 5)))
+    bias, inputs, weight = (numbers(*size, dtype=torch.float32) for size in ((1,), (7, 5), (3, 5)))
+    bias = bias.expand(3)
     lying = [part.T.contiguous().T.requires_grad_() for part in (inputs, weight)]
     found = quick(bias, *lying)
     torch.testing.assert_close(found, inputs @ weight.T + bias)
