@@ -242,8 +242,8 @@ class CompiledStep:
 
         weights: as they are; kept, chain: as they were filled; features: their gradients [time, ...]; state: those of
         the last state; preactivations: filled with theirs, [time, ...]; last: nobody asks for this again, so that what
-        was kept is let go of as the way back comes by. For a leaf that has no gradient, such as whole
-        numbers, what came in goes out.
+        was kept is let go of as the way back comes by. For a leaf that has no gradient, such as whole numbers, what
+        came in goes out.
         """
         links = range(len(self.chain))
         # What a step is followed by is what the next one starts from, which the way back comes by before.

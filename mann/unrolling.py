@@ -202,8 +202,8 @@ def _back(
                 features[:, part],
                 after,
                 _of(part, preactivations),
-                times.start,
-                last,
+                first=times.start,
+                last=last,
             )
             for part, after, notes, chain in zip(parts, states, kept, chains, strict=True)
         ]
