@@ -59,16 +59,11 @@ def interpreted(graph: GraphModule, backward: bool, threads: int) -> Graph:
     return Called(lambda inputs: graph(*inputs))
 
 
-def turned(weight: Tensor) -> Tensor:
-    """Return a weight [width, size] that lies transposed: what multiplies inputs with it reads it row by row."""
-    return weight.T.contiguous().T
-
-
 class CompiledStep:
     """A step for tensors of one size, and its gradient.
 
-    All tensors that go in are contiguous, and so are those that come out; but weights on the way there are `turned`.
-    Weights are constants to the gradient.
+    All tensors that go in are contiguous, and so are those that come out; but weights on the way there are `turned`
+    (`mann.products`). Weights are constants to the gradient.
 
     Attributes:
         there, back, again: The graphs; `way_there`, `way_back` and `way_again` say what to run them with.
@@ -108,7 +103,7 @@ class CompiledStep:
         with self._tracing():
             there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
             for node in there.graph.find_nodes(op="placeholder")[: self.weights]:
-                node.meta["val"] = turned(node.meta["val"])
+                node.meta["val"] = node.meta["val"].T.contiguous().T
             self._remaking = self._unchained(there)
             self.there, self.back = compiler(there, False, threads), compiler(back, True, threads)
 

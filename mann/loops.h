@@ -21,6 +21,8 @@ constexpr int64_t WIDE = Vector::size();
 constexpr int64_t HELD = WIDE == 16 ? 24 : 12;
 // How many rows are multiplied at once: each vector of `right` is loaded once for them.
 constexpr int64_t TOGETHER = WIDE == 16 ? 8 : 4;
+// How many rows or columns ahead of what is multiplied numbers are asked for.
+constexpr int64_t AHEAD = 16;
 // Multiplications that are worth waking another thread for, where no other has a lane.
 constexpr int64_t SHARED = 1 << 20;
 
@@ -84,8 +86,14 @@ inline void columns(int64_t K, Matrix left, Matrix right, Matrix addend, float* 
   Row<PARTS> sums[M], many;
 #pragma GCC unroll 8
   for (int64_t m = 0; m < M; m++) sums[m].load(addend.at(m, 0), last);
+  // What comes next is far from what is loaded now, where a processor does not look for it.
+#pragma GCC unroll 8
+  for (int64_t m = 0; m < M; m++)
+#pragma GCC unroll 24
+    for (int64_t p = 0; p < PARTS; p++) __builtin_prefetch(addend.numbers + (m + M) * addend.row + p * WIDE);
   for (int64_t k = 0; k < K; k++) {
     many.load(right.at(k, 0), last);
+    __builtin_prefetch(left.numbers + (k + AHEAD) * left.column);
 #pragma GCC unroll 8
     for (int64_t m = 0; m < M; m++) sums[m].add(*left.at(m, k), many);
   }

@@ -6,6 +6,7 @@
     the lowest of some numbers   on a CPU
     tanh                         float32, on a CPU: as a quotient of polynomials
     parts of vectors             how they are stored
+    all else                     tensors do not overlap, so that what is loaded once stays in registers
 
 A library has to find out at each call what to do. Its product of 8 rows with an LSTM's weight takes twice as long as
 the loops, and so does that of 4 heads with a memory.
@@ -26,6 +27,7 @@ from unittest.mock import patch
 import torch
 import torch._inductor.lowering  # before what it imports, which imports it
 from torch._inductor import config, ir
+from torch._inductor.codegen.common import KernelArgs
 from torch._inductor.codegen.cpp import CppVecKernel
 from torch._inductor.codegen.cpp_template import CppTemplate
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
@@ -280,10 +282,20 @@ def store_line(kernel: Any, value: Any, name: str, index: Any, dtype: torch.dtyp
     return code
 
 
+_arguments = KernelArgs.cpp_argdefs
+
+
+def arguments(kernel: KernelArgs, *options: Any) -> tuple[list[str], ...]:
+    """Return how a kernel's arguments are declared, what is passed, and its types; each is another tensor."""
+    declared, *passed = _arguments(kernel, *options)
+    return [one.replace("* ", "* __restrict__ ") for one in declared], *passed
+
+
 @contextmanager
 def own() -> Iterator[None]:
     """Compile with these. What follows a loop is not fused with it: it would have to be part of its code."""
     tagged: Any = of_cache.patch(cache_key_tag=TAG)  # pyright: ignore
     stores = patch.object(CppVecKernel, "_get_store_line", store_line)
-    with patch.dict(lowerings, LOWERINGS), stores, config.patch(epilogue_fusion=False), tagged:
+    apart = patch.object(KernelArgs, "cpp_argdefs", arguments)
+    with patch.dict(lowerings, LOWERINGS), stores, apart, config.patch(epilogue_fusion=False), tagged:
         yield

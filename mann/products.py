@@ -3,6 +3,7 @@
     affine      addend + inputs weight^T, as torch does it
     quick       bias + inputs weight^T for all steps at once, by loops of the project's own where they are quicker
     gathered    what a weight's gradient is: gradients^T inputs, likewise
+    turned      a weight transposed in memory, for what reads it by rows
 
 The loops (products.cpp) read inputs as they lie, where libraries copy them first. What is multiplied step by step is
 compiled (`mann.lowering`).
@@ -26,6 +27,8 @@ Affine = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 LARGE = 1_500_000
 """Multiplications from which on a product is large enough for the loops."""
+WORTH_TURNING = 2**16
+"""Numbers from which on a weight is large enough for them."""
 
 
 def affine(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
@@ -57,6 +60,15 @@ def gathered(gradients: Tensor, inputs: Tensor) -> Tensor:
     return out
 
 
+def turned(weight: Tensor) -> Tensor:
+    """Return a contiguous weight [width, size] so that it lies transposed: what multiplies with it reads it by rows."""
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or weight.numel() < WORTH_TURNING:
+        return weight.T.contiguous().T
+    out = weight.new_empty(weight.shape[::-1])
+    _loops().turn(_place(weight), _place(out), *weight.shape, torch.get_num_threads())
+    return out.T
+
+
 def _suit_loops(inputs: Tensor, other: Tensor, width: int) -> bool:
     """Return whether the loops take the numbers and are worth their threads."""
     fits = inputs.device.type == "cpu" and inputs.dtype == other.dtype == torch.float32
@@ -70,6 +82,7 @@ def _loops() -> ctypes.CDLL:
     found, places, sizes = library(here / "loops.h", here / "products.cpp"), [ctypes.c_void_p] * 4, [ctypes.c_int64] * 4
     for function in (found.affine, found.gathered):
         function.restype, function.argtypes = None, places + sizes
+    found.turn.restype, found.turn.argtypes = None, places[:2] + sizes[:3]
     return found
 
 
@@ -92,7 +105,7 @@ class _Product(Function):
     @staticmethod
     def forward(ctx: Any, bias: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return _product(bias, inputs, weight.T.contiguous())
+        return _product(bias, inputs, turned(weight).T)
 
     @staticmethod
     @once_differentiable

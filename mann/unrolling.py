@@ -24,8 +24,8 @@ from torch.autograd.function import once_differentiable
 from torch.utils import _pytree as pytree
 
 from episodes.native import has_compiler
-from mann.compiling import CompiledStep, Make, Step, Tensors, turned
-from mann.products import Affine, affine, gathered, quick
+from mann.compiling import CompiledStep, Make, Step, Tensors
+from mann.products import Affine, affine, gathered, quick, turned
 from mann.scanning import Record
 
 WORTH_MAKING_AGAIN = 2**26

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mann import products
-from mann.products import affine, gathered, quick
+from mann.products import affine, gathered, quick, turned
 
 pytestmark = pytest.mark.usefixtures("cxx_compiler")
 
@@ -128,6 +128,20 @@ def test_a_weights_gradient_is_gathered_over_the_rows(rows: int, size: int, widt
 @pytest.mark.parametrize("size", [2, 4])
 def test_a_weights_gradient_lies_as_the_weight_does(size: int) -> None:
     assert gathered(numbers(9, 3), numbers(9, size)).is_contiguous()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (7, 40), (33, 3), (800, 405)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_turned_weight_is_the_same_and_lies_transposed(
+    size: tuple[int, int], threads: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(threads)
+    weight = numbers(*size, dtype=dtype)
+    for least in (1, 10**9):  # by the loops, and by torch
+        monkeypatch.setattr(products, "WORTH_TURNING", least)
+        found = turned(weight)
+        assert torch.equal(found, weight) and found.T.is_contiguous()
 
 
 def test_matrices_may_lie_either_way(calls: list[tuple[str, int, int, int]]) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mann.compiling import CompiledStep, Compiler, inductor, interpreted, turned
+from mann.compiling import CompiledStep, Compiler, inductor, interpreted
+from mann.products import turned
 from mann.scanning import Called, Carried, Graph, Lane, Native, Noted, Record, Row, Same, Sink
 from mann.unrolling import _lanes
 

@@ -20,9 +20,10 @@ from torch.utils import _pytree as pytree
 from mann import lowering, products, unrolling
 from mann.addressing import LRUA, NTM, SCHEMES
 from mann.addressing.interface import Scheme
-from mann.compiling import CompiledStep, interpreted, turned
+from mann.compiling import CompiledStep, interpreted
 from mann.controllers import CONTROLLERS
 from mann.network import MemoryNetwork
+from mann.products import turned
 from mann.unrolling import Compiled, fast, plain
 
 PAPER = LRUA(read_heads=2)
