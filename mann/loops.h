@@ -80,20 +80,22 @@ inline void in_parts(Part part) {
   }
 }
 
-// Some columns, of all of the `M` rows: a number of each of `left` at a time, times a row of `right`.
-template <int64_t M, int64_t PARTS, typename Last>
+// Some columns, of all of the `M` rows: a number of each of `left` at a time, times a row of `right`. ASK: for what comes
+// next, where it is far from what is loaded now and a processor does not look for it.
+template <int64_t M, int64_t PARTS, bool ASK = false, typename Last>
 inline void columns(int64_t K, Matrix left, Matrix right, Matrix addend, float* out, int64_t row, Last last) {
   Row<PARTS> sums[M], many;
 #pragma GCC unroll 8
   for (int64_t m = 0; m < M; m++) sums[m].load(addend.at(m, 0), last);
-  // What comes next is far from what is loaded now, where a processor does not look for it.
+  if constexpr (ASK) {
 #pragma GCC unroll 8
-  for (int64_t m = 0; m < M; m++)
+    for (int64_t m = 0; m < M; m++)
 #pragma GCC unroll 24
-    for (int64_t p = 0; p < PARTS; p++) __builtin_prefetch(addend.numbers + (m + M) * addend.row + p * WIDE);
+      for (int64_t p = 0; p < PARTS; p++) __builtin_prefetch(addend.numbers + (m + M) * addend.row + p * WIDE);
+  }
   for (int64_t k = 0; k < K; k++) {
     many.load(right.at(k, 0), last);
-    __builtin_prefetch(left.numbers + (k + AHEAD) * left.column);
+    if constexpr (ASK) __builtin_prefetch(left.numbers + (k + AHEAD) * left.column);
 #pragma GCC unroll 8
     for (int64_t m = 0; m < M; m++) sums[m].add(*left.at(m, k), many);
   }

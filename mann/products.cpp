@@ -63,8 +63,8 @@ extern "C" void affine(const float* bias, const float* inputs, const float* weig
     const Matrix before = {k > own.first ? sum : nullptr, size, 1};
     in_rows(width, [&](int64_t m, auto count) {
       in_columns(size, [&](int64_t n, auto parts, auto last) {
-        columns<count, parts>(std::min(own.after - k, NEAR), above.from(m, k), below.from(k, n), before.from(m, n),
-                              sum + m * size + n, size, last);
+        columns<count, parts, true>(std::min(own.after - k, NEAR), above.from(m, k), below.from(k, n), before.from(m, n),
+                                    sum + m * size + n, size, last);
       });
     });
   }
