@@ -103,7 +103,7 @@ class CompiledStep:
         with self._tracing():
             there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
             for node in there.graph.find_nodes(op="placeholder")[: self.weights]:
-                node.meta["val"] = node.meta["val"].T.contiguous().T
+                node.meta["val"] = node.meta["val"].T.contiguous().T  # `turned`, but for having no numbers
             self._remaking = self._unchained(there)
             self.there, self.back = compiler(there, False, threads), compiler(back, True, threads)
 

@@ -21,7 +21,7 @@ constexpr int64_t WIDE = Vector::size();
 constexpr int64_t HELD = WIDE == 16 ? 24 : 12;
 // How many rows are multiplied at once: each vector of `right` is loaded once for them.
 constexpr int64_t TOGETHER = WIDE == 16 ? 8 : 4;
-// How many rows or columns ahead of what is multiplied numbers are asked for.
+// How many columns of `left` ahead of what is multiplied numbers are asked for.
 constexpr int64_t AHEAD = 16;
 // Multiplications that are worth waking another thread for, where no other has a lane.
 constexpr int64_t SHARED = 1 << 20;
