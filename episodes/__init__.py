@@ -21,16 +21,16 @@ regression:         learn a function from a few of its points (Gaussian processe
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from episodes.associative_recall import AssociativeRecall
-from episodes.classification import ClassificationEpisodes, Episode
-from episodes.copy import Copy
+from episodes.algorithmic.associative_recall import AssociativeRecall
+from episodes.algorithmic.copy import Copy
+from episodes.algorithmic.ngrams import NGrams, bayes_estimate, counting_bits
+from episodes.algorithmic.priority_sort import PrioritySort
+from episodes.algorithmic.regression import Regression, exact_posterior
+from episodes.algorithmic.repeat_copy import RepeatCopy
+from episodes.algorithmic.task import Task, TaskEpisode, TaskEpisodes
 from episodes.jitter import Jitter
+from episodes.label_offset import ClassificationEpisodes, Episode
 from episodes.labels import LABELS, Labels, OneHot, Strings
-from episodes.ngrams import NGrams, bayes_estimate, counting_bits
-from episodes.priority_sort import PrioritySort
-from episodes.regression import Regression, exact_posterior
-from episodes.repeat_copy import RepeatCopy
-from episodes.tasks import Task, TaskEpisode, TaskEpisodes
 from episodes.tasksets import TasksetEpisodes
 
 TASKS: Mapping[str, type[Task]] = MappingProxyType(

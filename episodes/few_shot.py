@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from episodes.classification import Episode
+from episodes.label_offset import Episode
 from episodes.labels import encode
 
 

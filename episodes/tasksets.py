@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data import InputError
-from episodes.classification import Episode, label_offset, refuse_few_labels
+from episodes.label_offset import Episode, label_offset, refuse_few_labels
 from episodes.labels import Labels
 from episodes.randomness import draw_without_replacement, generator_of
 

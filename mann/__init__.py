@@ -38,10 +38,10 @@ page:         a page on which one draws
 """
 
 from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse
-from mann.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
-from mann.network import Access, MemoryNetwork, NetworkState
-from mann.one_shot import OneShotClassifier
-from mann.start import Start
+from mann.estimator.one_shot import OneShotClassifier
+from mann.models.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
+from mann.models.initial_state import Start
+from mann.models.network import Access, MemoryNetwork, NetworkState
 
 __all__ = [
     "CONTROLLERS",

@@ -16,15 +16,15 @@ from rich.markdown import Markdown
 from data import DATASETS, InputError, load
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.benchmark import addressing, speed
-from mann.benchmark import episodes as samplers
-from mann.benchmark.addressing import FULL, QUICK, cells
+from mann.benchmark import samplers, speed
+from mann.benchmark import schemes as addressing
 from mann.benchmark.cells import run_cells
-from mann.benchmark.contestants import CONTESTANTS, ONE_SHOT, WORKLOADS, quick
+from mann.benchmark.implementations import CONTESTANTS, ONE_SHOT, WORKLOADS, quick
 from mann.benchmark.measuring import FEWEST_ROUNDS
-from mann.config import Config
-from mann.resident import keep_freed_memory
-from mann.runs import describe_environment
+from mann.benchmark.schemes import FULL, QUICK, cells
+from mann.runs.run import describe_environment
+from mann.settings.schema import Config
+from mann.support.process_memory import keep_freed_memory
 
 OVERVIEW = """Compare: python scripts/benchmark.py BENCHMARK [options]. BENCHMARK is one of
 

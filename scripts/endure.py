@@ -16,13 +16,13 @@ import tyro
 from commands import one_line_errors, parse, progress_bar
 
 from data import InputError
-from mann.endurance.fuzz import endure_fuzzing
-from mann.endurance.kills import BrokenPromiseError, endure_kills
-from mann.endurance.load import endure_evaluations, endure_training, plot_held
-from mann.endurance.seeds import endure_seeds
-from mann.files import write_text
-from mann.reporting.files import write_picture
-from mann.runs import describe_environment
+from mann.reporting.pictures import write_picture
+from mann.runs.run import describe_environment
+from mann.support.files import write_text
+from tests.endurance.fuzz import endure_fuzzing
+from tests.endurance.kills import BrokenPromiseError, endure_kills
+from tests.endurance.load import endure_evaluations, endure_training, plot_held
+from tests.endurance.seeds import endure_seeds
 
 DESCRIPTION = """Put the program through what it has to last. CHECK is one of
 

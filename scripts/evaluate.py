@@ -16,20 +16,20 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from data import InputError, load
-from mann.classifier import nearest_pixels
-from mann.config import TaskConfig
-from mann.evaluation import TEST, classification_settings, evaluate, first_sequence, with_classes
-from mann.few_shot import QUERIES, evaluate_few_shot
-from mann.files import write_text
-from mann.published import SHOTS
+from mann.evaluation.few_shot_accuracy import QUERIES, evaluate_few_shot
+from mann.evaluation.instances import TEST, classification_settings, evaluate, first_sequence, with_classes
+from mann.evaluation.task_costs import evaluate_task, examples_of, largest_trained
+from mann.models.classifier import nearest_pixels
+from mann.papers.published import SHOTS
+from mann.reporting.accuracy import instance_table
 from mann.reporting.comparison import Compared, comparison_table, write_run_comparison
-from mann.reporting.few_shot import few_shot_table
-from mann.reporting.instances import instance_table
-from mann.reporting.reports import write_classification_report, write_task_report
-from mann.reporting.tasks import task_table
-from mann.resident import keep_freed_memory
-from mann.runs import Run, describe_environment
-from mann.task_evaluation import evaluate_task, examples_of, largest_trained
+from mann.reporting.few_shot_table import few_shot_table
+from mann.reporting.run_files import write_classification_report, write_task_report
+from mann.reporting.task_figures import task_table
+from mann.runs.run import Run, describe_environment
+from mann.settings.schema import TaskConfig
+from mann.support.files import write_text
+from mann.support.process_memory import keep_freed_memory
 
 DESCRIPTION = """Measure what trained networks can do, on episodes that none of them was trained on.
 

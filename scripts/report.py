@@ -8,7 +8,7 @@ import tyro
 from commands import one_line_errors, parse
 
 from mann.reporting.html import write_html_report
-from mann.runs import Run
+from mann.runs.run import Run
 
 DESCRIPTION = """Write everything about a run to one HTML file, which loads nothing and can be sent as it is.
 

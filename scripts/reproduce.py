@@ -16,8 +16,7 @@ from rich import box
 from rich.table import Table
 
 from data import InputError
-from mann.files import write_text
-from mann.recipes import (
+from mann.papers.recipes import (
     PAPERS,
     Recipes,
     Row,
@@ -29,8 +28,9 @@ from mann.recipes import (
     source_of,
     training_arguments,
 )
-from mann.reporting.results import read_results, result_from_json, result_path, write_page
-from mann.runs import Run
+from mann.papers.results import read_results, result_from_json, result_path, write_page
+from mann.runs.run import Run
+from mann.support.files import write_text
 
 SCRIPTS = Path(__file__).resolve().parent
 

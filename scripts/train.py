@@ -19,12 +19,12 @@ from commands import caught_signals, one_line_errors, parse, pick_device, progre
 from data import DATASETS, InputError
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.config import AnyConfig, addressed, checked, preset, preset_changes, what_is_learned
-from mann.problems import open_problem
-from mann.resident import keep_freed_memory
-from mann.runs import Follower, Run
-from mann.team import LostError, Team, joined
-from mann.training import NotFiniteError, Pace, Problem, fit
+from mann.problems.opening import open_problem
+from mann.runs.run import Follower, Run
+from mann.settings.schema import AnyConfig, addressed, checked, preset, preset_changes, what_is_learned
+from mann.support.process_memory import keep_freed_memory
+from mann.training.distributed import LostError, Team, joined
+from mann.training.loop import NotFiniteError, Pace, Problem, fit
 
 DESCRIPTION = f"""Train a memory-augmented network that learns new classes within a sequence.
 

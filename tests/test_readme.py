@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mann.addressing import SCHEMES
-from mann.benchmark.addressing import FULL, cells, markdown, summarise
-from mann.config import config_json
-from mann.recipes import PAPERS
-from mann.reporting.results import PICTURE, page, read_results
+from mann.benchmark.schemes import FULL, cells, markdown, summarise
+from mann.papers.recipes import PAPERS
+from mann.papers.results import PICTURE, page, read_results
+from mann.settings.schema import config_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mann.answers import answers_of
-from mann.config import TASK_PRESETS, TaskConfig, preset
+from mann.evaluation.answers import answers_of
+from mann.settings.schema import TASK_PRESETS, TaskConfig, preset
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = sorted((REPOSITORY / "docs" / "results" / "tasks").glob("*.json"))

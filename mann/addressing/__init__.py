@@ -18,12 +18,12 @@ from types import MappingProxyType
 
 from mann.addressing.content import Content
 from mann.addressing.dnc import DNC
-from mann.addressing.interface import Control, Controls, Scheme, Write
 from mann.addressing.location import Location
 from mann.addressing.lru_soft import LRUSoft
 from mann.addressing.lrua import LRUA
 from mann.addressing.ntm import NTM
 from mann.addressing.ntm_lru import NTMLRU
+from mann.addressing.scheme import Control, Controls, Scheme, Write
 from mann.addressing.sparse import Sparse
 
 SCHEMES: Mapping[str, type[Scheme]] = MappingProxyType(

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.ntm import content_address, content_controls, erase_and_add, writing_controls
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity
 
 

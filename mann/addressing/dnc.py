@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.ntm import content_address, content_controls, erase_and_add, writing_controls
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity
 
 SMALLEST = 1e-6

@@ -12,7 +12,6 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import Tensor
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.ntm import (
     State,
     erase_and_add,
@@ -21,6 +20,7 @@ from mann.addressing.ntm import (
     location_controls,
     writing_controls,
 )
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.lrua import State, next_usage, start_in_pairs, strength_range, write_weights
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity, content_weights
 
 

@@ -34,8 +34,8 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn import functional
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.ranking import lowest
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity, content_weights
 
 PAIRED_GATE = 2.0

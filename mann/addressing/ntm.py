@@ -36,8 +36,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
-from mann import memory as memories
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing import memory as memories
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity, content_weights
 
 SMALLEST = 1e-12

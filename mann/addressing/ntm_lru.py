@@ -16,7 +16,6 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.lrua import (
     State,
     least_used_slots,
@@ -27,6 +26,7 @@ from mann.addressing.lrua import (
     write_weights,
 )
 from mann.addressing.ntm import address, head_controls
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity
 
 

@@ -1,6 +1,7 @@
 """Which slots come first: by their usage, their age, how alike they are to a key.
 
-An operator, for the compiler to know it: it looks for a few slots in one pass, instead of sorting all (`mann.lowering`;
+An operator, for the compiler to know it: it looks for a few slots in one pass, instead of sorting all
+(`mann.fast.lowering`;
 what that brings is in docs/log.md).
 """
 

@@ -23,9 +23,9 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.lrua import least_used_slots, start_in_pairs, strength_range, taking_turns, write_weights
 from mann.addressing.ranking import lowest
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity, inverse_length, negative_distance
 
 

@@ -18,12 +18,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from data import InputError, parse_json
-from mann.config import AnyConfig, config_json
-from mann.files import write_text
-from mann.problems import open_problem
-from mann.resident import forget_peak_memory, peak_memory_mib
-from mann.runs import Run, describe_environment, what_is_wrong
-from mann.training import Pace, fit
+from mann.problems.opening import open_problem
+from mann.runs.run import Run, describe_environment, what_is_wrong
+from mann.settings.schema import AnyConfig, config_json
+from mann.support.files import write_text
+from mann.support.process_memory import forget_peak_memory, peak_memory_mib
+from mann.training.loop import Pace, fit
 
 _CPU = torch.device("cpu")
 

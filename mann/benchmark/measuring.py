@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from scipy.stats import quantile_test
 
-from mann.resident import forget_peak_memory, give_back_freed_memory, peak_memory_mib, resident_mib
+from mann.support.process_memory import forget_peak_memory, give_back_freed_memory, peak_memory_mib, resident_mib
 
 FEWEST_ROUNDS = 6
 """With fewer no interval of a median holds with 95%."""

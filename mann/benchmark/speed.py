@@ -1,7 +1,7 @@
 """How fast the network is: `scripts/benchmark.py speed`.
 
 Contestants run beside each other, in one process and in turn, on the same inputs; their memory is measured in a process
-for each. `mann.benchmark.contestants` says who they are.
+for each. `mann.benchmark.implementations` says who they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 
 from data import InputError
 from mann.addressing import SCHEMES
-from mann.benchmark.addressing import with_heads
-from mann.benchmark.contestants import (
+from mann.benchmark.implementations import (
     CONTESTANTS,
     ONE_SHOT,
     OURS,
@@ -30,6 +29,7 @@ from mann.benchmark.contestants import (
     quick,
 )
 from mann.benchmark.measuring import interleaved, memory_mib, quartiles, ratio
+from mann.benchmark.schemes import with_heads
 from mann.benchmark.writing import flat, shown, write_benchmark
 from mann.reporting.style import BLUE, GREY, colour, plain, plots_below
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mann.files import write_text
-from mann.reporting.files import write_csv, write_picture
+from mann.reporting.pictures import write_csv, write_picture
+from mann.support.files import write_text
 
 
 def write_benchmark(

@@ -8,7 +8,7 @@ import numpy
 
 from data import load, read_split
 from data.strokes import CANVAS, drawn_curves
-from mann.page.drawing import Strokes, image_of
+from mann.page.pen import Strokes, image_of
 
 
 class Card(NamedTuple):

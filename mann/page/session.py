@@ -18,13 +18,13 @@ from torch.utils import _pytree as pytree
 
 from data import InputError
 from episodes.labels import encode
-from mann.classifier import Classifier, episode_labels
-from mann.config import Config
-from mann.network import Access, MemoryNetwork
-from mann.one_shot import load_pretrained, log_probabilities, own_names
+from mann.estimator.one_shot import load_pretrained, log_probabilities, own_names
+from mann.models.classifier import Classifier, episode_labels
+from mann.models.network import Access, MemoryNetwork
 from mann.page.deck import Card, Deck, dealt
-from mann.page.drawing import Strokes, image_of
-from mann.reporting.memory import BOUND, Traffic, Usage, by_first_write, traffic, usage_of
+from mann.page.pen import Strokes, image_of
+from mann.reporting.access_plot import BOUND, Traffic, Usage, by_first_write, traffic, usage_of
+from mann.settings.schema import Config
 
 MOST_DRAWINGS = 200
 
@@ -316,8 +316,8 @@ def memory_view(moment: Moment) -> dict[str, Any]:
 
     Steps and slots count from 0. `rows` are the slots that were used, in the order of their first write: writes and
     reads by step, with each write the step whose drawing, or whose name, is taken to be written (see
-    `mann.reporting.memory.plot_binding`), and since when the slot held whose drawing. `reads` are those of the last
-    step, the largest first, each with the step whose drawing the slot was holding.
+    `mann.reporting.access_plot.plot_binding`), and since when the slot held whose drawing. `reads` are those of the
+    last step, the largest first, each with the step whose drawing the slot was holding.
     """
     shown = moment.drawings if moment.pending is None else (*moment.drawings, moment.pending)
     if not shown:

@@ -12,16 +12,16 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from mann.answers import answers_of
-from mann.evaluation import from_columns
-from mann.published import INSTANCES
-from mann.reporting.few_shot import draw_few_shot, few_shot_name
-from mann.reporting.files import write_csv, write_picture
-from mann.reporting.instances import draw_instances, draw_second_instance, variant
+from mann.evaluation.answers import answers_of
+from mann.evaluation.instances import from_columns
+from mann.evaluation.intervals import paired_differences
+from mann.evaluation.task_costs import SWEEPS
+from mann.papers.published import INSTANCES
+from mann.reporting.accuracy import draw_instances, draw_second_instance, variant
+from mann.reporting.few_shot_table import draw_few_shot, few_shot_name
+from mann.reporting.pictures import write_csv, write_picture
 from mann.reporting.style import ordinal, plots_below
-from mann.reporting.tasks import draw_sizes, draw_task_training, said
-from mann.statistics import paired_differences
-from mann.task_evaluation import SWEEPS
+from mann.reporting.task_figures import draw_sizes, draw_task_training, said
 
 
 class Compared(NamedTuple):

@@ -13,18 +13,18 @@ from rich.table import Table
 
 from data import load
 from mann.addressing import SCHEMES
-from mann.config import Config, TaskConfig, settings_by_name, what_is_learned
-from mann.evaluation import first_sequence
-from mann.files import write_text
-from mann.reporting.evaluations import read_evaluation
-from mann.reporting.files import DPI
-from mann.reporting.instances import instance_table
-from mann.reporting.memory import plot_binding
-from mann.reporting.reports import plot_example, plot_instances, plot_sizes, plot_task_training, plot_training
+from mann.evaluation.instances import first_sequence
+from mann.evaluation.task_costs import SWEEPS, examples_of, largest_trained
+from mann.reporting.access_plot import plot_binding
+from mann.reporting.accuracy import instance_table
+from mann.reporting.evaluation_file import read_evaluation
+from mann.reporting.pictures import DPI
+from mann.reporting.run_files import plot_example, plot_instances, plot_sizes, plot_task_training, plot_training
 from mann.reporting.steps import Plain, classification_steps, task_steps
-from mann.reporting.tasks import plot_sequences, task_table
-from mann.runs import Run
-from mann.task_evaluation import SWEEPS, examples_of, largest_trained
+from mann.reporting.task_figures import plot_sequences, task_table
+from mann.runs.run import Run
+from mann.settings.schema import Config, TaskConfig, settings_by_name, what_is_learned
+from mann.support.files import write_text
 
 _CPU = torch.device("cpu")
 

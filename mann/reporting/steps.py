@@ -9,11 +9,11 @@ from typing import Any
 import numpy
 from torch import Tensor
 
-from mann.evaluation import Seen
-from mann.network import Access
-from mann.reporting.memory import labelled, usage_of
+from mann.evaluation.instances import Seen
+from mann.evaluation.task_costs import Example
+from mann.models.network import Access
+from mann.reporting.access_plot import labelled, usage_of
 from mann.reporting.style import ordinal
-from mann.task_evaluation import Example
 
 Plain = dict[str, Any]
 

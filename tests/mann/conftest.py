@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from data import ImageClasses, Split
-from mann import classification
-from mann.config import Config
-from mann.evaluation import HeldOut
-from mann.runs import Run
+from mann.evaluation.instances import HeldOut
+from mann.problems import classification
+from mann.runs.run import Run
+from mann.settings.schema import Config
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mann.addressing import NTM, SCHEMES
-from mann.runs import Run
+from mann.runs.run import Run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mann.addressing.interface import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
 from mann.addressing.ntm import first_slot
 from mann.addressing.similarity import content_weights
 

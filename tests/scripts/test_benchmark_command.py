@@ -16,11 +16,13 @@ import pytest
 import torch
 
 from data import ImageClasses, Split
-from mann.benchmark import addressing, contestants, speed
-from mann.benchmark.addressing import QUICK, Size, cells
+from mann.benchmark import implementations as contestants
+from mann.benchmark import schemes as addressing
+from mann.benchmark import speed
 from mann.benchmark.cells import run_cells
-from mann.runs import Run
-from mann.unrolling import plain
+from mann.benchmark.schemes import QUICK, Size, cells
+from mann.fast.through_time import plain
+from mann.runs.run import Run
 
 Command = Callable[..., Any]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from mann.endurance.load import open_files
-from mann.evaluation import BATCH
-from mann.runs import Run
+from mann.evaluation.instances import BATCH
+from mann.runs.run import Run
+from tests.endurance.load import open_files
 
 EVALUATE = Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
 

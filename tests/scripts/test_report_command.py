@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from data import InputError, load
-from mann.config import Config, preset
-from mann.evaluation import first_sequence
-from mann.reporting.evaluations import evaluation_from_json
-from mann.runs import Run
-from mann.task_evaluation import examples_of, settings_of
+from mann.evaluation.instances import first_sequence
+from mann.evaluation.task_costs import examples_of, settings_of
+from mann.reporting.evaluation_file import evaluation_from_json
+from mann.runs.run import Run
+from mann.settings.schema import Config, preset
 from tests.scripts.conftest import Command
 
 SMALL = ("--hidden-size", 8, "--slots", 6, "--word-size", 4, "--episodes", 64, "--batch", 8)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from mann.config import WITHOUT_MEMORY, Config, checked
-from mann.recipes import PAPERS, small
-from mann.runs import Run
+from mann.papers.recipes import PAPERS, small
+from mann.runs.run import Run
+from mann.settings.schema import WITHOUT_MEMORY, Config, checked
 
 Command = Callable[..., Any]
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 
 from data import hashed_split, read_split
 from mann.addressing import LRUA
-from mann.config import PRESETS, Config
-from mann.runs import Run
+from mann.runs.run import Run
+from mann.settings.schema import PRESETS, Config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = REPOSITORY / "scripts" / "train.py"

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from data import InputError
-from mann.runs import Follower, Run
-from mann.team import Team
+from mann.runs.run import Follower, Run
+from mann.training.distributed import Team
 
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 # Three sequences a batch: the processes' parts are not of one size.

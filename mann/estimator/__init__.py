@@ -1,0 +1,1 @@
+"""A trained memory as a scikit-learn classifier."""

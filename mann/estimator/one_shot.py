@@ -1,0 +1,309 @@
+"""A trained memory as a scikit-learn classifier: it learns new classes from single examples, without training.
+
+    classifier = OneShotClassifier.from_pretrained("omniglot-5")
+    classifier.fit(images, names)
+    classifier.predict(others)
+
+Examples are shown to the network in order, each with the label of the one before, as in training. What it learns is in
+its memory, which is the fitted state; the weights are never changed, and predictions leave the memory as it is.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self, cast
+
+import numpy
+import torch
+from annotated_types import Ge, Lt
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from data import InputError
+from episodes.labels import encode
+from mann.evaluation.instances import load_classifier
+from mann.models.classifier import Classifier, build_classifier, episode_labels
+from mann.models.network import MemoryNetwork
+from mann.runs.run import Run, first_line
+from mann.settings.schema import Config, config_from_json, config_json
+from mann.support.files import whole
+
+PRETRAINED = Path(__file__).parent / "weights"
+
+
+def pretrained_names() -> list[str]:
+    """Return the names of the weights that come with the package; beside each lies a card.md."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/weights.safetensors"))
+
+
+def load_pretrained(model: str | Path) -> tuple[Config, Classifier]:
+    """Return settings and network of pretrained weights by their name, or of the run in a folder.
+
+    Raises:
+        InputError: there are none, or they are damaged.
+    """
+    folder = PRETRAINED / str(model)
+    if str(model) in pretrained_names():
+        config = config_from_json((folder / "config.json").read_bytes(), str(folder / "config.json"))
+        classifier = build_classifier(cast(Config, config))
+        classifier.load_state_dict(load_file(folder / "weights.safetensors"))
+        return cast(Config, config), classifier
+    run = Run(Path(model))
+    if not run.exists():
+        raise InputError(
+            f"no pretrained model is named {str(model)!r}, nor is it the folder of a run: "
+            f"use {' or '.join(pretrained_names())}, or train one with python scripts/train.py"
+        )
+    return cast(Config, run.config()), load_classifier(run, torch.device("cpu"))
+
+
+class _Said(BaseModel):
+    """What a saved classifier says beside its numbers."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    model: str
+    random_state: Annotated[int, Ge(0), Lt(2**63)]
+    labels: list[str] | list[bool] | list[int] | list[float]
+    fixed: bool
+    config: dict[str, Any]
+
+
+def own_names(config: Config, seed: int) -> Tensor:
+    """Return the network's own names for classes in the order in which they come, int64 [classes, characters]."""
+    return episode_labels(config).draw(1, config.labelled, torch.Generator().manual_seed(seed))[0]
+
+
+def log_probabilities(logits: Tensor, names: Tensor) -> Tensor:
+    """Return the logarithm of the probability that a network gives to names, float64 [n, names].
+
+    logits: [n, characters, symbols]; names: int64 [names, characters].
+    """
+    # A name's probability is the product of those of its characters.
+    characters = torch.arange(names.shape[1])
+    return logits.double().log_softmax(-1)[:, characters, names].sum(-1)
+
+
+class OneShotClassifier(ClassifierMixin, BaseEstimator):
+    """Classify images from one or a few examples of each class.
+
+    Images are arrays [n, side, side] or [n, side * side], ink bright on a dark background: uint8 from 0 to 255, or
+    numbers from 0 to 1. `data.read_images` makes them from files. Labels are numbers, strings, or anything that numpy
+    can sort.
+
+    Attributes:
+        classes_: The labels known so far, sorted.
+        n_features_in_: Pixels of an image.
+        labels_: The same in the order in which they came.
+        state_: The memory, and everything else that examples have left in the network.
+
+    Args:
+        model: Name of pretrained weights, or the folder of a run of scripts/train.py.
+        random_state: Seed of the network's own names for the classes; they are as good as any others.
+    """
+
+    n_features_in_: int
+
+    def __init__(self, model: str | Path = "omniglot-5", random_state: int = 0):
+        self.model = model
+        self.random_state = random_state
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> Self:
+        """Return a classifier with pretrained weights and nothing in its memory.
+
+        Raises:
+            InputError: there are no weights of that name.
+        """
+        load_pretrained(name)
+        return cls(model=name)
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
+        """Forget everything, then learn from examples; see `partial_fit`."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        return self.partial_fit(X, y)
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Learn from more examples, shown in order.
+
+        Args:
+            X: The images, at least one.
+            y: Their labels.
+            classes: All labels there will ever be, in the first call; None: labels are added as they come.
+
+        Raises:
+            InputError: images that are not as the network was trained on, labels that do not fit them, more classes
+                than the network can tell apart, or a label that is not among the classes said before. What was learned
+                before is as it was.
+        """
+        first = not hasattr(self, "state_")
+        config, network = self._loaded() if first else (self.config_, self.network_)
+        images = self._images(X, config, reset=first)
+        labels = column_or_1d(y, warn=True)
+        check_array(labels, ensure_2d=False, dtype=cast(Any, None))  # refuses what is not finite
+        check_classification_targets(labels)
+        if len(labels) != len(images):
+            raise InputError(f"{len(images)} images, but {len(labels)} labels: give a label for each image")
+        known = [] if first else self.labels_
+        extended = _extended(known, labels, classes, config.labelled, fixed=not first and self.fixed_)
+        codes = own_names(config, self.random_state)[[extended.index(label) for label in labels.tolist()]]
+        shown = encode(codes, episode_labels(config).symbols).double()
+        previous = torch.zeros_like(shown[:1]) if first else self.previous_
+        with torch.no_grad():
+            _, state = network(
+                images[:, None], torch.cat([previous, shown[:-1]])[:, None], None if first else self.state_
+            )
+        self.config_, self.network_, self.labels_ = config, network, extended
+        self.fixed_ = classes is not None if first else self.fixed_
+        self.state_, self.previous_ = state, shown[-1:]
+        self.classes_ = numpy.unique(numpy.asarray(extended))
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> numpy.ndarray:  # noqa: N803
+        """Return the probability of each of `classes_` for each image, float64 [n, classes], rows summing to 1."""
+        check_is_fitted(self, "state_")
+        images = self._images(X, self.config_, reset=False)
+        count = len(images)
+        state = pytree.tree_map(lambda leaf: leaf.expand(count, *leaf.shape[1:]), self.state_)
+        with torch.no_grad():
+            logits, _ = self.network_(images[None], self.previous_.expand(1, count, -1), state)
+        order = [self.labels_.index(label) for label in self.classes_.tolist()]
+        return log_probabilities(logits[0], own_names(self.config_, self.random_state)[order]).softmax(-1).numpy()
+
+    def predict(self, X: ArrayLike) -> numpy.ndarray:  # noqa: N803
+        """Return the most probable label of each image."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights and what was learned to one safetensors file; labels must be numbers or strings."""
+        check_is_fitted(self, "state_")
+        leaves = pytree.tree_leaves(self.state_)
+        # They came in single precision: nothing is lost.
+        tensors = {f"network.{name}": value.float() for name, value in self.network_.state_dict().items()}
+        tensors |= {f"state.{place}": leaf.contiguous() for place, leaf in enumerate(leaves)}
+        said = {
+            "model": str(self.model),
+            "random_state": self.random_state,
+            "labels": self.labels_,
+            "fixed": self.fixed_,
+            "config": json.loads(config_json(self.config_)),
+        }
+        try:
+            text = json.dumps(said)
+        except TypeError as error:
+            raise InputError(f"labels that are neither numbers nor strings cannot be saved ({error})") from error
+        with whole(Path(path)) as temporary:
+            save_file({**tensors, "previous": self.previous_}, temporary, {"mann": text})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: there is no such file, or it is not what `save` wrote.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                said = _Said.model_validate_json(file.metadata()["mann"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            config = cast(Config, config_from_json(json.dumps(said.config), str(path)))
+            weights = {
+                name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")
+            }
+            with torch.device("meta"):  # no numbers: settings that do not fit the file may ask for any amount of memory
+                planned = build_classifier(config)
+                template = cast(MemoryNetwork, planned.network).initial_state(1, tensors["previous"].to("meta"))
+            if {name: value.shape for name, value in planned.state_dict().items()} != {
+                name: value.shape for name, value in weights.items()
+            }:
+                raise ValueError("weights that are not of such a network")
+            if not 1 <= len(set(said.labels)) == len(said.labels) <= config.labelled:
+                raise ValueError(f"{len(said.labels)} labels, expected 1 to {config.labelled} different ones")
+            found = cls(said.model, said.random_state)
+            found.config_, found.network_ = config, _in_double(config, weights)
+            found.labels_, found.fixed_ = said.labels, said.fixed
+            found.state_ = pytree.tree_unflatten(
+                [tensors[f"state.{place}"] for place in range(len(pytree.tree_leaves(template)))],
+                pytree.tree_structure(template),
+            )
+            found.previous_ = tensors["previous"]
+            found.classes_ = numpy.unique(numpy.asarray(found.labels_))
+            found.n_features_in_ = config.size**2
+            found.predict_proba(numpy.zeros((1, config.size, config.size)))  # refuses a state that does not fit
+        except Exception as error:  # what is no such file makes readers raise almost anything
+            raise InputError(f"{path} is no saved classifier ({first_line(error)})") from error
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: weights instead of the network, which holds functions."""
+        held = cast(dict[str, Any], super().__getstate__())
+        return {**held, "network_": self.network_.state_dict()} if "network_" in held else held
+
+    def __setstate__(self, held: dict[str, Any]) -> None:
+        """Put back what was pickled."""
+        if "network_" in held:
+            held = {**held, "network_": _in_double(held["config_"], held["network_"])}
+        super().__setstate__(held)
+
+    def _loaded(self) -> tuple[Config, Classifier]:
+        """Return settings and network of the model."""
+        config, network = load_pretrained(self.model)
+        # Twice the digits, so that what is shown together does not matter to the last digit of a probability.
+        return config, network.double()
+
+    def _images(self, images: ArrayLike, config: Config, reset: bool) -> Tensor:
+        """Return images as the network sees them, float64 [n, side, side]; refuse what it was not trained on."""
+        side = config.size
+        rows: Any = images if issparse(images) else numpy.asarray(images)
+        if rows.ndim == 3:
+            if rows.shape[1:] != (side, side):
+                raise InputError(f"images are {rows.shape[1]} x {rows.shape[2]} pixels, {_wanted(side)}")
+            rows = rows.reshape(len(rows), -1)
+        rows = cast(Any, validate_data(self, rows, reset=reset))
+        if rows.shape[1] != side * side:
+            raise InputError(f"images have {rows.shape[1]} pixels, {_wanted(side)}")
+        pixels = torch.from_numpy(rows.astype(numpy.float64)).unflatten(1, (side, side))
+        if rows.dtype == numpy.uint8:
+            return pixels / 255
+        if pixels.min() < 0 or pixels.max() > 1:
+            raise InputError(
+                f"pixels are from {pixels.min():g} to {pixels.max():g}: scale them to 0 (background) to 1 (ink)"
+            )
+        return pixels
+
+
+def _in_double(config: Config, weights: dict[str, Tensor]) -> Classifier:
+    """Return a network with these weights."""
+    network = build_classifier(config).double()
+    network.load_state_dict(weights)
+    return network
+
+
+def _wanted(side: int) -> str:
+    """Say what size images have to be."""
+    return f"the network was trained on {side} x {side}: use data.read_images(paths, {side})"
+
+
+def _extended(known: list[Any], labels: numpy.ndarray, classes: ArrayLike | None, most: int, fixed: bool) -> list[Any]:
+    """Return all labels known after these, in the order in which they came.
+
+    Raises:
+        InputError: there are more than `most`, or one is not among those that were said to be all.
+    """
+    said = [] if classes is None else numpy.asarray(classes).tolist()
+    extended = list(dict.fromkeys([*known, *said, *labels.tolist()]))
+    if fixed and len(extended) > len(known):
+        raise InputError(f"label {extended[len(known)]!r} is not among the classes said in the first call: {known}")
+    if said and not known and len(extended) > len(said):
+        raise InputError(f"label {extended[len(said)]!r} is not among classes {said}")
+    if len(extended) > most:
+        raise InputError(f"{len(extended)} classes, but the network can tell {most} apart: use another model")
+    return extended

@@ -1,0 +1,236 @@
+"""What answers to the algorithmic tasks cost, at the sizes of the training and beyond them."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from data import InputError
+from episodes import TaskEpisode, TaskEpisodes
+from mann.evaluation.answers import Answers, answers_of
+from mann.evaluation.instances import BATCH, TEST
+from mann.evaluation.intervals import mean_interval
+from mann.models.building import build_network
+from mann.models.network import Access, MemoryNetwork, on_the_cpu
+from mann.runs.run import Run
+from mann.settings.schema import TaskConfig
+from mann.training.loop import Counts
+
+Setting = dict[str, int]
+"""Sizes of a task that are fixed, by name; empty: drawn as in training."""
+
+
+class Sweep(NamedTuple):
+    """One size of a task, from the smallest of the training to beyond the largest.
+
+    Attributes:
+        size: Its name.
+        values: At which to evaluate, rising.
+        fixed: The other sizes.
+    """
+
+    size: str
+    values: tuple[int, ...]
+    fixed: Setting
+
+    def settings(self) -> list[Setting]:
+        """Return all settings."""
+        return [{self.size: value, **self.fixed} for value in self.values]
+
+
+SWEEPS: Mapping[str, tuple[Sweep, ...]] = MappingProxyType(
+    {
+        "copy": (Sweep("length", (1, 5, 10, 15, 20, 30, 50, 80, 120), {}),),
+        "repeat-copy": (
+            Sweep("length", (1, 5, 10, 15, 20), {"repeats": 10}),
+            Sweep("repeats", (1, 5, 10, 15, 20), {"length": 10}),
+        ),
+        "associative-recall": (Sweep("items", (2, 4, 6, 8, 10, 12, 16, 20), {}),),
+    }
+)
+"""By task, where to evaluate; the paper's figures are at the last or before it."""
+
+_RANGES = {"length": ("shortest", "longest"), "repeats": ("fewest", "most"), "items": ("fewest", "most")}
+
+
+def sizes_at(sizes: Any, setting: Setting) -> Any:
+    """Return the sizes of a task with some of them fixed, where training draws them from a range."""
+    return replace(sizes, **{end: size for name, size in setting.items() for end in _RANGES[name]})
+
+
+def settings_of(task: str) -> list[Setting]:
+    """Return where a task is evaluated, each setting once, the training's own first."""
+    found: list[Setting] = [{}]
+    for sweep in SWEEPS.get(task, ()):
+        found += [setting for setting in sweep.settings() if setting not in found]
+    return found
+
+
+def largest_trained(task: str, sizes: Any) -> Setting:
+    """Return the largest sizes of the training, of those that are swept."""
+    return {sweep.size: getattr(sizes, _RANGES[sweep.size][1]) for sweep in SWEEPS.get(task, ())}
+
+
+def pictured_settings(task: str, sizes: Any) -> list[Setting]:
+    """Return where to look at a sequence: at the largest sizes of the training, and at the last of every sweep."""
+    return [largest_trained(task, sizes), *(sweep.settings()[-1] for sweep in SWEEPS.get(task, ()))]
+
+
+class Batch(NamedTuple):
+    """A batch of sequences that was answered.
+
+    Attributes:
+        episode: The sequences.
+        outputs: [time, batch, output_size].
+        counts: What was counted.
+    """
+
+    episode: TaskEpisode
+    outputs: Tensor
+    counts: Counts
+
+
+@torch.no_grad()
+def judged(model: nn.Module, answers: Answers, source: TaskEpisodes, steps: int) -> Iterator[Batch]:
+    """Answer the first `steps` batches of a source."""
+    for step in range(steps):
+        episode = source(step)
+        outputs, _ = model(episode.inputs)
+        yield Batch(episode, outputs, answers.judge(outputs, episode)[1])
+
+
+def _sums(batches: Sequence[Counts]) -> Counts:
+    """Return what was counted in each batch, float64 [batches, figures], on the CPU."""
+    counted, of = (torch.stack([part.double().sum(0).cpu() for part in parts]) for parts in zip(*batches, strict=True))
+    return Counts(counted, of)
+
+
+def figures(answers: Answers, batches: Sequence[Counts]) -> dict[str, float]:
+    """Return the figures over all batches."""
+    counted, of = (part.sum(0) for part in _sums(batches))
+    return dict(zip(answers.figures, (counted / of).tolist(), strict=True))
+
+
+def intervals(answers: Answers, batches: Sequence[Counts]) -> dict[str, tuple[float, float]]:
+    """Return the 95% intervals of the figures. Sequences of a batch share their sizes; batches are independent."""
+    counted, of = (part.T.numpy() for part in _sums(batches))
+    return {name: interval(counted[place], of[place]) for place, (name, interval) in enumerate(answers.figures.items())}
+
+
+def measure(model: nn.Module, answers: Answers, source: TaskEpisodes, steps: int) -> dict[str, Any]:
+    """Return what the first `steps` batches of a source cost on average, as `evaluation.json` has it.
+
+    Besides the figures: their intervals; the figures of the parts of the answers, where a task has parts; and what
+    known estimators pay for the same sequences (`references`), with how much more the model pays (`above`).
+    """
+    batches = list(judged(model, answers, source, steps))
+    counts = [batch.counts for batch in batches]
+    parts = {
+        name: figures(answers, [answers.judge(*_channels(batch, channels))[1] for batch in batches])
+        for name, channels in source.task.parts.items()
+    }
+    costs = [source.task.references(batch.episode) for batch in batches]
+    references = {name: _beside(counts, [cost[name].double().cpu() for cost in costs]) for name in costs[0]}
+    return {
+        **figures(answers, counts),
+        "intervals": intervals(answers, counts),
+        **({"parts": parts} if parts else {}),
+        **({"references": references} if references else {}),
+    }
+
+
+def _channels(batch: Batch, channels: slice) -> tuple[Tensor, TaskEpisode]:
+    """Return a part of the outputs and of what they should be."""
+    return batch.outputs[..., channels], batch.episode._replace(targets=batch.episode.targets[..., channels])
+
+
+def _beside(counts: Sequence[Counts], costs: Sequence[Tensor]) -> dict[str, Any]:
+    """Return the mean cost of an estimator, and how much above it the model's cost is on the same sequences."""
+    counted, of = (part[:, 0].numpy() for part in _sums(counts))
+    difference = counted - torch.stack([cost.sum() for cost in costs]).numpy()
+    return {
+        "cost": torch.cat(list(costs)).mean().item(),
+        "above": float(difference.sum() / of.sum()),
+        "interval": mean_interval(difference, of),
+    }
+
+
+class Example(NamedTuple):
+    """A sequence, what a network answered, and what it did with its memory.
+
+    Attributes:
+        setting: The sizes.
+        episode: A batch of one.
+        outputs: [time, 1, output_size].
+        access: What happened to the memory; None where there is none.
+    """
+
+    setting: Setting
+    episode: TaskEpisode
+    outputs: Tensor
+    access: Access | None
+
+
+def load_network(run: Run, device: torch.device) -> tuple[TaskConfig, nn.Module]:
+    """Return the settings and the network of a task's run, as of its last checkpoint.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged.
+    """
+    config = run.config()
+    if not isinstance(config, TaskConfig):
+        raise InputError(f"{run.folder} holds a run of another kind: its network learned no algorithmic task")
+    model = build_network(config, config.sizes.input_size, config.sizes.output_size)
+    run.load(model)
+    return config, model.to(device)
+
+
+def evaluate_task(
+    run: Run, device: torch.device, sequences: int = TEST.episodes, report: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """Measure a run's last checkpoint at the sizes of its training and at those of `SWEEPS`.
+
+    Returns the content of `evaluation.json`.
+
+    Args:
+        run: A run of a task.
+        device: Where to compute.
+        sequences: For each setting, at least 2; rounded up to whole batches.
+        report: Called with the share of `sequences` that the settings done are.
+
+    Raises:
+        InputError: no checkpoint, or no sequences are asked for.
+    """
+    if sequences < 2:
+        raise InputError(f"--episodes {sequences}: at least 2 are needed")
+    config, model = load_network(run, device)
+    answers = answers_of(config.task)
+    batch = min(BATCH, max(1, sequences // 10))  # several batches, whose differences tell how sure figures are
+    steps = math.ceil(sequences / batch)
+    settings = settings_of(config.task)
+    results = []
+    for done, setting in enumerate(settings, 1):
+        source = TaskEpisodes(sizes_at(config.sizes, setting), batch, TEST.seed, device)
+        results.append({"setting": setting, **measure(model, answers, source, steps)})
+        if report is not None:
+            report(done * sequences // len(settings))
+    return {"task": config.task, "sequences": steps * batch, "results": results}
+
+
+@torch.no_grad()
+def examples_of(run: Run, device: torch.device) -> list[Example]:
+    """Let a run's last checkpoint answer the first test sequence at each of `pictured_settings`, on the CPU."""
+    config, model = load_network(run, device)
+    found = []
+    for setting in pictured_settings(config.task, config.sizes):
+        episode = TaskEpisodes(sizes_at(config.sizes, setting), 1, TEST.seed, device)(0)
+        if isinstance(model, MemoryNetwork):
+            outputs, _, access = model.trace(episode.inputs)
+        else:
+            (outputs, _), access = model(episode.inputs), None
+        found.append(on_the_cpu(Example(setting, episode, outputs, access)))
+    return found

@@ -1,0 +1,7 @@
+"""Models without an external memory, to compare with.
+
+recurrent:  LSTM, GRU and feed-forward networks (Santoro et al. 2016)
+prototypes: prototypical networks (Snell et al. 2017)
+nearest:    nearest neighbours (Santoro et al. 2016, "KNN")
+maml:       model-agnostic meta-learning (Finn et al. 2017), through learn2learn
+"""

@@ -1,0 +1,238 @@
+"""The memory-augmented network: a controller, a memory, and a scheme that addresses it.
+
+    controller      h_t from x_t, the reads r_{t-1} and its own state
+    interface       the scheme's controls, one linear map of h_t
+    write, read     M_t and r_t, as the scheme decides
+    output          one linear map of (h_t, r_t)
+
+Used like `torch.nn.LSTM`: `outputs, state = network(inputs, state)`.
+"""
+
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from mann.addressing import memory as memories
+from mann.addressing.scheme import Controls, Scheme, Write
+from mann.fast.products import affine
+from mann.fast.through_time import Unrolling, plain
+from mann.models.controllers import ControllerKind, Tensors
+from mann.models.initial_state import Start, StartKind
+
+
+class NetworkState(NamedTuple):
+    """Everything that one step hands to the next.
+
+    Attributes:
+        controller: The controller's state.
+        memory: [batch, slots, word_size].
+        addressing: The scheme's state.
+        reads: [batch, read heads * word_size], what was read last.
+    """
+
+    controller: Any
+    memory: Tensor
+    addressing: Any
+    reads: Tensor
+
+
+class Access(NamedTuple):
+    """What happened to the memory in a step.
+
+    Attributes:
+        controls: What the controller said, by name [batch, heads, size].
+        write: What was written, and where.
+        read_weights: [batch, read heads, slots].
+        memory: After the write.
+        addressing: The scheme's state after the step: usage and the like.
+        reads: [batch, read heads * word_size].
+    """
+
+    controls: Controls
+    write: Write
+    read_weights: Tensor
+    memory: Tensor
+    addressing: Any
+    reads: Tensor
+
+
+Tree = TypeVar("Tree")
+
+
+def on_the_cpu(tree: Tree) -> Tree:
+    """Return tensors within tuples, dictionaries and the like as they are on the CPU."""
+    return pytree.tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, tree)
+
+
+class MemoryNetwork(nn.Module):
+    """A controller with an external memory.
+
+    Attributes:
+        unroll: `mann.fast.through_time.plain`, or a faster function of the same behaviour.
+        heed: What hidden units add to what is emitted is multiplied by it, [emitted, 1]; see `Control`.
+
+    Args:
+        input_size: Width of an input.
+        output_size: Width of an output.
+        scheme: How memory is addressed.
+        controller: Makes the controller from (input_size, read_size, hidden_size).
+        hidden_size: Width of the controller.
+        slots: Memory locations (N).
+        word_size: Numbers in a location (W).
+        start: Makes the start from (scheme, slots, word_size): what memory and heads begin with.
+        read_first: Read before the write of the same step instead of after it.
+        clip: Largest magnitude of what the controller emits and of the outputs; None: any.
+        batch_first: Inputs and outputs are [batch, time, width] instead of [time, batch, width].
+    """
+
+    heed: Tensor
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        scheme: Scheme,
+        controller: ControllerKind,
+        hidden_size: int = 200,
+        slots: int = 128,
+        word_size: int = 40,
+        start: StartKind = Start,
+        read_first: bool = False,
+        clip: float | None = None,
+        batch_first: bool = False,
+    ):
+        super().__init__()
+        self.scheme = scheme
+        self.slots = slots
+        self.word_size = word_size
+        self.read_first = read_first
+        self.clip = clip
+        self.batch_first = batch_first
+        read_size = scheme.read_heads * word_size
+        self.controller = controller(input_size, read_size, hidden_size)
+        self._controls = scheme.controls(word_size)
+        emitted = sum(control.heads * control.size for control in self._controls.values())
+        self.interface = nn.Linear(hidden_size, emitted)
+        self.output = nn.Linear(hidden_size + read_size, output_size)
+        for layer in (self.interface, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            scheme.initialise(self._by_control(self.interface.weight), self._by_control(self.interface.bias))
+        heed = [torch.full((control.heads * control.size, 1), control.heed) for control in self._controls.values()]
+        self.register_buffer("heed", torch.cat(heed), persistent=False)
+        self.start = start(scheme, slots, word_size)
+        self.unroll: Unrolling = plain
+
+    def initial_state(self, batch: int, like: Tensor, steps: int | None = None) -> NetworkState:
+        """Return the state before the first step, with the dtype and device of `like`.
+
+        steps: Make only the slots that so many steps can reach, where the scheme knows; None: all of them.
+        """
+        steps = self.slots if steps is None else steps
+        return NetworkState(self.controller.initial_state(batch, like), *self.start(batch, steps, like))
+
+    def forward(self, inputs: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState]:
+        """Run through a sequence.
+
+        Args:
+            inputs: [time, batch, input_size] ([batch, time, input_size] with `batch_first`), time >= 1.
+            state: Where to go on from; None: the initial state.
+
+        Returns:
+            Outputs [time, batch, output_size] (likewise), and the state after the last step.
+        """
+        if self.batch_first:
+            inputs = inputs.transpose(0, 1)
+        preactivations, before = self._prepared(inputs, state)
+        # Usage and weightings need more digits than autocast would leave them.
+        with torch.autocast(inputs.device.type, enabled=False):
+            features, after = self.unroll(self._step, self._weights(), preactivations, before)
+        outputs = self._clipped(self.output(features))
+        return (outputs.transpose(0, 1) if self.batch_first else outputs), after
+
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState, Access]:
+        """Run through a sequence and keep what happened to the memory at each step, for pictures.
+
+        Takes and returns what `forward` does, and an `Access` whose tensors have the time in front.
+        """
+        if self.batch_first:
+            inputs = inputs.transpose(0, 1)
+        preactivations, now = self._prepared(inputs, state)
+        accesses: list[Access] = []
+
+        def watched(*arguments: Any) -> tuple[Tensor, Tensors, NetworkState]:
+            features, used, after, access = self._watched_step(*arguments)
+            accesses.append(access)
+            return features, used, after
+
+        with torch.autocast(inputs.device.type, enabled=False):
+            features, now = plain(watched, self._weights(), preactivations, now)
+        outputs = self._clipped(self.output(features))
+        stacked = pytree.tree_map(lambda *leaves: torch.stack(leaves), *accesses)
+        return (outputs.transpose(0, 1) if self.batch_first else outputs), now, stacked
+
+    def _prepared(self, inputs: Tensor, state: NetworkState | None) -> tuple[Tensors, NetworkState]:
+        """Return the shares of all steps that need no state, each in one product, and the state to start from."""
+        time, batch = inputs.shape[:2]
+        bias = self.interface.bias
+        shares = self.controller.project(self.unroll.affine, inputs.flatten(0, 1))
+        projected = (share.to(bias.dtype).unflatten(0, (time, batch)) for share in shares)
+        if state is None:
+            state = self.initial_state(batch, bias, time)
+        else:
+            memory, addressing = self.start.grown(state.memory, state.addressing, time)
+            state = state._replace(memory=memory, addressing=addressing)
+        return (*projected, bias.expand(time, batch, -1)), state
+
+    def _weights(self) -> Tensors:
+        """The weights that are used again at every step, that of the interface last."""
+        return *self.controller.weights(), self.interface.weight * self.heed
+
+    def _step(
+        self, weights: Tensors, preactivations: Tensors, state: NetworkState
+    ) -> tuple[Tensor, Tensors, NetworkState]:
+        """One step, as `mann.fast.through_time` asks for it; features are [batch, hidden_size + read_size]."""
+        return self._watched_step(weights, preactivations, state)[:3]
+
+    def _watched_step(
+        self, weights: Tensors, preactivations: Tensors, state: NetworkState
+    ) -> tuple[Tensor, Tensors, NetworkState, Access]:
+        """One step, and what happened to the memory."""
+        hidden, used, controller = self.controller.step(
+            weights[:-1], preactivations[:-1], state.controller, state.reads
+        )
+        emitted = self._clipped(affine(preactivations[-1], hidden, weights[-1]))
+        parts = self._by_control(emitted, -1)
+        controls = {name: control.range(parts[name]) for name, control in self._controls.items()}
+        access = self._access(controls, state)
+        return (
+            torch.cat([hidden, access.reads], -1),
+            (*used, hidden),
+            NetworkState(controller, access.memory, access.addressing, access.reads),
+            access,
+        )
+
+    def _by_control(self, emitted: Tensor, axis: int = 0) -> dict[str, Tensor]:
+        """Cut one axis of a tensor, `emitted` wide, into a view [..., heads, size, ...] for each control."""
+        sizes = [control.heads * control.size for control in self._controls.values()]
+        return {
+            name: part.unflatten(axis, (control.heads, control.size))
+            for (name, control), part in zip(self._controls.items(), emitted.split(sizes, axis), strict=True)
+        }
+
+    def _access(self, controls: Controls, state: NetworkState) -> Access:
+        """Write and read once."""
+        write, addressing = self.scheme.write(controls, state.memory, state.addressing)
+        written = memories.write(state.memory, *write)
+        seen = state.memory if self.read_first else written
+        read_weights, addressing = self.scheme.read(controls, seen, addressing, write)
+        reads = memories.read(seen, read_weights).flatten(1)
+        return Access(controls, write, read_weights, written, addressing, reads)
+
+    def _clipped(self, values: Tensor) -> Tensor:
+        """Return values within the largest magnitude."""
+        return values if self.clip is None else values.clamp(-self.clip, self.clip)

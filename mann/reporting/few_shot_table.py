@@ -1,0 +1,77 @@
+"""N-way K-shot accuracy: a table of its own, since it is another measure than accuracy by instance."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from rich import box
+from rich.table import Table
+
+from mann.evaluation.intervals import estimate_of
+from mann.reporting.accuracy import variant
+from mann.reporting.style import colour, draw_estimates, percent, show_accuracy
+
+CAPTION = "the support set shown in order, then each query by itself from the same state;\nnot accuracy by instance"
+
+
+def few_shot_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
+    """Return N-way K-shot accuracies in percent.
+
+    evaluation: the content of few-shot.json; model: what was measured, if not the run's network.
+    """
+    lines = (
+        f"N-way K-shot accuracy: {evaluation['dataset']}, {evaluation['split']} classes",
+        f"{evaluation['episodes']} episodes{variant(evaluation)}, {evaluation['queries']} queries of each class, "
+        f"labels: {evaluation['labels']}",
+        model,
+    )
+    heading = "\n".join(filter(None, lines))
+    table = Table(
+        title=heading,
+        caption=CAPTION,
+        min_width=max(len(line) for line in (*heading.splitlines(), *CAPTION.splitlines())),
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+    )
+    for name in ("ways", "shots", "accuracy\n%", "95%\ninterval", "chance\n%", "queries"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in evaluation["results"]:
+        table.add_row(
+            str(result["ways"]),
+            str(result["shots"]),
+            percent(result["accuracy"]),
+            f"{percent(result['low'])}-{percent(result['high'])}",
+            percent(1 / result["ways"]),
+            str(result["observations"]),
+        )
+    return table
+
+
+def few_shot_name(result: Mapping[str, Any]) -> str:
+    """Return what a result was measured at, such as "5-way, 1-shot"."""
+    return f"{result['ways']}-way, {result['shots']}-shot"
+
+
+def draw_few_shot(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw N-way K-shot accuracies of several runs with 95% intervals.
+
+    evaluations: by the name of the run.
+    """
+    names = dict.fromkeys(few_shot_name(result) for found in evaluations.values() for result in found["results"])
+    places = {name: place for place, name in enumerate(names)}
+    for number, (name, evaluation) in enumerate(evaluations.items()):
+        results = evaluation["results"]
+        beside = 0.5 * ((number + 0.5) / len(evaluations) - 0.5)
+        draw_estimates(
+            axes,
+            [places[few_shot_name(result)] + beside for result in results],
+            list(map(estimate_of, results)),
+            fmt="o",
+            color=colour(number),
+            capsize=3,
+            label=f"{name}, 95% interval",
+        )
+    show_accuracy(axes)
+    axes.set_xticks(list(places.values()), list(places))
+    axes.set_xlim(-0.5, len(places) - 0.5)
+    axes.set_title("N-way K-shot accuracy", fontsize=10)

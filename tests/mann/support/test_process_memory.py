@@ -1,0 +1,41 @@
+"""The memory that a process holds: what is freed comes back without the system."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+import mmap
+import resource
+import torch
+from mann.support.process_memory import give_back_freed_memory, keep_freed_memory, resident_mib
+
+def taken():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(80, 2**18)  # 80 MiB
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * mmap.PAGESIZE / 2**20
+
+torch.set_num_threads(1)
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+given, held = sum(taken() for _ in range(20)), resident_mib()
+give_back_freed_memory()
+print(given, held - resident_mib())
+"""
+
+
+def megabytes(argument: str) -> list[float]:
+    """Return the MiB that the system gives when 80 are taken and freed 20 times, and those that it can have back."""
+    found = subprocess.run([sys.executable, "-c", SCRIPT, argument], capture_output=True, text=True, check=True)
+    return [float(word) for word in found.stdout.split()]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs a C library with mallopt, such as glibc")
+def test_what_is_freed_is_taken_again_without_the_system_and_can_still_be_given_back() -> None:
+    given, back = megabytes("keep")
+    assert given < 600 and 60 < back < given + 20  # a block may not fit into the place of the one before, at first
+    given, back = megabytes("leave")
+    assert given > 1500 and back < 20
