@@ -1,18 +1,33 @@
-# make demo   set up, train on the built-in characters, evaluate, print the table, name the picture
-# make test   set up, run the whole test suite
-# make lint   style and types
+# make demo               set up, train on the built-in characters, evaluate, print the table, name the picture
+# make test               set up, run the whole test suite
+# make test-learn2learn   set up learn2learn beside it, run the tests that need it
+# make lint               style, imports and types
 PYTHON ?= python3
 DEMO_RUN ?= runs/demo
 BIN := .venv/bin
+LEARN2LEARN := .venv/learn2learn
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test test-learn2learn lint clean
 
 setup: .venv/.installed
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mann needs Python 3.11 or later: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
+	touch $@
+
+# An environment on top of the other, whose packages it sees through a .pth file: they are not installed twice, and
+# what learn2learn brings does not change them. The import comes last, because its tests are skipped where it fails.
+$(LEARN2LEARN)/.installed: requirements-learn2learn.txt .venv/.installed
+	$(BIN)/python -m venv --clear $(LEARN2LEARN)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > "$$($(LEARN2LEARN)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mann.pth"
+	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) 'pip>=23.1'
+	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) --no-deps --requirement requirements-learn2learn.txt
+	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) gym requests tqdm
+	$(LEARN2LEARN)/bin/python -c 'import learn2learn'
 	touch $@
 
 demo: setup
@@ -23,9 +38,13 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
+test-learn2learn: $(LEARN2LEARN)/.installed
+	$(LEARN2LEARN)/bin/python -m pytest -m learn2learn
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/pyright
 
 clean:

@@ -1,18 +1,20 @@
-"""Images by class, and which classes are for training, validation and testing.
+"""Images by class, and their split into training, validation and test classes.
 
-`load` is the way in: it returns all classes of a data set, and the split to use.
+Start with `load`: it returns all classes of a data set, and the split to use.
 
-classes:   ImageClasses, the one type that every data set is turned into
-omniglot:  1623 handwritten characters, downloaded or given by hand
+classes:   ImageClasses, the common type of all data sets
+omniglot:  1623 handwritten characters, downloaded or read from a folder
 strokes:   the built-in characters, drawn by a program
-folder:    a folder of one's own
-splits:    committed lists of class names; a split by name hash for other classes
+folder:    any folder with a folder of images for each class
+splits:    committed lists of class names, and a split by name hash for other classes
 datasets:  the data sets by name
-cache:     packed images, so that the second start is quick
-parsing:   JSON that anybody may have written
-errors:    InputError, for what a user got wrong
+cache:     packed images, so that the second start is fast
+checking:  dataclasses that check their fields
+parsing:   JSON from untrusted sources
+errors:    InputError, for the mistakes of a user
 """
 
+from data.checking import Checked
 from data.classes import ImageClasses
 from data.datasets import DATASETS, load
 from data.errors import InputError
@@ -24,6 +26,7 @@ from data.strokes import load_strokes
 
 __all__ = [
     "DATASETS",
+    "Checked",
     "ImageClasses",
     "InputError",
     "Split",

@@ -1,7 +1,7 @@
 """Packed images on disk, so that the second start reads one file instead of thousands.
 
-A packed file is a copy that can be built again at any time: it is checked when it is read, built
-again when anything about it is wrong, and never the reason for a failure.
+A packed file is a copy that can be built again at any time: it is verified when it is read, rebuilt when anything about
+it is wrong, and never the reason for a failure.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 from safetensors import SafetensorError, safe_open
@@ -20,9 +21,8 @@ from data.classes import ImageClasses
 from data.errors import InputError
 from data.parsing import parse_json
 
-# Part of every file name: raise it when the way images are prepared changes, so that files packed
-# the old way are no longer found.
-PACKING = 1
+# Part of every file name: raise it when the preparation of images changes, so that older files are no longer found.
+PACKING: Final = 1
 
 
 def cache_folder() -> Path:
@@ -31,17 +31,16 @@ def cache_folder() -> Path:
 
 
 def packed(key: str, build: Callable[[], ImageClasses], folder: Path | None = None) -> ImageClasses:
-    """Return the classes packed under `key`; build and pack them where they are not there yet.
+    """Return the classes packed under `key`; build and pack them if there are none.
 
     Args:
-        key: Names the content completely (data set, size, digest of the source); part of a file
-            name.
-        build: Makes the classes, on the CPU; what it raises is passed on and nothing is kept.
-        folder: Where packed files are; `cache_folder()` when None.
+        key: Identifies the content completely (data set, size, digest of the source); part of a file name.
+        build: Returns the classes, on the CPU. If it raises an error, the error is passed on and no file is written.
+        folder: Folder of the packed files; None: `cache_folder()`.
 
-    Several processes may do this at once: each writes a file of its own and renames it into
-    place, so that a reader sees a whole file or none. A folder that cannot be written to costs a
-    warning and the time of building.
+    Several processes may call this at once: each writes a file of its own and renames it into place, so that a reader
+    finds a whole file or none. If the folder cannot be written to, there is a warning, and the classes are built again
+    at the next start.
     """
     folder = cache_folder() if folder is None else folder
     path = folder / f"{key}-packing{PACKING}.safetensors"
@@ -59,11 +58,11 @@ def packed(key: str, build: Callable[[], ImageClasses], folder: Path | None = No
 def source_digest(*sources: Path) -> str:
     """Return a digest (64 hexadecimal digits) that changes when a source changes.
 
-    A file counts by its content; a folder, which may hold tens of thousands of files, by the
-    sorted relative paths, sizes and modification times of the files below it.
+    The digest of a file is that of its content. The digest of a folder, which may hold tens of thousands of files, is
+    that of the sorted relative paths, sizes and modification times of the files below it.
 
     Raises:
-        InputError: a source cannot be read.
+        InputError: A source cannot be read.
     """
     digest = hashlib.sha256()
     for source in sources:
@@ -71,7 +70,7 @@ def source_digest(*sources: Path) -> str:
             digest.update(_folder_digest(source) if source.is_dir() else _file_digest(source))
         except OSError as error:
             raise InputError(
-                f"{error.filename or source} cannot be read ({error.strerror}): check that it is there and may be read"
+                f"{error.filename or source} cannot be read ({error.strerror}): check that it exists and is readable"
             ) from error
     return digest.hexdigest()
 
@@ -102,23 +101,25 @@ def _checksum(classes: ImageClasses) -> str:
 
 
 def _read(path: Path) -> ImageClasses | None:
-    """Return the classes packed in `path`, or None where there is no such file or it is damaged."""
+    """Return the classes packed in `path`, or None if there is no such file or it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            # Cloned: the tensors of the file are mapped, and would change with it.
+            # Cloned: the tensors are mapped from the file and would change if it did.
             images, counts = file.get_tensor("images").clone(), file.get_tensor("counts").clone()
         classes = ImageClasses(images, counts, tuple(parse_json(metadata["names"])))
+        # The file format detects a truncated file; only a checksum detects a changed byte.
         return classes if metadata["checksum"] == _checksum(classes) else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
 
 def _write(path: Path, classes: ImageClasses) -> None:
-    """Write the classes to `path` by way of a temporary file beside it."""
+    """Write the classes to a temporary file, then rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as workplace:
-        complete = Path(workplace) / path.name
+    # In the same folder, and so on the same file system, as the rename has to be atomic.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".packing-") as folder:
+        complete = Path(folder) / path.name
         save_file(
             {"images": classes.images.contiguous(), "counts": classes.counts},
             complete,

@@ -1,4 +1,4 @@
-"""Images grouped by class: the one type that every data set is turned into."""
+"""Images grouped by class: the common type of all data sets."""
 
 import re
 from collections import Counter
@@ -11,21 +11,23 @@ from torch import Tensor
 
 from data.errors import InputError
 
-_OF_AN_ALPHABET = re.compile(r"(.+)/(?!rot\d{3}$)[^/]+?(/rot\d{3})?")
+# "Alphabet/character" or "Alphabet/character/rot090": the alphabet, and the rotation if there is one. A rotated class
+# without an alphabet, such as "stroke0001/rot090", does not match.
+_ALPHABET = re.compile(r"(.+)/(?!rot\d{3}$)[^/]+?(/rot\d{3})?")
 
 
 @dataclass(frozen=True, eq=False)
 class ImageClasses:
-    """Drawings grouped by class, resident on one device.
+    """Images grouped by class, stored on one device.
 
     Attributes:
-        images: uint8 [class, sample, height, width], ink bright (up to 255) on a 0 background.
-        counts: int64 [class], each in 1..samples: how many drawings the class really has. The
-            rows of `images` past the count are zero padding (classes may be of unequal size).
-        names: the name of each class, all different.
+        images: uint8 [class, sample, height, width], ink bright (up to 255) on a background of 0.
+        counts: int64 [class], each in 1 .. samples: the number of images of the class. The rest of its row in `images`
+            is zero padding (classes may be of unequal size).
+        names: The name of each class, all different.
 
     Raises:
-        ValueError: the three do not fit together.
+        ValueError: The three do not fit together.
     """
 
     images: Tensor
@@ -61,7 +63,7 @@ class ImageClasses:
         """Return the named classes, in the order given.
 
         Raises:
-            InputError: a name is unknown or given twice.
+            InputError: A name is unknown or given twice.
         """
         position = {name: index for index, name in enumerate(self.names)}
         unknown = [name for name in names if name not in position]
@@ -77,32 +79,32 @@ class ImageClasses:
         return ImageClasses(self.images[rows], self.counts[rows], tuple(names))
 
     def with_rotations(self) -> "ImageClasses":
-        """Return four times the classes: each one also turned by 90, 180 and 270 degrees.
+        """Return four times the classes: each one also rotated by 90, 180 and 270 degrees.
 
-        A class is turned as a whole, counter-clockwise, and becomes a class of its own (Santoro
-        et al. 2016). The classes come first as they are, then all turned by 90
-        degrees ("name/rot090"), by 180 ("name/rot180") and by 270 ("name/rot270").
+        All images of a class are rotated by the same angle, counter-clockwise, and make a new class (Santoro et al.
+        2016). First come the original classes, then all rotated by 90 degrees ("name/rot090"), by 180 ("name/rot180")
+        and by 270 ("name/rot270").
 
         Raises:
-            ValueError: the images are not square.
+            ValueError: The images are not square.
         """
         height, width = self.images.shape[2:]
         if height != width:
-            raise ValueError(f"only square images can be turned, not {height}x{width}")
-        turned = [torch.rot90(self.images, quarter, dims=(2, 3)) for quarter in range(4)]
+            raise ValueError(f"only square images can be rotated, not {height}x{width}")
+        rotated = [torch.rot90(self.images, quarter, dims=(2, 3)) for quarter in range(4)]
         names = [f"{name}{suffix}" for suffix in ("", "/rot090", "/rot180", "/rot270") for name in self.names]
-        return ImageClasses(torch.cat(turned), self.counts.repeat(4), tuple(names))
+        return ImageClasses(torch.cat(rotated), self.counts.repeat(4), tuple(names))
 
     @cached_property
     def alphabets(self) -> Tensor:
-        """The number of each class's alphabet, which is the part of its name before the "/": int64 [class], from 0.
+        """The alphabet of each class, the part of its name before the "/", as a number from 0: int64 [class].
 
-        Classes that were turned make up alphabets of their own: many characters are much like others turned.
+        Rotated classes belong to alphabets of their own: many characters are similar to others rotated.
 
         Raises:
-            InputError: a name says no alphabet.
+            InputError: A name contains no alphabet.
         """
-        found = [_OF_AN_ALPHABET.fullmatch(name) for name in self.names]
+        found = [_ALPHABET.fullmatch(name) for name in self.names]
         if None in found:
             raise InputError(
                 f"class {self.names[found.index(None)]!r} is of no alphabet: only classes with names such as "

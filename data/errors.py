@@ -1,9 +1,9 @@
-"""The one exception for what a user got wrong."""
+"""The exception for mistakes of the user."""
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong: a path, a file's content, a name, a number.
+    """An input of the user is wrong: a path, the content of a file, a name, a number.
 
-    The message is one line that says what was found, what was expected and what to do about it.
-    The commands print it on standard error and exit with status 2, without a traceback.
+    The message is one line that states what was found, what was expected and what to do about it, with parameters in
+    backticks. The commands print it on standard error and exit with status 2, without a traceback.
     """

@@ -1,8 +1,9 @@
-"""A folder of one's own images: one folder per class, `<root>/<class>/<image>`."""
+"""Images in folders, one folder per class: `<root>/<class>/<image>`."""
 
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import numpy
 import torch
@@ -12,32 +13,43 @@ from data.cache import packed, source_digest
 from data.classes import ImageClasses
 from data.errors import InputError
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# Longest side that is read, in pixels. The image is padded to a square of this side at most, so
-# that a small file that unpacks to a giant image cannot take all the memory.
-LONGEST_SIDE = 8192
+SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+LONGEST_SIDE: Final = 8192
+"""Longest side of an image in pixels.
+
+An image is padded to a square of at most this side, so that a small file that unpacks to a giant image cannot exhaust
+the memory.
+"""
 
 
 def load_folder(root: Path, size: int, cache: Path | None = None) -> ImageClasses:
     """Load every image of every class folder below `root`.
 
-    Each image becomes grey, is padded to a square with its background and scaled to `size` by
-    area averaging. The background is the median of the border; where it is bright, the image is
-    inverted, so that ink is always bright. Transparent parts count as white, the first picture of
-    an animation counts alone, hidden files are ignored.
+    Each image is converted to grey, padded to a square with its background and scaled to `size` by area averaging. The
+    background is the median of the border; if it is bright, the image is inverted, so that ink is always bright.
+    Transparent parts are white, only the first frame of an animation is read, and hidden files are ignored.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("ant", "bee"):
+    ...         Path(folder, name).mkdir()
+    ...         Image.new("L", (60, 40), "white").save(Path(folder, name, "1.png"))
+    ...     classes = load_folder(Path(folder), size=20, cache=Path(folder, ".cache"))
+    >>> classes.names, classes.images.shape
+    (('ant', 'bee'), torch.Size([2, 1, 20, 20]))
 
     Args:
         root: The folder that holds the class folders; files beside them are ignored.
         size: Side of the images in pixels, at least 1.
-        cache: Where packed images are kept; `data.cache.cache_folder()` when None.
+        cache: Folder of the packed images; None: `data.cache.cache_folder()`.
 
     Returns:
-        Classes named as their folders and sorted by name, images in the order of their file
-        names; classes may be of unequal size.
+        Classes with the names of their folders, sorted by name, and images in the order of their file names; classes
+        may be of unequal size.
 
     Raises:
-        InputError: no such folder, fewer than 2 classes, a class without images, or a file in a
-            class folder that is no readable image.
+        InputError: There is no such folder, there are fewer than 2 classes, a class has no images, or a file in a class
+            folder is not a readable image.
     """
     if size < 1:
         raise InputError(f"image size {size}: it must be at least 1 pixel a side")
@@ -49,10 +61,19 @@ def load_folder(root: Path, size: int, cache: Path | None = None) -> ImageClasse
 
 
 def read_images(paths: Iterable[str | Path], size: int = 20) -> numpy.ndarray:
-    """Read images as `load_folder` does: uint8 [n, size, size], ink bright.
+    """Read images as `load_folder` does: uint8 [image, size, size], ink bright.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "dot.png")
+    ...     pixels = numpy.full((4, 4), 255, dtype=numpy.uint8)
+    ...     pixels[1, 2] = 0
+    ...     Image.fromarray(pixels).save(path)
+    ...     read_images([path], size=2).tolist()
+    [[[0, 64], [0, 0]]]
 
     Raises:
-        InputError: there are none, or one cannot be read.
+        InputError: `paths` is empty, or a file cannot be read.
     """
     images = [_ink(_read_grey(Path(path)), size) for path in paths]
     if not images:
@@ -71,8 +92,8 @@ def _read_classes(root: Path, size: int) -> ImageClasses:
     classes = [_read_class(folder, size) for folder in folders]
     counts = torch.tensor([len(images) for images in classes])
     images = torch.zeros(len(classes), int(counts.max()), size, size, dtype=torch.uint8)
-    for row, drawings in zip(images, classes, strict=True):
-        row[: len(drawings)] = torch.from_numpy(drawings)
+    for row, samples in zip(images, classes, strict=True):
+        row[: len(samples)] = torch.from_numpy(samples)
     return ImageClasses(images, counts, tuple(folder.name for folder in folders))
 
 
@@ -101,11 +122,11 @@ def _read_grey(path: Path) -> numpy.ndarray:
     """Read one image of any kind: uint8 [height, width].
 
     Raises:
-        InputError: it cannot be decoded, or a side is longer than `LONGEST_SIDE`.
+        InputError: It cannot be decoded, or a side is longer than `LONGEST_SIDE`.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow only warns of images of doubtful size.
+            # Pillow refuses only images twice as large as those that it warns of.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 if max(image.size) > LONGEST_SIDE:
@@ -118,7 +139,7 @@ def _read_grey(path: Path) -> numpy.ndarray:
         raise InputError(f"{path} has too many pixels: scale it down to at most {LONGEST_SIDE} a side") from error
     except InputError:
         raise
-    # Pillow's decoders raise nearly anything (OSError, SyntaxError, struct.error, ...) on damage.
+    # On damaged files Pillow's decoders raise nearly any exception (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as an image ({reason}): repair or remove it") from error
@@ -127,7 +148,7 @@ def _read_grey(path: Path) -> numpy.ndarray:
 def _grey(image: Image.Image) -> numpy.ndarray:
     """Return the brightness of an image, uint8 [height, width]; transparent parts are white."""
     if image.mode.startswith("I;16"):
-        # Pillow would cut 16 bits off at 255 instead of scaling them.
+        # Pillow would clip 16-bit values at 255 instead of scaling them.
         return (numpy.asarray(image) >> 8).astype(numpy.uint8)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -136,7 +157,7 @@ def _grey(image: Image.Image) -> numpy.ndarray:
 
 
 def _ink(grey: numpy.ndarray, size: int) -> numpy.ndarray:
-    """Turn brightness [height, width] into ink, uint8 [size, size]: bright on a dark background."""
+    """Convert brightness [height, width] to ink, uint8 [size, size]: bright on a dark background."""
     height, width = grey.shape
     border = numpy.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     background = int(numpy.median(border))

@@ -1,14 +1,15 @@
-"""Reading JSON that anybody may have written."""
+"""Parsing of JSON from untrusted sources."""
 
 import json
 from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text says.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it says nothing, is no UTF-8, or is nested so deeply that reading it would fill the stack.
+        ValueError: The text is not valid JSON, not valid UTF-8, or nested so deeply that parsing it would overflow the
+            stack.
     """
     try:
         return json.loads(text)

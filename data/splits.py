@@ -1,7 +1,7 @@
-"""Which classes are for training, which for validation, which for testing.
+"""Splits of the classes of a data set into training, validation and test classes.
 
-A split is a committed list of class names. It depends on no shuffle, no random state and no order
-of directories, so that a class once kept for testing is never trained on.
+A split is a committed list of class names. It depends on no shuffle, no random state and no order of directories, so
+that no test class is ever trained on.
 """
 
 import hashlib
@@ -16,7 +16,14 @@ _FOLDER = Path(__file__).with_name("splits")
 
 
 class Split(NamedTuple):
-    """Names of classes; no class is in two parts, and no part is empty."""
+    """Names of classes; no class is in two parts, and no part is empty.
+
+    >>> Split(train=("a", "b"), validation=("c",), test=("d",)).test
+    ('d',)
+    >>> split = read_split("omniglot-1200-423")
+    >>> len(split.train), len(split.validation), len(split.test)
+    (1100, 100, 423)
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -24,18 +31,18 @@ class Split(NamedTuple):
 
 
 def split_names() -> tuple[str, ...]:
-    """Return the names of the splits that come with the program, sorted."""
+    """Return the names of the built-in splits, sorted."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
 def read_split(name_or_path: str | Path) -> Split:
-    """Read a split: one that comes with the program, by name, or a JSON file, by path.
+    """Read a built-in split by name, or a split in a JSON file by path.
 
-    The file holds {"train": [...], "validation": [...], "test": [...]}, lists of class names, and
-    may hold a "description". What ends in .json is taken for a path.
+    The file holds {"train": [...], "validation": [...], "test": [...]}, lists of class names, and may hold a
+    "description". An argument that ends in .json is a path.
 
     Raises:
-        InputError: there is no such split, or the file does not hold one.
+        InputError: There is no such split, or the file does not hold one.
     """
     path = Path(name_or_path)
     if path.suffix != ".json":
@@ -52,14 +59,14 @@ def read_split(name_or_path: str | Path) -> Split:
 
 
 def split_from_json(text: str | bytes, source: str) -> Split:
-    """Read the text of a JSON file; `source` says in errors where it was.
+    """Read a split from the text of a JSON file; `source` names the file in errors.
 
     Raises:
-        InputError: no JSON, wrong keys, wrong types, an empty part, or a name given twice.
+        InputError: The text is not JSON, has wrong keys or types, an empty part, or a name twice.
     """
     try:
         content = parse_json(text)
-    except ValueError as error:  # JSON and UTF-8 errors alike
+    except ValueError as error:
         raise InputError(f"split {source} is no JSON file: {error}") from error
     if not isinstance(content, dict) or set(content) - {"description"} != set(Split._fields):
         found = ", ".join(sorted(content)) if isinstance(content, dict) else type(content).__name__
@@ -86,22 +93,22 @@ def split_from_json(text: str | bytes, source: str) -> Split:
 def hashed_split(names: Sequence[str]) -> Split:
     """Split any classes into about 70% training, 10% validation and 20% test.
 
-    The classes are ranked by the SHA-256 of their names; the first 20% are for testing, the next
-    10% for validation. The parts do not depend on the order of `names`, and a class more or less
-    moves at most two of the others: one across each of the two cuts.
+    The classes are ranked by the SHA-256 of their names; the first 20% are test classes, the next 10% validation
+    classes. The parts do not depend on the order of `names`, and one class more or less moves at most two of the
+    others: one across each of the two cuts.
 
     Args:
         names: At least 3 class names, all different; every part gets at least one.
 
     Raises:
-        InputError: there are fewer than 3.
+        InputError: There are fewer than 3.
     """
     if len(names) < 3:
         raise InputError(
             f"{len(names)} classes cannot be split into training, validation and test classes: at least 3 are needed"
         )
     ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    # Rounded in integers, so that one class more moves a cut by at most one.
+    # Rounded in integers, so that one more class moves a cut by at most one.
     test_end = max(1, (2 * len(ranked) + 5) // 10)
     validation_end = max(test_end + 1, (3 * len(ranked) + 5) // 10)
     return Split(

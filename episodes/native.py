@@ -1,4 +1,4 @@
-"""Code in C++ that is compiled on the machine where it runs."""
+"""C++ code that is compiled on the machine where it runs."""
 
 import ctypes
 import logging
@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 
 def has_compiler() -> bool:
-    """Return whether there is a compiler for C++."""
-    # Where nvcc is installed without a GPU, torch would warn that the two do not fit: of no use to the reader.
+    """Return whether there is a C++ compiler."""
+    # Where nvcc is installed without a GPU, torch warns that the two do not match, which does not matter here.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch._inductor import cpp_builder
     from torch._inductor.exc import InvalidCxxCompiler
@@ -25,10 +25,10 @@ def has_compiler() -> bool:
 
 @contextmanager
 def trusted_vectors() -> Iterator[None]:
-    """Compile for the vectors that the processor says it has.
+    """Compile for the vector instructions that the processor reports, without test programs.
 
-    Torch would try them out in each process anew, for 5 to 15 seconds. What it has for numbers of 8 and 16 bits, whose
-    trial cannot be passed over, is taken for missing.
+    Torch compiles and runs such programs anew in each process, which takes 5 to 15 seconds. Those for numbers of 8 and
+    16 bits can only be skipped by letting these vector instructions count as missing.
     """
     from torch._inductor import config
     from torch._inductor.cpu_vec_isa import VecISA
@@ -39,14 +39,15 @@ def trusted_vectors() -> Iterator[None]:
 
 @cache
 def library(*sources: Path) -> ctypes.CDLL:
-    """Compile files, one after the other in one, or take what was compiled before from the compiler's cache.
+    """Compile source files as one, joined in their order, and load the result.
 
-    Its threads are torch's, and it may use torch's headers. There has to be a compiler.
+    A result is kept in Inductor's cache on disk, and found there by the text of the sources. The code may include
+    torch's headers, and its OpenMP threads are torch's. There has to be a C++ compiler, see `has_compiler`.
     """
     from torch._inductor.codecache import CppCodeCache
 
     class WithTorch(CppCodeCache):
-        cache = {}
+        cache = {}  # not that of `CppCodeCache`, whose libraries are compiled with other flags
         cpp_compile_command_flags = {"include_pytorch": True, "shared": True}
 
     with trusted_vectors():

@@ -1,8 +1,8 @@
-"""Tasks of other libraries as label-offset episodes: the tasksets of learn2learn, and whatever looks like one.
+"""Tasks of other libraries as label-offset episodes: the tasksets of learn2learn, and objects with the same interface.
 
-A task is a pair of tensors, drawings and their labels, such as `learn2learn.vision.benchmarks.get_tasksets` makes them:
-every class equally often, in any order and with any numbers for labels. Order and labels are drawn anew, since both may
-say which class is which.
+A task is a pair of tensors, images and their labels, as `learn2learn.vision.benchmarks.get_tasksets` returns them:
+every class equally often, in any order and with any numbers as labels. Order and labels are drawn anew, since both may
+reveal the class.
 """
 
 import random
@@ -17,43 +17,45 @@ from torch import Tensor
 from torch.nn import functional
 
 from data import InputError
-from episodes.label_offset import Episode, label_offset, refuse_few_labels
+from episodes.label_offset import Episode, check_enough_labels, label_offset
 from episodes.labels import Labels
 from episodes.randomness import draw_without_replacement, generator_of
 
 
 class Taskset(Protocol):
-    """Tasks by number; an endless one, with `num_tasks` -1 as in learn2learn, draws anew whatever the number."""
+    """Tasks by index; an endless taskset, with `num_tasks` -1 as in learn2learn, draws a new task for any index."""
 
     def __len__(self) -> int:
-        """Tasks."""
+        """Number of tasks."""
         ...
 
     def __getitem__(self, index: int, /) -> Sequence[Tensor]:
-        """Return drawings [drawing, height, width] or [drawing, channels, height, width], and labels [drawing]."""
+        """Return images [image, height, width] or [image, channels, height, width], and labels [image]."""
         ...
 
 
 @dataclass(frozen=True)
 class TasksetEpisodes:
-    """Episodes out of the tasks of a taskset; `source(step)` is a pure function of (seed, step).
+    """Episodes from the tasks of a taskset; `source(step)` is a pure function of (seed, step).
 
-    learn2learn draws a task when it is first asked for, with the random states of Python, numpy and torch. They are set
-    while it does so, to what depends on seed and step where the taskset is endless, on the task's number where it is
-    not; so nothing else may draw from a taskset that has an end. Drawings of several channels become their mean.
+    learn2learn draws a task on its first use, with the global random states of Python, numpy and torch. These are
+    seeded for the duration of the draw: from seed and step if the taskset is endless, from the index of the task if it
+    is not. A finite taskset keeps its tasks, so no other code may draw from it. Images of several channels are averaged
+    over the channels.
 
     Attributes:
-        taskset: The tasks; those of a batch are drawn with replacement.
-        labels: How the classes are named.
-        classes: Classes of a task.
-        presentations: Drawings of each.
-        size: Side of the images in an episode; others are brought to it by area averaging.
+        taskset: The tasks; the tasks of a batch are drawn with replacement.
+        labels: The labelling scheme of the classes.
+        classes: Classes in a task.
+        presentations: Images of each class in a task.
+        size: Side of the images in an episode in pixels; others are scaled to it by area averaging.
         batch: Tasks in an episode.
-        seed: Any number >= 0.
-        device: Where episodes are put.
+        seed: Any integer >= 0.
+        device: Device of the episodes.
 
     Raises:
-        InputError: there are fewer labels than classes; and, when it is drawn, a task that is not as said here.
+        InputError: There are fewer labels than classes; or, when it is drawn, a task has other numbers of classes or
+            images than stated here, or pixels outside [0, 1].
     """
 
     taskset: Taskset
@@ -67,11 +69,11 @@ class TasksetEpisodes:
 
     def __post_init__(self) -> None:
         """Check that the classes can be told apart."""
-        refuse_few_labels(self.labels, self.classes)
+        check_enough_labels(self.labels, self.classes)
 
     @property
     def counting(self) -> Literal["exact"]:
-        """Every class is shown equally often."""
+        """Every class is presented equally often."""
         return "exact"
 
     @property
@@ -83,36 +85,36 @@ class TasksetEpisodes:
         """Return the episodes of one step, step >= 0."""
         generator = generator_of(self.seed, step, torch.device("cpu"))
         tasks = [self._task(generator) for _ in range(self.batch)]
-        images, which, classes = (torch.stack(parts).to(self.device) for parts in zip(*tasks, strict=True))
+        images, local_classes, classes = (torch.stack(parts).to(self.device) for parts in zip(*tasks, strict=True))
         generator = generator_of(self.seed, step, self.device)
         order = draw_without_replacement((self.batch, self.time), self.time, generator)
         names = self.labels.draw(self.batch, self.classes, generator)
         rows = torch.arange(self.batch, device=self.device)
         return label_offset(
-            images[rows, order.T], which.gather(1, order), names, classes.gather(1, order), self.labels.symbols
+            images[rows, order.T], local_classes.gather(1, order), names, classes.gather(1, order), self.labels.symbols
         )
 
     def _task(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw a task: images [time, size, size], which of its classes each shows, and their labels in the task."""
+        """Draw a task: images [time, size, size], their classes numbered from 0, and their labels in the task."""
         index, drawn = (int(torch.randint(end, (), generator=generator)) for end in (len(self.taskset), 2**32))
         endless = getattr(self.taskset, "num_tasks", None) == -1
         with _random_states(drawn if endless else index):
-            drawings, labels = self.taskset[index]
-        _, which, counts = labels.unique(return_inverse=True, return_counts=True)
+            images, labels = self.taskset[index]
+        _, local_classes, counts = labels.unique(return_inverse=True, return_counts=True)
         if counts.tolist() != [self.presentations] * self.classes:
             raise InputError(
-                f"task {index} of the taskset has {sorted(set(counts.tolist()))} drawings of each of its "
+                f"task {index} of the taskset has {sorted(set(counts.tolist()))} images of each of its "
                 f"{len(counts)} classes, expected {self.presentations} of {self.classes}"
             )
-        return self._prepared(drawings), which, labels
+        return self._prepared(images), local_classes, labels
 
-    def _prepared(self, drawings: Tensor) -> Tensor:
-        """Return drawings of a task as our images are: float32 [drawing, size, size] in [0, 1]."""
-        images = drawings.float() / 255 if drawings.dtype == torch.uint8 else drawings.float()
+    def _prepared(self, images: Tensor) -> Tensor:
+        """Return the images of a task in the format of an episode: float32 [image, size, size] in [0, 1]."""
+        images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
         low, high = images.min().item(), images.max().item()
         if low < 0 or high > 1:
             raise InputError(
-                f"pixels of the taskset are from {low:g} to {high:g}: give its data set a transform that brings them "
+                f"pixels of the taskset are from {low:g} to {high:g}: give its data set a transform that scales them "
                 "to 0 (background) to 1 (ink)"
             )
         grey = images if images.dim() == 3 else images.mean(1)
@@ -121,7 +123,7 @@ class TasksetEpisodes:
 
 @contextmanager
 def _random_states(seed: int) -> Iterator[None]:
-    """Seed what libraries draw from (Python, numpy and torch, on the CPU), and put it back as it was afterwards."""
+    """Seed the global random states (Python, numpy and torch on the CPU), and restore them afterwards."""
     python, of_numpy = random.getstate(), numpy.random.get_state()
     with torch.random.fork_rng(devices=[]):
         try:

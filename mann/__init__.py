@@ -1,46 +1,30 @@
-"""Memory-augmented neural networks: memory, addressing, controllers; training and evaluation.
+"""Memory-augmented neural networks: addressing schemes, training, evaluation, comparison.
 
-addressing:   one file for each way of addressing memory
-memory:       reading and writing with given weightings
-controllers:  what drives the memory
-start:        what memory and heads begin with
-network:      all of them together, used like torch.nn.LSTM
-products:     multiplying, as torch does or faster
-unrolling:    running a step through time, plainly or fast
-compiling:    compiling a step and its gradient
-baselines:    networks without memory
-prototypes:   prototypical networks
-nearest:      nearest neighbours
-maml:         model-agnostic meta-learning, through learn2learn
+A layer imports the layers below it (`make lint` checks that):
 
-config:       every setting, its default and the presets
-building:     from settings to a network
-encoders:     from an image to what a network sees of it
-classifier:   from episodes to answers
-training:     the training loop
-classification: label-offset classification, as it is trained
-evaluation:   accuracy by instance on held-out classes
-few_shot:     N-way K-shot accuracy on them
-meta_learning: N-way K-shot classification, as MAML is trained on it
-tasks:        the algorithmic tasks, as they are trained
-answers:      what their answers mean and cost
-task_evaluation: what answers cost at the sizes of the training and beyond them
-problems:     from settings to what is learned
-benchmark:    comparing schemes of addressing, and speed
-team:         processes that train together
-runs:         the folder of a run
-resident:     the memory that a process holds
-statistics:   intervals
-published:    the papers' figures
-recipes:      how each row of their tables is made
-reporting:    tables and pictures
-page:         a page on which one draws
+cli:        the commands train, evaluate, report, demo, reproduce, benchmark
+page:       the page on which one draws characters
+benchmark:  comparisons of schemes, speed and samplers
+papers:     published figures, recipes, and the tables made from them
+reporting:  tables, pictures, the HTML report
+estimator:  OneShotClassifier for scikit-learn, and pretrained weights
+problems:   classification of images, few-shot classification (MAML), algorithmic tasks
+evaluation: accuracy by instance, N-way K-shot accuracy, costs of tasks, intervals
+training:   the loop, optimisation, process groups, TensorBoard
+runs:       the run folder, checkpoints, metrics, environment
+fast:       the compiled path through time; optional
+models:     controllers, the memory network, encoders, baselines
+settings:   settings as typed data, presets, reading and writing
+addressing: one file for each addressing scheme; reading and writing a memory matrix
+support:    atomic files, seeds, process memory
+
+Episodes come from the package `episodes`, images from the package `data`.
 """
 
 from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse
 from mann.estimator.one_shot import OneShotClassifier
 from mann.models.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
-from mann.models.initial_state import Start
+from mann.models.initial_state import InitialState
 from mann.models.network import Access, MemoryNetwork, NetworkState
 
 __all__ = [
@@ -54,6 +38,7 @@ __all__ = [
     "Content",
     "FeedForwardController",
     "GRUController",
+    "InitialState",
     "LRUSoft",
     "LSTMController",
     "Location",
@@ -62,6 +47,5 @@ __all__ = [
     "OneShotClassifier",
     "Scheme",
     "Sparse",
-    "Start",
     "controller_kind",
 ]

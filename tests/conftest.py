@@ -19,6 +19,12 @@ torch.set_num_threads(1)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the tests marked `learn2learn` where it is not installed; `make test-learn2learn` installs it."""
+    if item.get_closest_marker("learn2learn"):
+        pytest.importorskip("learn2learn", reason="needs learn2learn: make test-learn2learn")
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Take one thread, whatever the test before took: with another number, sums are rounded in another order."""

@@ -1,35 +1,39 @@
-"""Copy (Graves et al. 2014, section 4.1): repeat a sequence of random bits once it has ended.
+"""Copy (Graves et al. 2014, section 4.1): reproduce a sequence of random bits after it has ended.
 
     step      1 .. length           length + 1    length + 2 .. 2 length + 1
-    input     a vector each         delimiter     0
+    input     one vector a step     delimiter     0
     answer    -                     -             the vectors, in order
 
 Input channels: the bits, then the delimiter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch.nn import functional
 
-from episodes.algorithmic.task import (
-    AtLeastOne,
-    Task,
-    TaskEpisode,
-    draw_bits,
-    draw_size,
-    question_and_answer,
-    refuse_below,
-    refuse_empty_range,
-)
+from data.checking import AtLeastOne
+from episodes.algorithmic.task import Task, TaskEpisode, draw_bits, draw_size, question_and_answer, refuse_empty_range
 
 
 @dataclass(frozen=True)
 class Copy(Task):
-    """Sequences to copy.
+    """Copy task.
+
+    A sequence of two vectors of three bits, its delimiter and two steps for the answer:
+
+    >>> from episodes import TaskEpisodes
+    >>> inputs, targets, mask = TaskEpisodes(Copy(bits=3, shortest=2, longest=2), batch=1)(0)
+    >>> inputs[:, 0].int().tolist()
+    [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
+    >>> mask[:, 0].tolist()
+    [False, False, False, True, True]
+    >>> bool((targets[mask] == inputs[:2, 0, :3]).all())
+    True
 
     Raises:
-        InputError: a size is below 1, or the shortest sequence longer than the longest.
+        InputError: A size is below 1, or `shortest` is above `longest`.
     """
 
     bits: AtLeastOne = 8
@@ -38,10 +42,11 @@ class Copy(Task):
     """Fewest vectors in a sequence."""
     longest: AtLeastOne = 20
     """Most vectors in a sequence."""
+    name: Literal["copy"] = field(default="copy", repr=False, kw_only=True)
+    """The name of the task in settings and on the command line."""
 
-    def __post_init__(self) -> None:
-        """Check that the sequences asked for can be drawn."""
-        refuse_below(1, bits=self.bits, shortest=self.shortest)
+    def check(self) -> None:
+        """Check that the range of lengths is not empty."""
         refuse_empty_range(shortest=self.shortest, longest=self.longest)
 
     @property
@@ -58,6 +63,7 @@ class Copy(Task):
         """Return `batch` sequences, drawn on the generator's device."""
         length = draw_size(self.shortest, self.longest, generator)
         vectors = draw_bits(length, batch, self.bits, generator=generator)
+        # One more channel and one more step, for the delimiter.
         question = functional.pad(vectors, (0, 1, 0, 0, 0, 1))
         question[-1, :, self.bits] = 1
         return question_and_answer(question, answer=vectors)

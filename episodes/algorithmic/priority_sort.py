@@ -1,44 +1,47 @@
-"""Priority sort (Graves et al. 2014, section 4.5): name the vectors of highest priority, the highest first.
+"""Priority sort (Graves et al. 2014, section 4.5): return the vectors of highest priority, the highest first.
 
-    step      1 .. items                        items + 1     then answers
-    input     a vector and its priority each    delimiter     0
-    answer    -                                 -             whole vectors, by falling priority
+    step      1 .. items                           items + 1     then answers
+    input     one vector and its priority a step   delimiter     0
+    answer    -                                    -             whole vectors, by falling priority
 
 Input channels: the bits, the priority (uniform in [-1, 1]), the delimiter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from data import InputError
-from episodes.algorithmic.task import AtLeastOne, Task, TaskEpisode, draw_bits, question_and_answer, refuse_below
+from data.checking import AtLeastOne
+from episodes.algorithmic.task import Task, TaskEpisode, draw_bits, question_and_answer
 
 
 @dataclass(frozen=True)
 class PrioritySort(Task):
-    """Vectors to sort.
+    """Priority sort task.
 
     Raises:
-        InputError: a size is below 1, or more vectors are asked for than shown.
+        InputError: A size is below 1, or `answers` is above `items`.
     """
 
     bits: AtLeastOne = 8
     """Bits in a vector."""
     items: AtLeastOne = 20
-    """Vectors shown."""
+    """Vectors presented."""
     answers: AtLeastOne = 16
-    """Vectors asked for: those of highest priority."""
+    """Vectors to return: those of highest priority."""
+    name: Literal["priority-sort"] = field(default="priority-sort", repr=False, kw_only=True)
+    """The name of the task in settings and on the command line."""
 
-    def __post_init__(self) -> None:
-        """Check that the sequences asked for can be drawn."""
-        refuse_below(1, bits=self.bits, items=self.items, answers=self.answers)
+    def check(self) -> None:
+        """Check that no more vectors have to be returned than are presented."""
         if self.answers > self.items:
             raise InputError(
-                f"{self.answers} answers asked for, but only {self.items} vectors shown: "
-                f"lower answers to {self.items} or less, or raise items"
+                f"`answers` is {self.answers}, but only {self.items} vectors are presented: "
+                f"lower `answers` to {self.items} or less, or raise `items` to {self.answers} or more"
             )
 
     @property
@@ -61,6 +64,6 @@ class PrioritySort(Task):
 
 
 def by_priority(vectors: Tensor, priorities: Tensor) -> Tensor:
-    """Sort whole vectors [items, batch, bits] by falling priority [items, batch], equal ones as they came."""
+    """Sort whole vectors [items, batch, bits] by falling priority [items, batch]; equal priorities keep their order."""
     order = priorities.sort(dim=0, descending=True, stable=True).indices
     return vectors.gather(0, order[..., None].expand_as(vectors))

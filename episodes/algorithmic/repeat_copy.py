@@ -1,39 +1,33 @@
-"""Repeat copy (Graves et al. 2014, section 4.2): repeat a sequence as often as a number says, then say that it is done.
+"""Repeat copy (Graves et al. 2014, section 4.2): reproduce a sequence a given number of times, then emit an end marker.
 
-    step      1 .. length      length + 1                        then length * repeats      the last
-    input     a vector each    delimiter, number of repeats      0                          0
-    answer    -                -                                 the vectors, repeated      end marker
+    step      1 .. length          length + 1                        then length * repeats      the last
+    input     one vector a step    delimiter, number of repeats      0                          0
+    answer    -                    -                                 the vectors, repeated      end marker
 
 Input channels: the bits, the delimiter, the number of repeats. Output channels: the bits, the end marker.
 
-The paper names neither the bits of a vector nor a delimiter besides the number. Its baseline's parameter count
-(5,312,007: a three-layer LSTM of 512 units with 8 inputs and 7 outputs, skip connections and a learned initial state)
-fits 6 bits and a channel for each. A delimiter is needed: where the number is the mean of its range, its channel is 0.
+The paper states neither the bits of a vector nor whether there is a delimiter besides the number. Its baseline's
+parameter count (5,312,007: a three-layer LSTM of 512 units with 8 inputs and 7 outputs, skip connections and a learned
+initial state) fits 6 bits and a channel for each. A delimiter is needed: where the number is the mean of its range, its
+channel is 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch.nn import functional
 
-from episodes.algorithmic.task import (
-    AtLeastOne,
-    Task,
-    TaskEpisode,
-    draw_bits,
-    draw_size,
-    question_and_answer,
-    refuse_below,
-    refuse_empty_range,
-)
+from data.checking import AtLeastOne
+from episodes.algorithmic.task import Task, TaskEpisode, draw_bits, draw_size, question_and_answer, refuse_empty_range
 
 
 @dataclass(frozen=True)
 class RepeatCopy(Task):
-    """Sequences to repeat.
+    """Repeat copy task.
 
     Raises:
-        InputError: a size is below 1, or the low end of a range above its high end.
+        InputError: A size is below 1, or the low end of a range is above its high end.
     """
 
     bits: AtLeastOne = 6
@@ -47,19 +41,14 @@ class RepeatCopy(Task):
     most: AtLeastOne = 10
     """Most repeats."""
     trained_fewest: AtLeastOne = 1
-    """Fewest repeats in training: the number shown is scaled to mean 0, variance 1 over the training's range."""
+    """Fewest repeats in training: the number is presented scaled to mean 0, variance 1 over the range of training."""
     trained_most: AtLeastOne = 10
-    """Most repeats in training. A test with more repeats leaves it alone, so that a number looks as it did."""
+    """Most repeats in training. Keep it in a test with more repeats, so that each number is scaled as in training."""
+    name: Literal["repeat-copy"] = field(default="repeat-copy", repr=False, kw_only=True)
+    """The name of the task in settings and on the command line."""
 
-    def __post_init__(self) -> None:
-        """Check that the sequences asked for can be drawn."""
-        refuse_below(
-            1,
-            bits=self.bits,
-            shortest=self.shortest,
-            fewest=self.fewest,
-            trained_fewest=self.trained_fewest,
-        )
+    def check(self) -> None:
+        """Check that no range is empty."""
         refuse_empty_range(shortest=self.shortest, longest=self.longest)
         refuse_empty_range(fewest=self.fewest, most=self.most)
         refuse_empty_range(trained_fewest=self.trained_fewest, trained_most=self.trained_most)
@@ -93,9 +82,10 @@ class RepeatCopy(Task):
 
 
 def normalised(number: int, low: int, high: int) -> float:
-    """Scale a number so that it has mean 0 and variance 1 where low .. high are equally likely.
+    """Scale a number so that low .. high, all equally likely, have mean 0 and variance 1.
 
-    Where low and high are the same there is no variance to scale by: the difference to them is returned.
+    Where low and high are equal the variance is 0: the number is only centred.
     """
+    # The variance of a discrete uniform distribution over n numbers is (n^2 - 1) / 12.
     variance = ((high - low + 1) ** 2 - 1) / 12
     return (number - (low + high) / 2) / (variance**0.5 or 1)

@@ -1,24 +1,22 @@
-"""What the algorithmic tasks of Graves et al. 2014 (arXiv 1410.5401, section 4) have in common.
+"""The base class of the algorithmic tasks, and episodes of a task.
 
-A task shows vectors of bits and a delimiter, then asks for the answer in steps whose input is zero. The sizes of an
+A task presents vectors of bits and a delimiter, then expects the answer in steps whose input is zero. The sizes of an
 episode (length, repeats, items) are drawn anew for every step, uniformly, and shared by all its sequences, so that a
-batch needs no padding. A test on longer sequences is the same source with other sizes.
+batch needs no padding. To test on longer sequences, make the same task with other sizes.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
 from data import InputError
+from data.checking import Checked
 from episodes.randomness import generator_of
-
-AtLeastOne = Annotated[int, Ge(1)]
 
 
 class TaskEpisode(NamedTuple):
@@ -26,7 +24,8 @@ class TaskEpisode(NamedTuple):
 
     Attributes:
         inputs: float32 [time, batch, input_size].
-        targets: float32 [time, batch, answer], 0 where nothing is asked: a bit, 0 or 1, for each output; or numbers.
+        targets: float32 [time, batch, answer], 0 where no answer is expected. For bits, answer is output_size and each
+            number is 0 or 1; for regression, answer is 1 and the numbers are real.
         mask: bool [time, batch], true where the answer counts.
     """
 
@@ -35,29 +34,30 @@ class TaskEpisode(NamedTuple):
     mask: Tensor
 
 
-class Task(ABC):
-    """A task: a frozen dataclass whose fields are the sizes of its episodes."""
+class Task(Checked, ABC):
+    """A task: a frozen dataclass whose fields are the sizes of its episodes, and `name`."""
 
-    # Sizes read from a file are of their type and in their range, and there are no others.
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True}
+    # Not `str`: a subclass could not narrow a mutable attribute to a literal.
+    name: Any
+    """The name of the task, a string: the last field of each task, a `Literal` of that one name."""
 
     @property
     @abstractmethod
     def input_size(self) -> int:
-        """Numbers that the network sees at a step."""
+        """Number of inputs of the network at each step."""
 
     @property
     @abstractmethod
     def output_size(self) -> int:
-        """Numbers that it answers with at a step."""
+        """Number of outputs of the network at each step."""
 
     @property
     def parts(self) -> Mapping[str, slice]:
-        """The channels of the answers that mean something of their own, by name; empty where all mean the same."""
+        """Groups of output channels with different meanings, by name; empty where all channels mean the same."""
         return {}
 
     def references(self, episode: TaskEpisode) -> dict[str, Tensor]:
-        """Return what the answers of known estimators cost for the same sequences, by name: [batch]."""
+        """Return the costs of known estimators on the same sequences, by name: [batch] each."""
         return {}
 
     @abstractmethod
@@ -69,14 +69,22 @@ class Task(ABC):
 class TaskEpisodes:
     """Episodes of a task; `source(step)` is a pure function of (seed, step).
 
+    >>> from episodes import Copy
+    >>> source = TaskEpisodes(Copy(bits=8, longest=5), batch=16, seed=1)
+    >>> inputs, targets, mask = source(0)
+    >>> inputs.shape[1:], targets.shape[1:]
+    (torch.Size([16, 9]), torch.Size([16, 8]))
+    >>> bool((source(0).inputs == inputs).all())
+    True
+
     Attributes:
-        task: What to draw.
+        task: The task, with its sizes.
         batch: Sequences in an episode, at least 1.
-        seed: Any number >= 0.
-        device: Where episodes are drawn.
+        seed: Any integer >= 0.
+        device: Device on which episodes are drawn.
 
     Raises:
-        InputError: the batch is empty.
+        InputError: The batch is empty.
     """
 
     task: Task
@@ -85,58 +93,48 @@ class TaskEpisodes:
     device: torch.device = torch.device("cpu")
 
     def __post_init__(self) -> None:
-        """Check that there is something to draw."""
-        refuse_below(1, batch=self.batch)
+        """Check the size of the batch."""
+        if self.batch < 1:
+            raise InputError(f"`batch` is {self.batch}: use 1 or more")
 
     def __call__(self, step: int) -> TaskEpisode:
         """Return the episodes of one step, step >= 0."""
         return self.task.draw(self.batch, generator_of(self.seed, step, self.device))
 
 
-def refuse_below(least: int, **sizes: int) -> None:
-    """Check that all sizes are at least `least`.
-
-    Raises:
-        InputError: names the first that is not.
-    """
-    for name, size in sizes.items():
-        if size < least:
-            raise InputError(f"{name} is {size}: use {least} or more")
-
-
 def refuse_empty_range(**ends: int) -> None:
     """Check that the first of two sizes is not above the second.
 
     Raises:
-        InputError: it is.
+        InputError: It is.
     """
     (low_name, low), (high_name, high) = ends.items()
     if low > high:
         raise InputError(
-            f"{low_name} is {low} and {high_name} only {high}: "
-            f"lower {low_name} to {high} or less, or raise {high_name} to {low} or more"
+            f"`{low_name}` is {low} and `{high_name}` only {high}: "
+            f"lower `{low_name}` to {high} or less, or raise `{high_name}` to {low} or more"
         )
 
 
 def draw_size(low: int, high: int, generator: torch.Generator) -> int:
-    """Draw a number of low .. high, all equally likely."""
+    """Draw an integer from low .. high, all equally likely."""
     return int(torch.randint(low, high + 1, (), generator=generator, device=generator.device))
 
 
 def draw_bits(*shape: int, generator: torch.Generator) -> Tensor:
-    """Draw float32 zeros and ones, equally likely, of a shape."""
+    """Draw float32 zeros and ones of the given shape, equally likely."""
     return torch.randint(2, shape, generator=generator, device=generator.device).float()
 
 
 def question_and_answer(question: Tensor, answer: Tensor) -> TaskEpisode:
-    """Show the question, then ask for the answer while nothing is shown.
+    """Return episodes that present the question, then expect the answer while the input is zero.
 
     question: float32 [steps, batch, input_size]; answer: float32 [steps, batch, output_size].
     """
     batch = question.shape[1]
-    asked = torch.arange(len(question) + len(answer), device=question.device) >= len(question)
+    answered = torch.arange(len(question) + len(answer), device=question.device) >= len(question)
     return TaskEpisode(
         inputs=functional.pad(question, (0, 0, 0, 0, 0, len(answer))),
         targets=functional.pad(answer, (0, 0, 0, 0, len(question), 0)),
-        mask=asked[:, None].repeat(1, batch),
+        mask=answered[:, None].repeat(1, batch),
     )

@@ -1,20 +1,26 @@
-"""Ways of addressing memory, one file each.
+"""Addressing schemes, one file each: where a network writes to its memory and where it reads.
 
-ntm:       content, interpolation, shift and sharpening (Graves et al. 2014)
+ntm:       content, interpolation, shift and sharpening; erase and add (Graves et al. 2014)
 content:   the NTM without location
 location:  the NTM without content
-lrua:      least recently used access (Santoro et al. 2016)
+lrua:      least recently used access: usage, write weights (Santoro et al. 2016)
 ntm_lru:   reads of the NTM, least recently used writes
 lru_soft:  least recently used access that gradients flow through
 dnc:       allocation, temporal links, read modes (Graves et al. 2016)
 sparse:    reads over the nearest slots, writes to the least recently accessed (Rae et al. 2016)
 
-interface:  what a scheme is
-similarity: how alike a key and a slot are
+scheme:     the contract: `Scheme`, `Control`, `Write`
+memory:     reading, erasing and adding with given weightings
+similarity: similarities of keys and slots, and content weights
+ranking:    the lowest numbers of a row, in order
+tape:       initial weights of an NTM that works like a tape machine
+
+A new scheme is one file, with a frozen dataclass derived from `Scheme`, and one line: its class in `SCHEMES` below (and
+its import). Settings, the command line, the benchmark and the contract tests find it there by its `name`.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from typing import Final
 
 from mann.addressing.content import Content
 from mann.addressing.dnc import DNC
@@ -26,19 +32,10 @@ from mann.addressing.ntm_lru import NTMLRU
 from mann.addressing.scheme import Control, Controls, Scheme, Write
 from mann.addressing.sparse import Sparse
 
-SCHEMES: Mapping[str, type[Scheme]] = MappingProxyType(
-    {
-        "ntm": NTM,
-        "content": Content,
-        "location": Location,
-        "lrua": LRUA,
-        "ntm-lru": NTMLRU,
-        "lru-soft": LRUSoft,
-        "dnc": DNC,
-        "sparse": Sparse,
-    }
-)
-"""All schemes by name; command line choices, the benchmark and the contract tests come from here."""
+SCHEMES: Final[Mapping[str, type[Scheme]]] = {
+    scheme.name: scheme for scheme in (NTM, Content, Location, LRUA, NTMLRU, LRUSoft, DNC, Sparse)
+}
+"""All schemes by name."""
 
 __all__ = [
     "DNC",

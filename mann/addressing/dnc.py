@@ -9,32 +9,36 @@
     read         w^r = pi_1 L^T w^r_{t-1} + pi_2 c^r + pi_3 L w^r_{t-1}   (backward, content, forward)
     erase, add   M = M_{t-1} (1 - w^w e^T) + w^w a^T
 
-One write head, as in the paper. Which slots come first (phi) is a choice, and no gradient flows into it; ties go to the
-slot of lower index. Keys and add vectors are kept in (-1, 1), which the paper leaves free.
+One write head, as in the paper. The order of the slots (phi) is a choice, and no gradient flows into it; ties go to the
+slot of lower index. Keys and add vectors are in (-1, 1), which the paper leaves open.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from data.checking import AtLeastOne
 from mann.addressing.ntm import content_address, content_controls, erase_and_add, writing_controls
-from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.scheme import Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity
 
-SMALLEST = 1e-6
-"""Usages from 0 to 1 count as usages from here to 1 in the allocation, so that its gradient is finite."""
+SMALLEST: Final = 1e-6
+"""Usages in [0, 1] are mapped to [SMALLEST, 1] in the allocation, so that its gradient is finite."""
 
 
-class State(NamedTuple):
-    """What one step hands to the next.
+class DNCState(NamedTuple):
+    """The state of addressing between two steps.
 
-    read_weights: [batch, read heads, slots]; write_weights: [batch, 1, slots]; usage: [batch, slots] in [0, 1];
-    links: [batch, slots, slots], row i and column j: how far i was written right after j; precedence: [batch, slots],
-    how far a slot was the last one written.
+    Attributes:
+        read_weights: [batch, read heads, slots].
+        write_weights: [batch, 1, slots].
+        usage: [batch, slots] in [0, 1].
+        links: [batch, slots, slots]; row i, column j: the degree to which slot i was written right after slot j.
+        precedence: [batch, slots], the degree to which a slot was the last one written.
     """
 
     read_weights: Tensor
@@ -51,7 +55,7 @@ def retention(free_gates: Tensor, read_weights: Tensor) -> Tensor:
 
 def next_usage(usage: Tensor, write_weights: Tensor, retained: Tensor) -> Tensor:
     """Return u = (u_{t-1} + w^w_{t-1} - u_{t-1} w^w_{t-1}) psi; all [batch, slots]."""
-    # In this form rounding never takes it above 1, and a whole write makes it exactly 1.
+    # In this form rounding never gives more than 1, and a full write gives exactly 1.
     return (usage + write_weights * (1 - usage)) * retained
 
 
@@ -59,16 +63,18 @@ def allocation(usage: Tensor) -> Tensor:
     """a(phi_j) = (1 - u(phi_j)) prod_{i < j} u(phi_i); usage: [batch, slots] in [0, 1]; returns the same shape."""
     order = torch.sort(usage.detach(), dim=-1, stable=True).indices
     ordered = SMALLEST + (1 - SMALLEST) * usage.gather(-1, order)
-    # The product by its logarithm: the gradient of torch.cumprod is slow, and has to look for zeros.
+    # The product is the exponential of a sum of logarithms: the gradient of torch.cumprod is slow, as it has to handle
+    # factors of zero, which SMALLEST excludes here. Subtracting the own logarithm makes the product exclusive (i < j).
     logarithms = ordered.log()
     products = (logarithms.cumsum(-1) - logarithms).exp()
+    # Sorting the order gives its inverse permutation, from the free list to the slots.
     return ((1 - ordered) * products).gather(-1, torch.sort(order, dim=-1).indices)
 
 
 def next_links(links: Tensor, precedence: Tensor, write_weights: Tensor) -> Tensor:
-    """L(i, j) = (1 - w(i) - w(j)) L(i, j) + w(i) p(j), the diagonal 0; the last two are [batch, slots]."""
-    to, since = write_weights.unsqueeze(2), write_weights.unsqueeze(1)
-    updated = (1 - to - since) * links + to * precedence.unsqueeze(1)
+    """L(i, j) = (1 - w(i) - w(j)) L(i, j) + w(i) p(j), the diagonal 0; precedence, write_weights: [batch, slots]."""
+    rows, columns = write_weights.unsqueeze(2), write_weights.unsqueeze(1)
+    updated = (1 - rows - columns) * links + rows * precedence.unsqueeze(1)
     slots = links.shape[-1]
     return updated * (1 - torch.eye(slots, dtype=links.dtype, device=links.device))
 
@@ -80,15 +86,21 @@ def next_precedence(precedence: Tensor, write_weights: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DNC(Scheme):
-    """The addressing of the Differentiable Neural Computer; see the module's docstring."""
+    """The addressing of the Differentiable Neural Computer; see the module's docstring.
+
+    >>> DNC(read_heads=4).initial_state(batch=2, slots=16, like=torch.zeros(0)).links.shape
+    torch.Size([2, 16, 16])
+    """
 
     read_heads: AtLeastOne = 2
     """Read heads."""
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine (the paper), dot (product), or euclidean (the negative distance)."""
+    name: Literal["dnc"] = field(default="dnc", repr=False, kw_only=True)
+    """The scheme's name in settings and on the command line."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
-        """The paper's interface vector; strengths are at least 1 there."""
+        """The paper's interface vector, with strengths of at least 1."""
         strengths = {
             f"{kind}_strength": Control(heads, 1, lambda emitted: 1 + functional.softplus(emitted))
             for kind, heads in (("write", 1), ("read", self.read_heads))
@@ -104,9 +116,9 @@ class DNC(Scheme):
             "read_modes": Control(self.read_heads, 3, lambda emitted: torch.softmax(emitted, -1)),
         }
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
-        """Nothing read, nothing written."""
-        return State(
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> DNCState:
+        """Return zeros: nothing read, nothing written."""
+        return DNCState(
             like.new_zeros(batch, self.read_heads, slots),
             like.new_zeros(batch, 1, slots),
             like.new_zeros(batch, slots),
@@ -114,7 +126,7 @@ class DNC(Scheme):
             like.new_zeros(batch, slots),
         )
 
-    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
+    def write(self, controls: Controls, memory: Tensor, state: DNCState) -> tuple[Write, DNCState]:
         """Write to free slots or by content."""
         retained = retention(controls["free_gate"], state.read_weights)
         usage = next_usage(state.usage, state.write_weights.squeeze(1), retained)
@@ -124,10 +136,11 @@ class DNC(Scheme):
         weights = controls["write_gate"] * mixed
         links = next_links(state.links, state.precedence, weights.squeeze(1))
         precedence = next_precedence(state.precedence, weights.squeeze(1))
-        return erase_and_add(controls, weights), State(state.read_weights, weights, usage, links, precedence)
+        return erase_and_add(controls, weights), DNCState(state.read_weights, weights, usage, links, precedence)
 
-    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
-        """Read what was written before the last read, or by content, or what was written after it."""
+    def read(self, controls: Controls, memory: Tensor, state: DNCState, write: Write) -> tuple[Tensor, DNCState]:
+        """Read backward or forward in the order of the writes, or by content."""
+        # Rows of weights times L are L^T w^r: from each slot to the one written before it.
         backward = state.read_weights @ state.links
         forward = state.read_weights @ state.links.mT
         content = content_address(controls, "read", memory, self.similarity)

@@ -1,38 +1,45 @@
-"""The Neural Turing Machine without content: each head moves from where it is, like the head of a tape.
+"""The Neural Turing Machine without content: each head moves relative to its last position, like the head of a tape.
 
-    shift          w~(i) = sum_j w_{t-1}(j) s(i - j mod N)
-    sharpening     w(i) = w~(i)^gamma / sum_j w~(j)^gamma
+    shift          w~(i) = sum_j w_{t-1}(j) s(i - j mod N)                        Graves et al. 2014, equation 8
+    sharpening     w(i) = w~(i)^gamma / sum_j w~(j)^gamma                         equation 9
 
-All heads start at the first slot, unless the network learns where.
+All heads start at the first slot, unless the network learns their initial weightings.
 """
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 from torch import Tensor
 
+from data.checking import AtLeastOne
 from mann.addressing.ntm import (
-    State,
+    NTMState,
     erase_and_add,
     first_slot,
     location_address,
     location_controls,
     writing_controls,
 )
-from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.scheme import Control, Controls, Scheme, Write
 
 
 @dataclass(frozen=True)
 class Location(Scheme):
-    """NTM without content; see the module's docstring."""
+    """NTM without content; see the module's docstring.
+
+    >>> Location(shift_range=2).controls(word_size=20)["read_shift"].size
+    5
+    """
 
     read_heads: AtLeastOne = 1
     """Read heads."""
     write_heads: AtLeastOne = 1
     """Write heads."""
     shift_range: Annotated[int, Ge(0)] = 1
-    """Farthest shift in a step (S)."""
+    """Largest shift in a step (S)."""
+    name: Literal["location"] = field(default="location", repr=False, kw_only=True)
+    """The scheme's name in settings and on the command line."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Shift and sharpening for each head; erase and add for each write head."""
@@ -42,16 +49,17 @@ class Location(Scheme):
             **location_controls("read", self.read_heads, self.shift_range),
         }
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
-        """All heads at the first slot."""
-        return State(first_slot(batch, self.read_heads, slots, like), first_slot(batch, self.write_heads, slots, like))
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> NTMState:
+        """Return weightings of the first slot for all heads."""
+        read, write = (first_slot(batch, heads, slots, like) for heads in (self.read_heads, self.write_heads))
+        return NTMState(read, write)
 
-    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
+    def write(self, controls: Controls, memory: Tensor, state: NTMState) -> tuple[Write, NTMState]:
         """Move the write heads, and write."""
         weights = location_address(controls, "write", state.write_weights)
         return erase_and_add(controls, weights), state._replace(write_weights=weights)
 
-    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
+    def read(self, controls: Controls, memory: Tensor, state: NTMState, write: Write) -> tuple[Tensor, NTMState]:
         """Move the read heads, and read."""
         weights = location_address(controls, "read", state.read_weights)
         return weights, state._replace(read_weights=weights)

@@ -1,8 +1,7 @@
-"""Which slots come first: by their usage, their age, how alike they are to a key.
+"""Choosing slots in order: the least used, the oldest, the most similar to a key.
 
-An operator, for the compiler to know it: it looks for a few slots in one pass, instead of sorting all
-(`mann.fast.lowering`;
-what that brings is in docs/log.md).
+The choice is a custom operator so that the compiler recognises it: instead of sorting all slots, compiled code finds
+the few that are needed in one pass (`mann.fast.lowering`; docs/log.md has the gain).
 """
 
 import torch
@@ -22,8 +21,11 @@ OPERATORS.impl("lowest", _sorted, "CompositeExplicitAutograd")
 
 
 def lowest(numbers: Tensor, count: int) -> Tensor:
-    """Return where the `count` lowest numbers are, the lowest first, ties to the lower index.
+    """Return the indices of the `count` lowest numbers, the lowest first, ties to the lower index.
 
     numbers: [..., slots], without NaN; no gradient flows into the choice. Returns int64 [..., count], count <= slots.
+
+    >>> lowest(torch.tensor([3.0, 1.0, 2.0, 1.0]), 3)
+    tensor([1, 3, 2])
     """
     return torch.ops.mann.lowest(numbers.detach(), count)

@@ -1,44 +1,55 @@
-"""What the controller says to the memory, and what a scheme of addressing answers.
+"""The contract of an addressing scheme: the controls it needs, where it writes and where it reads.
 
-A scheme is one frozen dataclass (configuration and implementation, no parameters) of the abstract `Scheme` below, which
-is the whole contract. Everything is a pure function: states go in, new states come out.
+A scheme is one frozen dataclass derived from `Scheme` (configuration and implementation, no parameters). Everything is
+a pure function: states are arguments, new states are results. A network calls, at each step,
+
+    controls            from the controller's output, as `Scheme.controls` declares them
+    Scheme.write        -> Write, state
+    memory.write        the memory after the write
+    Scheme.read         -> read weights, state
+    memory.read         the words that were read
+
 Dimension words: `batch` sequences, `slots` memory locations (the papers' N), `word_size` numbers in a location
 (the papers' W or M), `heads`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from annotated_types import Ge
 from torch import Tensor
 
-AtLeastOne = Annotated[int, Ge(1)]
+from data.checking import Checked
 
 
 class Control(NamedTuple):
-    """One named output of the controller.
+    """One named output of the controller: `range(gain * weights @ hidden + bias)`.
 
-    heads: how many of them; size: numbers for each head; range: maps any real numbers into the control's range; heed:
-    what the hidden units add to the bias is multiplied by it. With less than 1 it is smaller, and changes as much
-    slower in training, as Adam moves all weights alike: the control keeps longer to what its bias says.
+    Attributes:
+        heads: Number of heads that have this control.
+        size: Numbers for each head.
+        range: Maps real numbers of any size into the control's range.
+        gain: Factor on the controller's contribution to the control. Adam moves all weights at the same rate, so a
+            control with a gain below 1 changes more slowly in training and stays close to its bias for longer.
     """
 
     heads: int
     size: int
     range: Callable[[Tensor], Tensor]
-    heed: float = 1.0
+    gain: float = 1.0
 
 
 Controls = dict[str, Tensor]
-"""By name, each [batch, heads, size], already in its range."""
+"""The values of a step's controls by name, each [batch, heads, size], already in its range."""
 
 
 class Write(NamedTuple):
-    """What one step writes: `memory * keep + sum over heads of weights * add` (NTM section 3.2).
+    """One step's write: `memory * keep + sum over heads of weights * add` (NTM section 3.2).
 
-    weights: [batch, heads, slots] in [0, 1]; keep: [batch, slots, word_size or 1] in [0, 1], the share of the old
-    content that survives the erase; add: [batch, heads, word_size].
+    Attributes:
+        weights: [batch, heads, slots] in [0, 1].
+        keep: [batch, slots, word_size or 1] in [0, 1], the share of the old content that survives the erase.
+        add: [batch, heads, word_size].
     """
 
     weights: Tensor
@@ -46,61 +57,68 @@ class Write(NamedTuple):
     add: Tensor
 
 
-class Scheme(ABC):
-    """A way of addressing memory.
+class Scheme(Checked, ABC):
+    """An addressing scheme.
 
     Its state is a NamedTuple of tensors, batch first. Fields of the state named `read_weights` and `write_weights` are
-    weightings [batch, heads, slots], which a network may learn to start with.
+    weightings [batch, heads, slots]; a network can learn their initial values.
     """
-
-    # Options read from a file are of their type and in their range, and there are no others.
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
     read_heads: int
     """Number of read heads."""
+    name: Any
+    """The scheme's name in settings and on the command line: the last field of each scheme, a `Literal` of one text."""
 
     @property
-    def left_end(self) -> float:
-        """A sign in the first slot of a constant memory, and in what was read before the first step; 0: none.
+    def start_marker(self) -> float:
+        """First number of the first slot of a constant memory, and of the initial reads; 0: no marker.
 
-        It is the first number of the word, and means something to heads that start there.
+        It tells heads that start at the first slot that they are there.
         """
         return 0.0
 
     @abstractmethod
     def controls(self, word_size: int) -> dict[str, Control]:
-        """The controls that the controller must emit."""
+        """Return the controls that the controller must emit."""
 
     @abstractmethod
     def initial_state(self, batch: int, slots: int, like: Tensor) -> Any:
-        """State before the first step, with the dtype and device of `like`."""
+        """Return the state before the first step, with the dtype and device of `like`."""
 
     @abstractmethod
     def write(self, controls: Controls, memory: Tensor, state: Any) -> tuple[Write, Any]:
-        """Decide what to write, and how the state goes on from there. memory: [batch, slots, word_size]."""
+        """Return the write to the memory [batch, slots, word_size], and the state that `read` receives."""
 
     @abstractmethod
     def read(self, controls: Controls, memory: Tensor, state: Any, write: Write) -> tuple[Tensor, Any]:
-        """Decide where to read, and what the next step's state is.
+        """Return the read weights, and the state for the next step.
 
-        memory is what the heads read, with the write done or not; state is what `write` returned.
-        Read weights are [batch, read heads, slots]; each row lies in [0, 1] and sums to at most 1.
+        Args:
+            controls: The same as for `write`.
+            memory: The memory that is read, [batch, slots, word_size]: after the write or before it.
+            state: The state that `write` returned.
+            write: The write of this step.
+
+        Returns:
+            Read weights [batch, read heads, slots], in [0, 1] and with a sum over slots of at most 1; and the state.
         """
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:  # noqa: B027
-        """Change in place what the linear maps to the controls start with, where chance is not the best start.
+        """Change the initial weights and biases of the controls in place, where random ones are not the best.
 
-        weights: by control, [heads, size, hidden]; biases: [heads, size]; both without gradients recorded.
+        Args:
+            weights: By control, [heads, size, hidden_size], without gradients.
+            biases: By control, [heads, size], without gradients.
         """
 
     def slots_in_reach(self, slots: int, steps: int, before: int = 0) -> int:
-        """How many of the `slots` can matter within `steps` steps, if all of them start alike.
+        """Return how many of `slots` slots can be accessed within `steps` steps, if all slots are equal at first.
 
-        Schemes that touch few slots in a step need not be given those that they cannot reach. The answer for the
-        `steps` that follow is asked with what was answered `before`; `grow` then adds the slots that are missing.
+        A scheme that accesses few slots in a step needs only those; a network then keeps no others. For `steps` further
+        steps, `before` is the result for the steps so far; `grow` adds the missing slots to the state.
         """
         return slots
 
     def grow(self, state: Any, slots: int) -> Any:
-        """Return the state as if there had been so many slots, the new ones untouched."""
+        """Return the state with the number of slots raised to `slots`, the new ones as if never accessed."""
         return state

@@ -1,21 +1,21 @@
 """Sparse access memory, Rae et al. 2016 (arXiv 1610.09027): reads over the K nearest slots, writes to few.
 
-    read weights     w^r(i) = softmax of beta K[k, M(i)] over the K slots most like the key, 0 elsewhere
+    read weights     w^r(i) = softmax of beta K[k, M(i)] over the K slots most similar to the key, 0 elsewhere
     write weights    w^w = alpha (gamma w^r_{t-1} + (1 - gamma) 1[least recently accessed])
     erase            the least recently accessed slot is set to zero before the write
-    access           a slot was accessed when its weight, read or written, was above a threshold
+    access           a slot was accessed if its weight, read or written, was above a threshold
 
-Each head reads and writes; head j takes the j-th least recently accessed slot. What is written is a vector of its own.
-Ties (all slots, at the first step) go to the slot of lower index.
+Each head reads and writes; head j has the j-th least recently accessed slot, and emits a separate vector to add. Ties
+(all slots, at the first step) go to the slot of lower index.
 
-In a step each head touches K slots by reading them and one by writing, and of slots that hold the same the first are
-taken; so from a memory that holds the same everywhere most slots can never matter. No more slots are kept than the
-steps so far could have touched, `steps * heads * (K + 1)`, and one more that shows how old the untouched ones are. The
-cost of a step grows with that number, up to all slots, and not with the number of slots asked for.
+In a step each head accesses K slots by reading and one by writing, and of slots with equal content the first ones are
+chosen; so most slots of a constant memory can never be accessed. A network keeps only the slots that the steps so far
+can have accessed, `steps * heads * (K + 1)`, and one more, whose age is that of all the others. The cost of a step
+grows with that number, up to all slots, and not with the number of slots of the memory.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -23,23 +23,35 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
-from mann.addressing.lrua import least_used_slots, start_in_pairs, strength_range, taking_turns, write_weights
+from data.checking import AtLeastOne
+from mann.addressing.lrua import (
+    initialise_pairs,
+    least_used_slots,
+    slot_for_each_head,
+    strength_range,
+    write_weights,
+)
 from mann.addressing.ranking import lowest
-from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
+from mann.addressing.scheme import Control, Controls, Scheme, Write
 from mann.addressing.similarity import Similarity, inverse_length, negative_distance
 
 
-class State(NamedTuple):
-    """read_weights: [batch, heads, slots]; age: [batch, slots], steps since a slot was last accessed."""
+class SparseState(NamedTuple):
+    """The last reads, and the age of each slot.
+
+    Attributes:
+        read_weights: [batch, heads, slots].
+        age: [batch, slots], steps since a slot was last accessed.
+    """
 
     read_weights: Tensor
     age: Tensor
 
 
-def slot_by_slot(keys: Tensor, memory: Tensor, similarity: Similarity) -> Tensor:
-    """The similarities of `mann.addressing.similarity`, each slot's sum taken alone; [batch, heads, slots].
+def slotwise_similarity(keys: Tensor, memory: Tensor, similarity: Similarity) -> Tensor:
+    """The similarities of `mann.addressing.similarity`, summed for each slot separately; [batch, heads, slots].
 
-    A matrix product rounds differently in different columns: slots that hold the same would not tie.
+    A matrix product rounds differently in different columns: slots with equal content would not tie.
     """
     if similarity == "euclidean":
         return negative_distance(keys, memory)
@@ -55,8 +67,13 @@ def nearest_slots(similarities: Tensor, count: int) -> Tensor:
 
 
 def sparse_weights(similarities: Tensor, strengths: Tensor, count: int) -> Tensor:
-    """Softmax of strength * similarity over the `count` most similar slots, exactly 0 elsewhere."""
+    """Softmax of strength * similarity over the `count` most similar slots, exactly 0 elsewhere.
+
+    >>> sparse_weights(torch.tensor([[[1.0, 3.0, 3.0]]]), torch.ones(1, 1, 1), 2)
+    tensor([[[0.0000, 0.5000, 0.5000]]])
+    """
     near = nearest_slots(similarities, count)
+    # Masked before the softmax: exp(-inf) is 0 with a gradient of 0, and the others sum to 1.
     return torch.softmax((strengths * similarities).masked_fill(~near, -torch.inf), dim=-1)
 
 
@@ -68,7 +85,11 @@ def next_age(age: Tensor, read_weights: Tensor, write_weights: Tensor, threshold
 
 @dataclass(frozen=True)
 class Sparse(Scheme):
-    """Sparse access; see the module's docstring."""
+    """Sparse access; see the module's docstring.
+
+    >>> Sparse(read_heads=1, nearest=4).slots_in_reach(slots=1_000_000, steps=10)
+    51
+    """
 
     read_heads: AtLeastOne = 2
     """Heads; each reads and writes."""
@@ -79,9 +100,11 @@ class Sparse(Scheme):
     threshold: Annotated[float, Ge(0)] = 0.005
     """A larger weight is an access (the paper: 0.005)."""
     start: Literal["alike", "paired"] = "paired"
-    """Heads start at random, or in pairs: one writes, the other finds it and adds to it."""
+    """Initial heads: all at random, or in pairs: one writes, the other finds it and adds to it."""
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine, dot (product), or euclidean (the negative distance)."""
+    name: Literal["sparse"] = field(default="sparse", repr=False, kw_only=True)
+    """The scheme's name in settings and on the command line."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """Keys and vectors in (-1, 1), gates in (0, 1), strengths >= 1."""
@@ -94,33 +117,35 @@ class Sparse(Scheme):
         }
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
-        """Let heads start in pairs, and by writing."""
+        """Start with heads that write, and in pairs if `start` selects it."""
         biases["write_gate"].fill_(2.0)
         if self.start == "paired":
-            start_in_pairs(biases["gate"], weights["key"], weights["add"])
+            initialise_pairs(biases["gate"], weights["key"], weights["add"])
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
-        """Nothing read, nothing accessed."""
-        return State(like.new_zeros(batch, self.read_heads, slots), like.new_zeros(batch, slots))
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> SparseState:
+        """Return zeros: nothing read, and all slots of the same age."""
+        return SparseState(like.new_zeros(batch, self.read_heads, slots), like.new_zeros(batch, slots))
 
     def slots_in_reach(self, slots: int, steps: int, before: int = 0) -> int:
-        """K that are read and one that is written, for each head and step."""
+        """For each head and step, K slots that are read and one that is written; and one that is not accessed."""
         return min(slots, (before or 1) + steps * self.read_heads * (self.nearest + 1))
 
-    def grow(self, state: State, slots: int) -> State:
-        """Add slots that were never accessed, and so are as old as any."""
+    def grow(self, state: SparseState, slots: int) -> SparseState:
+        """Add slots that were never accessed, and so are as old as the oldest."""
         missing = slots - state.age.shape[-1]
         oldest = state.age.amax(-1, keepdim=True).expand(-1, missing)
-        return State(functional.pad(state.read_weights, (0, missing)), torch.cat([state.age, oldest], -1))
+        return SparseState(functional.pad(state.read_weights, (0, missing)), torch.cat([state.age, oldest], -1))
 
-    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
-        """Write to where the last read was, or to the least recently accessed slots."""
+    def write(self, controls: Controls, memory: Tensor, state: SparseState) -> tuple[Write, SparseState]:
+        """Write where the last read was, or to the least recently accessed slots."""
+        # The largest age is the smallest negative age: the same ranking as for the least used slots.
         oldest = least_used_slots(-state.age, min(self.read_heads, memory.shape[1]))
-        weights = write_weights(controls["gate"], state.read_weights, taking_turns(oldest, self.read_heads))
+        weights = write_weights(controls["gate"], state.read_weights, slot_for_each_head(oldest, self.read_heads))
         return Write(controls["write_gate"] * weights, 1 - oldest.sum(1, keepdim=True).mT, controls["add"]), state
 
-    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
-        """Read the nearest slots; note what was accessed."""
-        similarities = slot_by_slot(controls["key"], memory, self.similarity)
+    def read(self, controls: Controls, memory: Tensor, state: SparseState, write: Write) -> tuple[Tensor, SparseState]:
+        """Read the nearest slots, and update the ages."""
+        similarities = slotwise_similarity(controls["key"], memory, self.similarity)
         weights = sparse_weights(similarities, controls["strength"], min(self.nearest, memory.shape[1]))
-        return weights, State(weights, next_age(state.age, weights, write.weights, self.threshold).detach())
+        age = next_age(state.age, weights, write.weights, self.threshold)
+        return weights, SparseState(weights, age.detach())

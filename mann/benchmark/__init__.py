@@ -1,11 +1,15 @@
-"""Comparisons: one command, one table and one picture.
+"""Comparisons, each of which writes JSON, CSV, a table and a picture.
 
-addressing: schemes of addressing on the same episodes
-cells:      running many trainings in parallel, on one machine or several
+schemes:         addressing schemes, trained on the same episodes
+cells:           many trainings in parallel, on one machine or several
 
-speed:      the network beside what a user could take instead, and beside the least that it has to do
-episodes:   our sampler of episodes beside learn2learn's
-measuring:  time and memory of calls, side by side
+speed:           the time of the network beside alternatives and a lower bound
+workloads:       networks and sizes of inputs to measure with
+implementations: the network, its alternatives and the lower bound, ready to be timed
+floor:           the lower bound: the matrix products alone
 
-writing:    what each leaves in its folder
+samplers:        the time of our sampler of episodes beside learn2learn's
+
+measuring:       time and memory of calls
+writing:         the files of a comparison
 """

@@ -1,7 +1,7 @@
-"""Running many trainings in parallel: each once, on one machine or several, going on after whatever stopped them.
+"""Many trainings in parallel: each once, on one machine or several, continued after an interruption.
 
-A cell is a training and what it came to. Its folder is that of a run, with `cell.json` beside once it is done: what has
-one is not run again, and what was stopped goes on from its last checkpoint.
+A cell is a training and its result. Its folder is that of a run, with `cell.json` once it is done: a cell with that
+file is not run again, and a cell that was stopped continues from its last checkpoint.
 """
 
 import json
@@ -11,32 +11,37 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import joblib
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from data import InputError, parse_json
-from mann.problems.opening import open_problem
-from mann.runs.run import Run, describe_environment, what_is_wrong
-from mann.settings.schema import AnyConfig, config_json
+from mann.problems import open_problem
+from mann.runs import Run, describe_environment
+from mann.settings import AnyConfig
+from mann.settings.storage import plain
 from mann.support.files import write_text
+from mann.support.messages import first_problem
 from mann.support.process_memory import forget_peak_memory, peak_memory_mib
-from mann.training.loop import Pace, fit
+from mann.training import LoggingInterval, fit
 
-_CPU = torch.device("cpu")
+_CPU: Final = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """When a task counts as learned: a figure of the validation, and the side of `bound` it has to be on.
+    """The value of a validation metric from which on a task counts as learned.
 
     Attributes:
-        figure: Its name in the lines of metrics.
-        bound: The goal.
-        higher: Whether it is reached from below.
-        name: The figure as people read it.
+        figure: The name of the metric in `metrics.jsonl`.
+        bound: The value at the goal.
+        higher: Whether larger values are better.
+        name: The name of the metric in tables.
+
+    >>> Goal("2", 0.8, True, "accuracy at the 2nd instance").reached(0.85)
+    True
     """
 
     figure: str
@@ -45,19 +50,19 @@ class Goal:
     name: str
 
     def reached(self, value: float) -> bool:
-        """Whether a figure is good enough."""
+        """Return whether a value of the metric reaches the goal."""
         return value >= self.bound if self.higher else value <= self.bound
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training.
+    """A training of a comparison.
 
     Attributes:
-        folder: Of its run.
+        folder: The folder of its run.
         config: Its settings.
-        goal: When it counts as successful.
-        validate: Steps between two looks at the validation, a multiple of 5 (or less than 5).
+        goal: The goal of its task.
+        validate: Steps between two validations, a multiple of 5 (or less than 5).
     """
 
     folder: Path
@@ -67,11 +72,11 @@ class Cell:
 
     @property
     def result(self) -> Path:
-        """Where the result goes."""
+        """The file of the result."""
         return self.folder / "cell.json"
 
     def done(self) -> bool:
-        """Tell whether it is done.
+        """Return whether the cell is done.
 
         Raises:
             InputError: the folder holds a cell with other settings.
@@ -83,7 +88,7 @@ class Cell:
 
 
 class Result(BaseModel):
-    """What `cell.json` holds: see `summary`, and what the cell was."""
+    """The content of `cell.json`; see `summary`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
     folder: str
@@ -108,7 +113,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def result_from_json(text: bytes, source: str) -> dict[str, Any]:
-    """Read what `run_cell` wrote; `source` says in errors where it was.
+    """Read the text of a `cell.json`; `source` names the file in errors.
 
     Raises:
         InputError: it is damaged.
@@ -118,24 +123,24 @@ def result_from_json(text: bytes, source: str) -> dict[str, Any]:
         return parse_json(text)
     except ValueError as error:
         raise InputError(
-            f"{source} is damaged ({what_is_wrong(error)}): delete it, and the cell is run again"
+            f"{source} is damaged ({first_problem(error)}): delete it, and the cell is run again"
         ) from error
 
 
 def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
-    """Train a cell, or go on with it; returns and writes its result."""
+    """Train a cell, or continue its training; writes and returns its result."""
     if cell.done():
         return read_result(cell.result)
     torch.set_num_threads(threads)
-    forget_peak_memory()  # of the cell before
+    forget_peak_memory()  # of the cell that this process ran before
     run = Run(cell.folder)
     problem = open_problem(cell.config, run, _CPU)
-    # Lines between the validations tell the time of a step.
-    pace = Pace(log=max(1, cell.validate // 5), validate=cell.validate)
-    fit(problem, cell.config, run, pace)
+    # The time of a step is measured between lines without validation.
+    interval = LoggingInterval(log=max(1, cell.validate // 5), validate=cell.validate)
+    fit(problem, cell.config, run, interval)
     result = {
         "folder": cell.folder.name,
-        "settings": json.loads(config_json(cell.config)),
+        "settings": plain(cell.config),
         "parameters": sum(parameter.numel() for parameter in problem.model.parameters()),
         "peak_memory_mib": peak_memory_mib(),
         **summary(run.metrics(), cell.goal),
@@ -146,16 +151,19 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
 
 
 def summary(metrics: Sequence[dict[str, Any]], goal: Goal) -> dict[str, Any]:
-    """Return what a training came to, from its lines of metrics.
+    """Return the result of a training, from its lines of metrics.
 
-    episodes_to_goal: episodes trained on when a validation first reached the goal, None if none did; success: whether
-    the last one did; score: the figure of the last one; milliseconds_a_step: median over the lines, so that compiling
-    and validating do not count; seconds: the whole training.
+    Returns:
+        episodes_to_goal: episodes trained on when a validation first reached the goal, None if none did.
+        success: whether the last validation reached it.
+        score: the metric in the last validation.
+        milliseconds_a_step: the median over the lines, which leaves out compilation and validation; None without lines.
+        seconds: of the whole training.
     """
-    looks = [line for line in metrics if "validation" in line]
-    reached = [line["episodes"] for line in looks if goal.reached(line["validation"][goal.figure])]
-    last = looks[-1]["validation"][goal.figure]
-    plain = [
+    validations = [line for line in metrics if "validation" in line]
+    reached = [line["episodes"] for line in validations if goal.reached(line["validation"][goal.figure])]
+    last = validations[-1]["validation"][goal.figure]
+    milliseconds = [
         1000 * (line["seconds"] - before["seconds"]) / (line["step"] - before["step"])
         for before, line in zip(metrics, metrics[1:], strict=False)
         if "validation" not in line
@@ -164,7 +172,7 @@ def summary(metrics: Sequence[dict[str, Any]], goal: Goal) -> dict[str, Any]:
         "episodes_to_goal": reached[0] if reached else None,
         "success": goal.reached(last),
         "score": last,
-        "milliseconds_a_step": statistics.median(plain) if plain else None,
+        "milliseconds_a_step": statistics.median(milliseconds) if milliseconds else None,
         "seconds": metrics[-1]["seconds"],
     }
 
@@ -172,13 +180,13 @@ def summary(metrics: Sequence[dict[str, Any]], goal: Goal) -> dict[str, Any]:
 def run_cells(
     cells: Sequence[Cell], jobs: int, dask: str | None = None, report: Callable[[int], None] | None = None
 ) -> list[dict[str, Any]]:
-    """Run what is not done yet; returns all results, in the order of the cells.
+    """Run the cells that are not done; returns all results, in the order of the cells.
 
     Args:
-        cells: What to run.
-        jobs: How many at a time on this machine; each gets its share of the cores.
-        dask: Address of a dask scheduler, whose workers then run them, a thread each.
-        report: Called with the number of cells that are done.
+        cells: The cells.
+        jobs: Number of cells that run at a time on this machine; each gets an equal share of the cores.
+        dask: Address of a dask scheduler, whose workers then run the cells, with one thread each.
+        report: Called with the number of cells done.
 
     Raises:
         InputError: a folder holds a cell with other settings, or there is no such scheduler.
@@ -198,7 +206,7 @@ def run_cells(
 
 @contextmanager
 def _backend(jobs: int, threads: int, dask: str | None) -> Iterator[joblib.Parallel]:
-    """Give what runs calls in parallel, here or on the workers of a dask scheduler, and yields results as they come."""
+    """Yield a joblib pool, local or of a dask scheduler's workers, whose results come as they are done."""
     if dask is None:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
             yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
@@ -206,10 +214,12 @@ def _backend(jobs: int, threads: int, dask: str | None) -> Iterator[joblib.Paral
     try:
         from distributed import Client
     except ImportError as error:
-        raise InputError("--dask needs the package distributed: pip install 'mann[cluster]'") from error
+        raise InputError("`dask` needs the package distributed: pip install 'mann[cluster]'") from error
     try:
         client = Client(dask, timeout=10)
     except (OSError, ValueError) as error:
-        raise InputError(f"--dask {dask}: no scheduler answers there: start one with `dask scheduler`") from error
+        raise InputError(
+            f"`dask={dask}`: no scheduler answers at this address; start one with `dask scheduler`"
+        ) from error
     with client, joblib.parallel_config(backend="dask", client=client):
         yield joblib.Parallel(return_as="generator_unordered")

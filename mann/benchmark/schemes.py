@@ -1,7 +1,7 @@
-"""Schemes of addressing, compared on the same episodes: `scripts/benchmark.py addressing`.
+"""Addressing schemes compared on the same episodes.
 
 All cells of a task and a seed see the same episodes and the same validation, and have the same controller, memory and
-training; only the scheme differs, with as many heads for each.
+training; only the scheme differs, with the same number of heads.
 """
 
 import statistics
@@ -9,84 +9,77 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from data import DATASETS, InputError
 from episodes import TASKS, AssociativeRecall, Copy
-from mann.addressing import SCHEMES
-from mann.addressing.scheme import Scheme
+from mann.addressing import SCHEMES, Scheme
 from mann.benchmark.cells import Cell, Goal
-from mann.benchmark.writing import shown, write_benchmark
-from mann.reporting.style import BLUE, GREY, plain
-from mann.settings.schema import checked, default_scheme, preset
+from mann.benchmark.writing import spread_text, write_benchmark
+from mann.reporting.style import BLUE, GREY, clean_axes
+from mann.settings import Options, changed, default_scheme, preset
+from mann.settings.storage import config_from_plain
 
-WRONG_BITS = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits a sequence")
-"""Converged as Collier and Beel (2018) have it."""
-SECOND_INSTANCE = Goal("2", 0.8, True, "accuracy at the 2nd instance")
+WRONG_BITS: Final = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits per sequence")
+"""Convergence as in Collier and Beel (2018)."""
+SECOND_INSTANCE: Final = Goal("2", 0.8, True, "accuracy at the 2nd instance")
 
-HEADS = 2
-"""Read heads of each scheme, and write heads where they are counted apart."""
+HEADS: Final = 2
+"""Read heads of each scheme, and write heads where it has an option for them."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a comparison is.
+    """The size of a comparison.
 
     Attributes:
-        changes: By task, the settings that differ from the task's defaults.
-        validate: Steps between two looks at the validation.
+        changes: By task, the options that differ from the task's defaults.
+        validate: Steps between two validations.
     """
 
-    changes: Mapping[str, Mapping[str, Any]]
+    changes: Mapping[str, Options]
     validate: int
 
 
-_SMALL: Mapping[str, Any] = MappingProxyType({"batch": 16, "hidden_size": 64, "slots": 32})
+_SMALL: Final[Options] = {"batch": 16, "hidden_size": 64, "slots": 32}
 
-# What suits one scheme best (the default of a task) is not what suits all of them.
-_ALIKE: Mapping[str, Any] = MappingProxyType(
-    {
-        "controller": "lstm",
-        "hidden_size": 100,
-        "initial_biases": 0.0,
-        "learning_rate": 1e-3,
-        "epsilon": 1e-8,
-        "clip_to_median": None,
-    }
-)
+# The default of a task suits one scheme best; these suit all of them.
+_ALIKE: Final[Options] = {
+    "controller": "lstm",
+    "hidden_size": 100,
+    "initial_biases": 0.0,
+    "learning_rate": 1e-3,
+    "epsilon": 1e-8,
+    "clip_to_median": None,
+}
 
-FULL = Size(
-    MappingProxyType(
-        {name: {"episodes": 96_000, "slots": 64, **_ALIKE} for name in TASKS}
-        | {name: {"episodes": 48_000} for name in DATASETS}
-    ),
+FULL: Final = Size(
+    {name: {"episodes": 96_000, "slots": 64, **_ALIKE} for name in TASKS}
+    | {name: {"episodes": 48_000} for name in DATASETS},
     validate=250,
 )
-QUICK = Size(
-    MappingProxyType(
-        {name: {"episodes": 12_800, **_ALIKE, **_SMALL} for name in TASKS}
-        | {
-            "copy": {"episodes": 12_800, "sizes": Copy(bits=4, longest=5), **_ALIKE, **_SMALL},
-            "associative-recall": {"episodes": 12_800, "sizes": AssociativeRecall(bits=4, most=3), **_ALIKE, **_SMALL},
-        }
-        | {name: {"episodes": 3_200, "presentations": 5, **_SMALL} for name in DATASETS}
-    ),
+QUICK: Final = Size(
+    {name: {"episodes": 12_800, **_ALIKE, **_SMALL} for name in TASKS}
+    | {
+        "copy": {"episodes": 12_800, "sizes": Copy(bits=4, longest=5), **_ALIKE, **_SMALL},
+        "associative-recall": {"episodes": 12_800, "sizes": AssociativeRecall(bits=4, most=3), **_ALIKE, **_SMALL},
+    }
+    | {name: {"episodes": 3_200, "presentations": 5, **_SMALL} for name in DATASETS},
     validate=50,
 )
-"""Small enough for a few minutes: it shows that everything runs, how fast, and what comes out; not who is better."""
+"""A few minutes for all of it: a test that everything runs, too short to tell which scheme is better."""
 
 
 def goal_of(task: str) -> Goal:
-    """Return when a task counts as learned."""
+    """Return the goal of a task."""
     return WRONG_BITS if task in TASKS else SECOND_INSTANCE
 
 
 def with_heads(scheme: Scheme, heads: int) -> Scheme:
-    """Return a scheme with so many read heads, and write heads where it counts them apart."""
+    """Return a scheme with a number of read heads, and of write heads where it has an option for them."""
     counted = [
         entry.name
         for entry in fields(scheme)  # pyright: ignore[reportArgumentType]
@@ -100,45 +93,49 @@ def cells(
 ) -> list[Cell]:
     """Return the cells of a comparison: every scheme on every task with seed 0, then with seed 1, ...
 
-    Networks that differ only in their seed are compiled once, if they are not compiled at the same time.
+    In this order, networks that differ only in their seed are rarely compiled at the same time, and the later ones use
+    the compiler's cache.
 
     Args:
-        folder: Where their runs go.
-        schemes: Their names.
-        tasks: Their names.
-        seeds: How many.
-        size: How large each is.
-        root: Where the images lie.
+        folder: The folder for the runs.
+        schemes: Names of schemes.
+        tasks: Names of tasks and data sets.
+        seeds: Number of seeds.
+        size: The size of the comparison.
+        root: The folder with the images.
 
     Raises:
-        InputError: no such scheme or task, or no seed.
+        InputError: there is no such scheme or task, or `seeds` is less than 1.
     """
     if seeds < 1:
-        raise InputError(f"--seeds {seeds}: at least 1 is needed")
+        raise InputError(f"`seeds` is {seeds}: at least 1 is needed")
     for kind, names, known in (("scheme", schemes, SCHEMES), ("task", tasks, (*TASKS, *DATASETS))):
         for name in names:
             if name not in known:
                 raise InputError(f"no {kind} is named {name!r}: use all, or some of {', '.join(known)}")
     found = []
     for seed, task, scheme in product(range(seeds), tasks, schemes):
-        config = preset(task, "default", scheme)
         # The scheme's own options, not those that a task has for its default scheme.
         options = with_heads(default_scheme(scheme, task in DATASETS), HEADS)
-        config = replace(config, scheme=options, seed=seed, **size.changes[task])
+        config = changed(preset(task, addressing=scheme), {"scheme": options, "seed": seed, **size.changes[task]})
         if task in DATASETS:
-            config = replace(config, root=root)
-        found.append(Cell(folder / f"{task}-{scheme}-{seed}", checked(config), goal_of(task), size.validate))
+            config = changed(config, {"root": root})
+        found.append(Cell(folder / f"{task}-{scheme}-{seed}", config, goal_of(task), size.validate))
     return found
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each task and scheme: medians over seeds, with the smallest and the largest value.
 
-    episodes_to_goal is the median over the seeds that reached it; `reached` says how many did.
+    Args:
+        results: Contents of `cell.json` files.
+
+    Returns:
+        Rows in the order of the results; `episodes_to_goal` is over the `reached` seeds that reached the goal.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for result in results:
-        groups.setdefault((_task_of(result), result["settings"]["addressing"]), []).append(result)
+        groups.setdefault(_task_and_scheme(result), []).append(result)
     return [
         {
             "task": task,
@@ -155,13 +152,14 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _task_of(result: Mapping[str, Any]) -> str:
-    """Return the task or data set of a cell's result."""
-    return result["settings"].get("task") or result["settings"]["dataset"]
+def _task_and_scheme(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the task or data set of a result, and its scheme; the settings may be of an earlier format."""
+    config = config_from_plain(result["settings"], "the settings of a cell")
+    return config.task_name, config.model.scheme.name
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
-    """Return median, smallest and largest of what is not None; None where nothing is."""
+    """Return the median, the smallest and the largest of the values that are not None; None if there are none."""
     known = [value for value in values if value is not None]
     if not known:
         return None
@@ -169,7 +167,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as a table, a part for each task."""
+    """Return the rows as tables, one for each task."""
     lines = []
     for task in dict.fromkeys(row["task"] for row in rows):
         goal = goal_of(task)
@@ -180,17 +178,17 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
             f"Goal: {goal.name} {side} {goal.bound:g} on validation episodes. Medians over seeds (lowest-highest); "
             "MiB: peak memory.",
             "",
-            f"| scheme | seeds at goal | episodes to goal | {goal.name} at the end | ms a step | parameters | MiB |",
+            f"| scheme | seeds at goal | episodes to goal | {goal.name} at the end | ms per step | parameters | MiB |",
             "|---|---|---|---|---|---|---|",
         ]
         for row in (row for row in rows if row["task"] == task):
             cells = (
                 f"{round(row['success_rate'] * row['seeds'])} of {row['seeds']}",
-                shown(row["episodes_to_goal"], "{:,.0f}"),
-                shown(row["score"], "{:.3g}"),
-                shown(row["milliseconds_a_step"], "{:.1f}"),
+                spread_text(row["episodes_to_goal"], "{:,.0f}"),
+                spread_text(row["score"], "{:.3g}"),
+                spread_text(row["milliseconds_a_step"], "{:.1f}"),
                 f"{row['parameters']['median']:,.0f}",
-                shown(row["peak_memory_mib"], "{:,.0f}"),
+                spread_text(row["peak_memory_mib"], "{:,.0f}"),
             )
             lines.append(f"| {row['scheme']} | " + " | ".join(cells) + " |")
         lines.append("")
@@ -198,7 +196,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plot(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return a figure: episodes to the goal, the last score and the time of a step, a row of pictures for each task."""
+    """Return a figure of the episodes to the goal, the final score and the time of a step, a row for each task."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     figure = Figure(figsize=(13, 1.2 + 2.6 * len(tasks)), layout="constrained")
     grid = figure.subplots(len(tasks), 3, squeeze=False)
@@ -207,9 +205,9 @@ def plot(rows: Sequence[Mapping[str, Any]]) -> Figure:
         names = [f"{row['scheme']} ({row['reached']}/{row['seeds']})" for row in own]
         goal = goal_of(task)
         figures = (
-            ("episodes_to_goal", "episodes to the goal"),
+            ("episodes_to_goal", "episodes to goal"),
             ("score", goal.name),
-            ("milliseconds_a_step", "ms a step"),
+            ("milliseconds_a_step", "ms per step"),
         )
         for axes, (name, label) in zip(line, figures, strict=True):
             for place, row in enumerate(own):
@@ -223,7 +221,7 @@ def plot(rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes.set_ylim(len(own) - 0.5, -0.5)
             axes.set_xlabel(label)
             axes.set_xlim(left=0)
-            plain(axes)
+            clean_axes(axes)
         line[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         line[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         line[1].axvline(goal.bound, color=GREY, linestyle="--", linewidth=1)
@@ -239,11 +237,19 @@ def write_comparison(folder: Path, results: Sequence[Mapping[str, Any]]) -> list
     return write_benchmark(folder, "addressing", content, lines, markdown(rows), {"addressing": plot(rows)})
 
 
-_FIGURES = ("episodes_to_goal", "success", "score", "milliseconds_a_step", "seconds", "parameters", "peak_memory_mib")
+_FIGURES: Final = (
+    "episodes_to_goal",
+    "success",
+    "score",
+    "milliseconds_a_step",
+    "seconds",
+    "parameters",
+    "peak_memory_mib",
+)
 
 
 def _line(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the line of a cell in the CSV file."""
-    settings = result["settings"]
-    named = {"task": _task_of(result), "scheme": settings["addressing"], "seed": settings["seed"]}
+    """Return a result as a line of the CSV file."""
+    task, scheme = _task_and_scheme(result)
+    named = {"task": task, "scheme": scheme, "seed": result["settings"]["seed"]}
     return named | {name: result[name] for name in _FIGURES}

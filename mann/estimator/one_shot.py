@@ -1,11 +1,7 @@
 """A trained memory as a scikit-learn classifier: it learns new classes from single examples, without training.
 
-    classifier = OneShotClassifier.from_pretrained("omniglot-5")
-    classifier.fit(images, names)
-    classifier.predict(others)
-
-Examples are shown to the network in order, each with the label of the one before, as in training. What it learns is in
-its memory, which is the fitted state; the weights are never changed, and predictions leave the memory as it is.
+Examples are presented to the network in order, each with the label of the one before, as in training. They are stored
+in the memory, which is the fitted state. The weights never change, and predictions leave the memory unchanged.
 """
 
 import json
@@ -18,7 +14,7 @@ from annotated_types import Ge, Lt
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -28,44 +24,19 @@ from torch.utils import _pytree as pytree
 
 from data import InputError
 from episodes.labels import encode
-from mann.evaluation.instances import load_classifier
-from mann.models.classifier import Classifier, build_classifier, episode_labels
+from mann.estimator.pretrained import load_pretrained, pretrained_names, unknown
+from mann.models.building import build_classifier
+from mann.models.classifier import Classifier, episode_labels
 from mann.models.network import MemoryNetwork
-from mann.runs.run import Run, first_line
-from mann.settings.schema import Config, config_from_json, config_json
+from mann.runs import Run
+from mann.settings import Config, config_from_json
+from mann.settings.storage import plain
 from mann.support.files import whole
-
-PRETRAINED = Path(__file__).parent / "weights"
-
-
-def pretrained_names() -> list[str]:
-    """Return the names of the weights that come with the package; beside each lies a card.md."""
-    return sorted(path.parent.name for path in PRETRAINED.glob("*/weights.safetensors"))
+from mann.support.messages import first_line
 
 
-def load_pretrained(model: str | Path) -> tuple[Config, Classifier]:
-    """Return settings and network of pretrained weights by their name, or of the run in a folder.
-
-    Raises:
-        InputError: there are none, or they are damaged.
-    """
-    folder = PRETRAINED / str(model)
-    if str(model) in pretrained_names():
-        config = config_from_json((folder / "config.json").read_bytes(), str(folder / "config.json"))
-        classifier = build_classifier(cast(Config, config))
-        classifier.load_state_dict(load_file(folder / "weights.safetensors"))
-        return cast(Config, config), classifier
-    run = Run(Path(model))
-    if not run.exists():
-        raise InputError(
-            f"no pretrained model is named {str(model)!r}, nor is it the folder of a run: "
-            f"use {' or '.join(pretrained_names())}, or train one with python scripts/train.py"
-        )
-    return cast(Config, run.config()), load_classifier(run, torch.device("cpu"))
-
-
-class _Said(BaseModel):
-    """What a saved classifier says beside its numbers."""
+class _Saved(BaseModel):
+    """The content of a saved classifier beside its tensors."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
     model: str
@@ -76,16 +47,16 @@ class _Said(BaseModel):
 
 
 def own_names(config: Config, seed: int) -> Tensor:
-    """Return the network's own names for classes in the order in which they come, int64 [classes, characters]."""
-    return episode_labels(config).draw(1, config.labelled, torch.Generator().manual_seed(seed))[0]
+    """Return the network's own labels for classes in order of appearance, int64 [classes, characters]."""
+    return episode_labels(config).draw(1, config.most_labelled, torch.Generator().manual_seed(seed))[0]
 
 
 def log_probabilities(logits: Tensor, names: Tensor) -> Tensor:
-    """Return the logarithm of the probability that a network gives to names, float64 [n, names].
+    """Return the log-probabilities of labels, float64 [n, labels].
 
-    logits: [n, characters, symbols]; names: int64 [names, characters].
+    logits: [n, characters, symbols]; names: int64 [labels, characters].
     """
-    # A name's probability is the product of those of its characters.
+    # A label's probability is the product of those of its characters.
     characters = torch.arange(names.shape[1])
     return logits.double().log_softmax(-1)[:, characters, names].sum(-1)
 
@@ -97,15 +68,21 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
     numbers from 0 to 1. `data.read_images` makes them from files. Labels are numbers, strings, or anything that numpy
     can sort.
 
+    >>> from data import load_strokes
+    >>> first, second = load_strokes().images[:2, :2].numpy().swapaxes(0, 1)  # two examples of two characters
+    >>> classifier = OneShotClassifier().fit(first, ["ka", "ga"])
+    >>> classifier.predict(second).tolist()
+    ['ka', 'ga']
+
     Attributes:
         classes_: The labels known so far, sorted.
         n_features_in_: Pixels of an image.
-        labels_: The same in the order in which they came.
-        state_: The memory, and everything else that examples have left in the network.
+        labels_: The labels known so far, in order of appearance.
+        state_: The network's state after the examples: the memory and the state of the controller.
 
     Args:
-        model: Name of pretrained weights, or the folder of a run of scripts/train.py.
-        random_state: Seed of the network's own names for the classes; they are as good as any others.
+        model: Name of pretrained weights, or the folder of a run on images.
+        random_state: Seed of the network's own labels for the classes; any seed is as good as another.
     """
 
     n_features_in_: int
@@ -116,12 +93,13 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_pretrained(cls, name: str) -> Self:
-        """Return a classifier with pretrained weights and nothing in its memory.
+        """Return a classifier with pretrained weights and a blank memory; they are loaded by `fit`.
 
         Raises:
             InputError: there are no weights of that name.
         """
-        load_pretrained(name)
+        if name not in pretrained_names() and not Run(Path(name)).exists():
+            raise unknown(name)
         return cls(model=name)
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
@@ -131,7 +109,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         return self.partial_fit(X, y)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:  # noqa: N803
-        """Learn from more examples, shown in order.
+        """Learn from more examples, presented in order.
 
         Args:
             X: The images, at least one.
@@ -139,9 +117,9 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             classes: All labels there will ever be, in the first call; None: labels are added as they come.
 
         Raises:
-            InputError: images that are not as the network was trained on, labels that do not fit them, more classes
-                than the network can tell apart, or a label that is not among the classes said before. What was learned
-                before is as it was.
+            InputError: images unlike those of the training in size or range, labels that do not match them, more
+                classes than the network can tell apart, or a label that is not among `classes`. The fitted state is
+                unchanged then.
         """
         first = not hasattr(self, "state_")
         config, network = self._loaded() if first else (self.config_, self.network_)
@@ -152,7 +130,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         if len(labels) != len(images):
             raise InputError(f"{len(images)} images, but {len(labels)} labels: give a label for each image")
         known = [] if first else self.labels_
-        extended = _extended(known, labels, classes, config.labelled, fixed=not first and self.fixed_)
+        extended = _extended(known, labels, classes, config.most_labelled, fixed=not first and self.fixed_)
         codes = own_names(config, self.random_state)[[extended.index(label) for label in labels.tolist()]]
         shown = encode(codes, episode_labels(config).symbols).double()
         previous = torch.zeros_like(shown[:1]) if first else self.previous_
@@ -194,7 +172,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             "random_state": self.random_state,
             "labels": self.labels_,
             "fixed": self.fixed_,
-            "config": json.loads(config_json(self.config_)),
+            "config": plain(self.config_),
         }
         try:
             text = json.dumps(said)
@@ -212,21 +190,21 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         """
         try:
             with safe_open(path, "pt") as file:
-                said = _Said.model_validate_json(file.metadata()["mann"])
+                said = _Saved.model_validate_json(file.metadata()["mann"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             config = cast(Config, config_from_json(json.dumps(said.config), str(path)))
             weights = {
                 name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")
             }
-            with torch.device("meta"):  # no numbers: settings that do not fit the file may ask for any amount of memory
+            with torch.device("meta"):  # without storage: damaged settings may describe a network of any size
                 planned = build_classifier(config)
                 template = cast(MemoryNetwork, planned.network).initial_state(1, tensors["previous"].to("meta"))
             if {name: value.shape for name, value in planned.state_dict().items()} != {
                 name: value.shape for name, value in weights.items()
             }:
                 raise ValueError("weights that are not of such a network")
-            if not 1 <= len(set(said.labels)) == len(said.labels) <= config.labelled:
-                raise ValueError(f"{len(said.labels)} labels, expected 1 to {config.labelled} different ones")
+            if not 1 <= len(set(said.labels)) == len(said.labels) <= config.most_labelled:
+                raise ValueError(f"{len(said.labels)} labels, expected 1 to {config.most_labelled} different ones")
             found = cls(said.model, said.random_state)
             found.config_, found.network_ = config, _in_double(config, weights)
             found.labels_, found.fixed_ = said.labels, said.fixed
@@ -248,7 +226,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         return {**held, "network_": self.network_.state_dict()} if "network_" in held else held
 
     def __setstate__(self, held: dict[str, Any]) -> None:
-        """Put back what was pickled."""
+        """Restore what was pickled."""
         if "network_" in held:
             held = {**held, "network_": _in_double(held["config_"], held["network_"])}
         super().__setstate__(held)
@@ -256,11 +234,11 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
     def _loaded(self) -> tuple[Config, Classifier]:
         """Return settings and network of the model."""
         config, network = load_pretrained(self.model)
-        # Twice the digits, so that what is shown together does not matter to the last digit of a probability.
+        # In double precision the probabilities of an image do not depend on the other images of a call.
         return config, network.double()
 
     def _images(self, images: ArrayLike, config: Config, reset: bool) -> Tensor:
-        """Return images as the network sees them, float64 [n, side, side]; refuse what it was not trained on."""
+        """Return images as inputs of the network, float64 [n, side, side]; refuse other sizes and ranges."""
         side = config.size
         rows: Any = images if issparse(images) else numpy.asarray(images)
         if rows.ndim == 3:
@@ -288,20 +266,20 @@ def _in_double(config: Config, weights: dict[str, Tensor]) -> Classifier:
 
 
 def _wanted(side: int) -> str:
-    """Say what size images have to be."""
+    """Return the size that images must have, for errors."""
     return f"the network was trained on {side} x {side}: use data.read_images(paths, {side})"
 
 
 def _extended(known: list[Any], labels: numpy.ndarray, classes: ArrayLike | None, most: int, fixed: bool) -> list[Any]:
-    """Return all labels known after these, in the order in which they came.
+    """Return all labels known after these, in order of appearance.
 
     Raises:
-        InputError: there are more than `most`, or one is not among those that were said to be all.
+        InputError: there are more than `most`, or one is not among the classes of the first call.
     """
     said = [] if classes is None else numpy.asarray(classes).tolist()
     extended = list(dict.fromkeys([*known, *said, *labels.tolist()]))
     if fixed and len(extended) > len(known):
-        raise InputError(f"label {extended[len(known)]!r} is not among the classes said in the first call: {known}")
+        raise InputError(f"label {extended[len(known)]!r} is not among the classes of the first call: {known}")
     if said and not known and len(extended) > len(said):
         raise InputError(f"label {extended[len(said)]!r} is not among classes {said}")
     if len(extended) > most:

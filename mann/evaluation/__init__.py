@@ -1,1 +1,11 @@
-"""How good a model is where it was not trained."""
+"""Figures of models on classes and sequences that they were not trained on; pure functions of a model and episodes.
+
+held_out:          the fixed validation and test episodes
+instances:         accuracy by instance
+few_shot_accuracy: N-way K-shot accuracy
+measurement:       the options of an evaluation of images as typed data
+answers:           the cost of answers to the algorithmic tasks
+task_costs:        that cost at the sizes of the training and beyond them
+intervals:         95% intervals
+memory_use:        writes and reads of every slot in a sequence
+"""

@@ -1,14 +1,13 @@
-"""What the outputs of a network mean in an algorithmic task: what they cost, and what is counted.
+"""The meaning of a network's outputs in an algorithmic task: their cost, and the figures that are counted.
 
-A task asks for bits, and the network answers with a logit for each; or it asks for a number, and the network answers
-with a mean and the logarithm of a variance.
+Most tasks ask for bits, and the outputs are logits. Regression asks for a number, and the outputs are a mean and the
+logarithm of a variance.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy
 import torch
@@ -17,30 +16,30 @@ from torch.nn import functional
 
 from episodes import TaskEpisode
 from mann.evaluation.intervals import mean_interval, share_interval
-from mann.training.loop import Counts
+from mann.training import Counts
 
 Interval = Callable[[numpy.ndarray, numpy.ndarray], tuple[float, float]]
-"""From what was counted in each batch, and out of how many, to the ends of a 95% interval."""
+"""From the counts of each batch and their totals to the ends of a 95% interval."""
 
 
 class Answers(ABC):
-    """How answers of a kind are judged.
+    """Evaluation of one kind of answers.
 
     Attributes:
-        figures: By name, what is counted and reported, that which says most first: a mean over sequences or a share,
-            with the interval that fits.
+        figures: The reported figures by name, the most important first: a mean over sequences or a fraction, each with
+            its kind of interval.
     """
 
     figures: ClassVar[Mapping[str, Interval]]
 
     @property
     def cost(self) -> str:
-        """The figure that says most."""
+        """The name of the most important figure."""
         return next(iter(self.figures))
 
     @abstractmethod
     def judge(self, outputs: Tensor, episode: TaskEpisode) -> tuple[Tensor, Counts]:
-        """Return the mean cost of an answer in nats, [], and what is counted for each figure.
+        """Return the mean cost of an answer in nats, [], and the counts for each figure.
 
         outputs: [time, batch, output_size].
         """
@@ -52,14 +51,12 @@ class BitAnswers(Answers):
     A bit is wrong if it is on the wrong side of 1/2.
     """
 
-    figures = MappingProxyType(
-        {
-            "bits_per_sequence": mean_interval,
-            "wrong_bits_per_sequence": mean_interval,
-            "exact_sequences": share_interval,
-            "bit_error_rate": share_interval,
-        }
-    )
+    figures = {
+        "bits_per_sequence": mean_interval,
+        "wrong_bits_per_sequence": mean_interval,
+        "exact_sequences": share_interval,
+        "bit_error_rate": share_interval,
+    }
 
     def judge(self, outputs: Tensor, episode: TaskEpisode) -> tuple[Tensor, Counts]:
         """See `Answers`."""
@@ -73,9 +70,9 @@ class BitAnswers(Answers):
 
 
 class GaussianAnswers(Answers):
-    """A mean and the logarithm of a variance. Their cost is -log of the density that they give the number."""
+    """A mean and the logarithm of a variance. Their cost is the negative log-density of the number."""
 
-    figures = MappingProxyType({"nats_per_sequence": mean_interval, "squared_error": mean_interval})
+    figures = {"nats_per_sequence": mean_interval, "squared_error": mean_interval}
 
     def judge(self, outputs: Tensor, episode: TaskEpisode) -> tuple[Tensor, Counts]:
         """See `Answers`; outputs: [time, batch, 2]."""
@@ -88,10 +85,10 @@ class GaussianAnswers(Answers):
         return cost.sum() / numbers.sum(), Counts(counted, torch.stack([torch.ones_like(numbers), numbers], -1))
 
 
-_ANSWERS: Mapping[str, Answers] = MappingProxyType({"regression": GaussianAnswers()})
+_ANSWERS: Final[Mapping[str, Answers]] = {"regression": GaussianAnswers()}
 _BITS = BitAnswers()
 
 
 def answers_of(task: str) -> Answers:
-    """Return how the answers of a task are judged; most tasks ask for bits."""
+    """Return the evaluation of a task's answers; most tasks ask for bits."""
     return _ANSWERS.get(task, _BITS)

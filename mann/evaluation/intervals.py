@@ -1,4 +1,4 @@
-"""How accurate a model is at each instance of a class, with a 95% interval.
+"""95% intervals of accuracies and means, and the accuracy by instance.
 
 The answers of one episode are not independent: a model that confuses two classes confuses them
 again. The interval is therefore Wilson's with an effective sample size, which is the number of
@@ -23,7 +23,7 @@ class Instance(NamedTuple):
     """The accuracy at one instance of a class in an episode.
 
     Attributes:
-        instance: 1 when the class is shown for the first time in the episode, then 2, 3, ...
+        instance: 1 at the first presentation of the class in the episode, then 2, 3, ...
         accuracy: Fraction of right answers, low <= accuracy <= high.
         low: Lower end of the 95% interval, >= 0.
         high: Upper end, <= 1.
@@ -50,7 +50,7 @@ def estimate_of(result: Mapping[str, Any]) -> Estimate:
     return Estimate(result["accuracy"], result["low"], result["high"])
 
 
-def by_instance(correct: numpy.ndarray, shown: numpy.ndarray) -> list[Instance]:
+def by_instance(correct: numpy.ndarray, answers: numpy.ndarray) -> list[Instance]:
     """Return accuracy and interval for each instance at which an answer was given.
 
     The interval holds for many episodes, say 30 and more; how much answers depend on each other
@@ -58,20 +58,20 @@ def by_instance(correct: numpy.ndarray, shown: numpy.ndarray) -> list[Instance]:
 
     Args:
         correct: Integers [episodes, instances], right answers; column 0 is the first instance.
-        shown: Integers [episodes, instances], answers given; may be 0.
+        answers: Integers [episodes, instances], answers given; may be 0.
 
     Raises:
-        ValueError: the shapes differ or are not two-dimensional, or not 0 <= correct <= shown.
+        ValueError: the shapes differ or are not two-dimensional, or not 0 <= correct <= answers.
     """
-    if correct.shape != shown.shape or correct.ndim != 2:
-        raise ValueError(f"correct {correct.shape} and shown {shown.shape} must both be [episodes, instances]")
-    if (correct < 0).any() or (correct > shown).any():
-        raise ValueError("there must be between 0 and `shown` correct answers")
+    if correct.shape != answers.shape or correct.ndim != 2:
+        raise ValueError(f"correct {correct.shape} and answers {answers.shape} must both be [episodes, instances]")
+    if (correct < 0).any() or (correct > answers).any():
+        raise ValueError("there must be between 0 and `answers` correct answers")
     results = []
-    for column in numpy.flatnonzero(shown.sum(0)):
-        observations = int(shown[:, column].sum())
+    for column in numpy.flatnonzero(answers.sum(0)):
+        observations = int(answers[:, column].sum())
         accuracy = int(correct[:, column].sum()) / observations
-        low, high = share_interval(correct[:, column], shown[:, column])
+        low, high = share_interval(correct[:, column], answers[:, column])
         results.append(Instance(int(column) + 1, accuracy, low, high, observations))
     return results
 
@@ -115,7 +115,7 @@ class Difference(NamedTuple):
     high: float
 
 
-def paired_differences(correct: numpy.ndarray, others: numpy.ndarray, shown: numpy.ndarray) -> list[Difference]:
+def paired_differences(correct: numpy.ndarray, others: numpy.ndarray, answers: numpy.ndarray) -> list[Difference]:
     """Return how much more accurate a model is than another one on the same episodes, with a 95% interval.
 
     Episodes that are hard are hard for both: the interval is of the differences within episodes, and is narrower than
@@ -124,12 +124,12 @@ def paired_differences(correct: numpy.ndarray, others: numpy.ndarray, shown: num
     Args:
         correct: Integers [episodes, instances], right answers of the model.
         others: The same of the model to compare with.
-        shown: Integers [episodes, instances], answers given by each of them; may be 0.
+        answers: Integers [episodes, instances], answers given by each of them; may be 0.
     """
     results = []
-    for column in numpy.flatnonzero(shown.sum(0)):
-        asked = shown[:, column] > 0
-        gained, of = (correct - others)[asked, column], shown[asked, column]
+    for column in numpy.flatnonzero(answers.sum(0)):
+        answered = answers[:, column] > 0
+        gained, of = (correct - others)[answered, column], answers[answered, column]
         results.append(Difference(int(column) + 1, float(gained.sum() / of.sum()), *mean_interval(gained, of)))
     return results
 
@@ -152,26 +152,26 @@ def mean_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, flo
     return mean - spread, mean + spread
 
 
-def _design_effect(correct: numpy.ndarray, shown: numpy.ndarray) -> float:
+def _design_effect(correct: numpy.ndarray, answers: numpy.ndarray) -> float:
     """Return the variance of the accuracy over that of independent answers, >= 1.
 
     Both are the unbiased estimates, so that episodes of one answer each give exactly 1. The
-    accuracy is a ratio of two sums over episodes, sum(correct) / sum(shown), whose variance is
+    accuracy is a ratio of two sums over episodes, sum(correct) / sum(answers), whose variance is
     linearised (Cochran, "Sampling Techniques", 1977, section 2.11).
 
     Args:
         correct: Integers [episodes].
-        shown: Integers [episodes], not all 0.
+        answers: Integers [episodes], not all 0.
     """
-    episodes = numpy.count_nonzero(shown)
-    observations = int(shown.sum())
+    episodes = numpy.count_nonzero(answers)
+    observations = int(answers.sum())
     if episodes == 1:
         return float(observations)  # nothing to tell dependence from: all count as one answer
     accuracy = int(correct.sum()) / observations
     if accuracy in (0.0, 1.0):
         return 1.0  # nothing varies, neither within episodes nor between them
     independent = accuracy * (1 - accuracy) / (observations - 1)
-    residuals = correct - accuracy * shown
+    residuals = correct - accuracy * answers
     clustered = episodes / (episodes - 1) * float(residuals @ residuals) / observations**2
     # Below 1 is a chance find or a model that balances its errors; claim nothing from it.
     return max(1.0, clustered / independent)

@@ -1,10 +1,9 @@
-"""What answers to the algorithmic tasks cost, at the sizes of the training and beyond them."""
+"""The cost of the answers to the algorithmic tasks, at the sizes of the training and beyond them."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,24 +11,22 @@ from torch import Tensor, nn
 from data import InputError
 from episodes import TaskEpisode, TaskEpisodes
 from mann.evaluation.answers import Answers, answers_of
-from mann.evaluation.instances import BATCH, TEST
+from mann.evaluation.held_out import BATCH, TEST, OnProgress
 from mann.evaluation.intervals import mean_interval
-from mann.models.building import build_network
 from mann.models.network import Access, MemoryNetwork, on_the_cpu
-from mann.runs.run import Run
-from mann.settings.schema import TaskConfig
-from mann.training.loop import Counts
+from mann.settings import TaskConfig
+from mann.training import Counts
 
 Setting = dict[str, int]
-"""Sizes of a task that are fixed, by name; empty: drawn as in training."""
+"""Fixed sizes of a task, by name; empty: drawn as in training."""
 
 
 class Sweep(NamedTuple):
-    """One size of a task, from the smallest of the training to beyond the largest.
+    """Values of one size of a task, from the smallest of the training to beyond the largest.
 
     Attributes:
         size: Its name.
-        values: At which to evaluate, rising.
+        values: Values to evaluate, rising.
         fixed: The other sizes.
     """
 
@@ -42,17 +39,15 @@ class Sweep(NamedTuple):
         return [{self.size: value, **self.fixed} for value in self.values]
 
 
-SWEEPS: Mapping[str, tuple[Sweep, ...]] = MappingProxyType(
-    {
-        "copy": (Sweep("length", (1, 5, 10, 15, 20, 30, 50, 80, 120), {}),),
-        "repeat-copy": (
-            Sweep("length", (1, 5, 10, 15, 20), {"repeats": 10}),
-            Sweep("repeats", (1, 5, 10, 15, 20), {"length": 10}),
-        ),
-        "associative-recall": (Sweep("items", (2, 4, 6, 8, 10, 12, 16, 20), {}),),
-    }
-)
-"""By task, where to evaluate; the paper's figures are at the last or before it."""
+SWEEPS: Final[Mapping[str, tuple[Sweep, ...]]] = {
+    "copy": (Sweep("length", (1, 5, 10, 15, 20, 30, 50, 80, 120), {}),),
+    "repeat-copy": (
+        Sweep("length", (1, 5, 10, 15, 20), {"repeats": 10}),
+        Sweep("repeats", (1, 5, 10, 15, 20), {"length": 10}),
+    ),
+    "associative-recall": (Sweep("items", (2, 4, 6, 8, 10, 12, 16, 20), {}),),
+}
+"""Sizes to evaluate, by task; the paper's figures are at the last or before it."""
 
 _RANGES = {"length": ("shortest", "longest"), "repeats": ("fewest", "most"), "items": ("fewest", "most")}
 
@@ -63,7 +58,7 @@ def sizes_at(sizes: Any, setting: Setting) -> Any:
 
 
 def settings_of(task: str) -> list[Setting]:
-    """Return where a task is evaluated, each setting once, the training's own first."""
+    """Return the settings in which a task is evaluated, each once, the training's own first."""
     found: list[Setting] = [{}]
     for sweep in SWEEPS.get(task, ()):
         found += [setting for setting in sweep.settings() if setting not in found]
@@ -71,22 +66,22 @@ def settings_of(task: str) -> list[Setting]:
 
 
 def largest_trained(task: str, sizes: Any) -> Setting:
-    """Return the largest sizes of the training, of those that are swept."""
+    """Return the largest value in training of each size in the sweeps of a task."""
     return {sweep.size: getattr(sizes, _RANGES[sweep.size][1]) for sweep in SWEEPS.get(task, ())}
 
 
 def pictured_settings(task: str, sizes: Any) -> list[Setting]:
-    """Return where to look at a sequence: at the largest sizes of the training, and at the last of every sweep."""
+    """Return the settings of the pictured sequences: the largest of the training, and the last of every sweep."""
     return [largest_trained(task, sizes), *(sweep.settings()[-1] for sweep in SWEEPS.get(task, ()))]
 
 
-class Batch(NamedTuple):
-    """A batch of sequences that was answered.
+class AnsweredBatch(NamedTuple):
+    """A batch of sequences with its answers.
 
     Attributes:
         episode: The sequences.
         outputs: [time, batch, output_size].
-        counts: What was counted.
+        counts: The counts of each sequence.
     """
 
     episode: TaskEpisode
@@ -95,16 +90,16 @@ class Batch(NamedTuple):
 
 
 @torch.no_grad()
-def judged(model: nn.Module, answers: Answers, source: TaskEpisodes, steps: int) -> Iterator[Batch]:
+def judged(model: nn.Module, answers: Answers, source: TaskEpisodes, steps: int) -> Iterator[AnsweredBatch]:
     """Answer the first `steps` batches of a source."""
     for step in range(steps):
         episode = source(step)
         outputs, _ = model(episode.inputs)
-        yield Batch(episode, outputs, answers.judge(outputs, episode)[1])
+        yield AnsweredBatch(episode, outputs, answers.judge(outputs, episode)[1])
 
 
 def _sums(batches: Sequence[Counts]) -> Counts:
-    """Return what was counted in each batch, float64 [batches, figures], on the CPU."""
+    """Return the counts of each batch, float64 [batches, figures], on the CPU."""
     counted, of = (torch.stack([part.double().sum(0).cpu() for part in parts]) for parts in zip(*batches, strict=True))
     return Counts(counted, of)
 
@@ -122,10 +117,10 @@ def intervals(answers: Answers, batches: Sequence[Counts]) -> dict[str, tuple[fl
 
 
 def measure(model: nn.Module, answers: Answers, source: TaskEpisodes, steps: int) -> dict[str, Any]:
-    """Return what the first `steps` batches of a source cost on average, as `evaluation.json` has it.
+    """Return the mean cost of the first `steps` batches of a source, as `evaluation.json` has it.
 
-    Besides the figures: their intervals; the figures of the parts of the answers, where a task has parts; and what
-    known estimators pay for the same sequences (`references`), with how much more the model pays (`above`).
+    Beside the figures: their intervals; the figures of the parts of the answers, where a task has parts; and the cost
+    of known estimators on the same sequences (`references`), with the excess cost of the model (`above`).
     """
     batches = list(judged(model, answers, source, steps))
     counts = [batch.counts for batch in batches]
@@ -143,13 +138,13 @@ def measure(model: nn.Module, answers: Answers, source: TaskEpisodes, steps: int
     }
 
 
-def _channels(batch: Batch, channels: slice) -> tuple[Tensor, TaskEpisode]:
-    """Return a part of the outputs and of what they should be."""
+def _channels(batch: AnsweredBatch, channels: slice) -> tuple[Tensor, TaskEpisode]:
+    """Return some channels of the outputs and of the targets."""
     return batch.outputs[..., channels], batch.episode._replace(targets=batch.episode.targets[..., channels])
 
 
 def _beside(counts: Sequence[Counts], costs: Sequence[Tensor]) -> dict[str, Any]:
-    """Return the mean cost of an estimator, and how much above it the model's cost is on the same sequences."""
+    """Return the mean cost of an estimator, and the excess of the model's cost over it on the same sequences."""
     counted, of = (part[:, 0].numpy() for part in _sums(counts))
     difference = counted - torch.stack([cost.sum() for cost in costs]).numpy()
     return {
@@ -159,14 +154,14 @@ def _beside(counts: Sequence[Counts], costs: Sequence[Tensor]) -> dict[str, Any]
     }
 
 
-class Example(NamedTuple):
-    """A sequence, what a network answered, and what it did with its memory.
+class TaskTrace(NamedTuple):
+    """A sequence of a task, the answers of a network, and the accesses to its memory.
 
     Attributes:
         setting: The sizes.
         episode: A batch of one.
         outputs: [time, 1, output_size].
-        access: What happened to the memory; None where there is none.
+        access: The accesses to the memory; None where there is no memory.
     """
 
     setting: Setting
@@ -175,56 +170,45 @@ class Example(NamedTuple):
     access: Access | None
 
 
-def load_network(run: Run, device: torch.device) -> tuple[TaskConfig, nn.Module]:
-    """Return the settings and the network of a task's run, as of its last checkpoint.
-
-    Raises:
-        InputError: there is no checkpoint, or it is damaged.
-    """
-    config = run.config()
-    if not isinstance(config, TaskConfig):
-        raise InputError(f"{run.folder} holds a run of another kind: its network learned no algorithmic task")
-    model = build_network(config, config.sizes.input_size, config.sizes.output_size)
-    run.load(model)
-    return config, model.to(device)
-
-
 def evaluate_task(
-    run: Run, device: torch.device, sequences: int = TEST.episodes, report: Callable[[int], None] | None = None
+    model: nn.Module,
+    config: TaskConfig,
+    device: torch.device,
+    sequences: int = TEST.episodes,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Measure a run's last checkpoint at the sizes of its training and at those of `SWEEPS`.
+    """Measure a model at the sizes of its training and at those of `SWEEPS`.
 
     Returns the content of `evaluation.json`.
 
     Args:
-        run: A run of a task.
-        device: Where to compute.
-        sequences: For each setting, at least 2; rounded up to whole batches.
-        report: Called with the share of `sequences` that the settings done are.
+        model: The network, on the device.
+        config: The settings of its training.
+        device: Where to draw the sequences.
+        sequences: Sequences for each setting, at least 2; rounded up to whole batches.
+        progress: Called after each setting with that part of `sequences` that corresponds to the settings done.
 
     Raises:
-        InputError: no checkpoint, or no sequences are asked for.
+        InputError: fewer than 2 sequences are asked for.
     """
     if sequences < 2:
-        raise InputError(f"--episodes {sequences}: at least 2 are needed")
-    config, model = load_network(run, device)
+        raise InputError(f"`episodes` {sequences}: at least 2 are needed")
     answers = answers_of(config.task)
-    batch = min(BATCH, max(1, sequences // 10))  # several batches, whose differences tell how sure figures are
+    batch = min(BATCH, max(1, sequences // 10))  # several batches, because their differences give the intervals
     steps = math.ceil(sequences / batch)
     settings = settings_of(config.task)
     results = []
     for done, setting in enumerate(settings, 1):
         source = TaskEpisodes(sizes_at(config.sizes, setting), batch, TEST.seed, device)
         results.append({"setting": setting, **measure(model, answers, source, steps)})
-        if report is not None:
-            report(done * sequences // len(settings))
+        if progress is not None:
+            progress(done * sequences // len(settings))
     return {"task": config.task, "sequences": steps * batch, "results": results}
 
 
 @torch.no_grad()
-def examples_of(run: Run, device: torch.device) -> list[Example]:
-    """Let a run's last checkpoint answer the first test sequence at each of `pictured_settings`, on the CPU."""
-    config, model = load_network(run, device)
+def task_traces(model: nn.Module, config: TaskConfig, device: torch.device) -> list[TaskTrace]:
+    """Return the answers to the first test sequence in each of `pictured_settings`, on the CPU."""
     found = []
     for setting in pictured_settings(config.task, config.sizes):
         episode = TaskEpisodes(sizes_at(config.sizes, setting), 1, TEST.seed, device)(0)
@@ -232,5 +216,5 @@ def examples_of(run: Run, device: torch.device) -> list[Example]:
             outputs, _, access = model.trace(episode.inputs)
         else:
             (outputs, _), access = model(episode.inputs), None
-        found.append(on_the_cpu(Example(setting, episode, outputs, access)))
+        found.append(on_the_cpu(TaskTrace(setting, episode, outputs, access)))
     return found

@@ -1,11 +1,16 @@
-"""Compiling one step of a recurrent network and its gradient, for `mann.fast.through_time`.
+"""Compiling one step of a recurrent network and its gradient, for `mann.fast.compiled_unrolling`.
 
-A compiler that is given the loop compiles every turn of it, which takes as much longer; one that is given a step puts
-checks and records around each call, which take longer than the step. So a step is traced once, with its gradient;
-torch's partitioner cuts the trace into a forward and a backward graph and decides what is kept between them; Inductor
-compiles both. A call is then nothing but the compiled code. `mann.fast.scan` calls it, for one time after another.
+A compiler that gets the whole loop compiles each of its turns, which takes that much longer. `torch.compile` of a
+single step puts checks and bookkeeping around each call, which take longer than the step. So here a step is
 
-What this needs of torch is not public, so torch's versions have a bound (pyproject.toml).
+    traced        once, together with its gradient, into one joint graph (make_fx)
+    partitioned   into a forward and a backward graph; torch's partitioner decides which tensors are saved in between
+    relieved      of saved tensors that can be recomputed, into a third graph (`mann.fast.recomputation`)
+    compiled      each graph on its own, by Inductor (with `mann.fast.lowering`)
+
+A call is then nothing but the compiled code, which `mann.fast.scan` runs for one time after another.
+
+The parts of torch that this needs are not public, so torch's versions have a bound (pyproject.toml).
 """
 
 import warnings
@@ -22,63 +27,64 @@ from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import CheckpointPolicy
 
 from episodes.native import trusted_vectors
-from mann.fast.recomputation import chains, extracted
-from mann.fast.scan import Called, Carried, Graph, Lane, Native, Noted, Record, Row, Same, Sink, Tensors
+from mann.fast.native_scan import NativeScan
+from mann.fast.recomputation import extract_subgraph, recomputable_states
+from mann.fast.scan import Carry, Constant, Output, PerStep, PythonScan, Saved, Scan, Shard, TensorTable
+from mann.models.unrolling import Step, Tensors
 
-Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
-"""(weights, preactivations, state) -> (features, what each weight was multiplied with, the new state)."""
-Compiler = Callable[[GraphModule, bool, int], Graph]
-"""(graph, whether it is the one of the way back, how many threads share a call) -> what runs it."""
+Compiler = Callable[[GraphModule, bool, int], Scan]
+"""(graph, whether it is the backward graph, how many threads share a call) -> a scan of the graph."""
 
-WORTH_A_THREAD = 2**15
+NUMBERS_PER_THREAD = 2**15
 """Numbers that are worth waking another thread for, as in torch's own operations."""
 
 
-def inductor(graph: GraphModule, backward: bool, threads: int) -> Graph:
-    """Compile a graph."""
+def inductor(graph: GraphModule, backward: bool, threads: int) -> Scan:
+    """Compile a graph; see `Compiler`."""
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx_inner
 
     from mann.fast import lowering
 
     output: Any = graph.graph.output_node()
-    # The graphs have agreed on the layout of what is kept between them: no other may be chosen.
+    # The graphs are traced for contiguous tensors, and Inductor may choose another layout for an output that it takes
+    # for internal. So all outputs are declared visible to the user, with their strides as traced.
     output.meta["original_output_strides"] = [node.meta["val"].stride() for node in output.args[0]]
     output.meta["user_visible_output_idxs"] = range(len(output.args[0]))
     inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
-    # Kernels are called from C++, where a call costs less; on a GPU that would ask for its toolkit.
+    # Kernels are called from C++, where a call costs less; on a GPU that would require its toolkit.
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
-    options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": WORTH_A_THREAD, "cpp.threads": threads}
-    with lowering.own(), trusted_vectors(), config.patch(options):
+    options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": NUMBERS_PER_THREAD, "cpp.threads": threads}
+    with lowering.custom_lowerings(), trusted_vectors(), config.patch(options):
         compiled: Any = compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
-    return Native(compiled) if from_cpp else Called(compiled)
+    return NativeScan(compiled) if from_cpp else PythonScan(compiled)
 
 
-def interpreted(graph: GraphModule, backward: bool, threads: int) -> Graph:
-    """Run a graph operation by operation: what a compiled one has to be equal to."""
-    return Called(lambda inputs: graph(*inputs))
+def interpreted(graph: GraphModule, backward: bool, threads: int) -> Scan:
+    """Run a graph operation by operation, uncompiled: the reference of `inductor`; see `Compiler`."""
+    return PythonScan(lambda inputs: graph(*inputs))
 
 
 class CompiledStep:
     """A step for tensors of one size, and its gradient.
 
-    All tensors that go in are contiguous, and so are those that come out; but weights on the way there are `turned`
-    (`mann.fast.products`). Weights are constants to the gradient.
+    All tensors that go in are contiguous, and so are those that come out; but `forward` takes weights of
+    `mann.fast.products.transposed_storage`. Weights are constants to the gradient.
 
     Attributes:
-        there, back, again: The graphs; `way_there`, `way_back` and `way_again` say what to run them with.
-        weights: How many there are.
-        batch: How many sequences.
-        preactivations, outputs: Tensors without numbers, of the sizes of the preactivations, and of the features and
-            what each weight is multiplied with.
-        kept: How many tensors the way back needs, besides the chain.
-        chain: Which leaves of the state it needs before each step and after it (`mann.fast.recomputation`).
-            `again` makes them.
+        forward, backward: The graphs; `forward_shard` and `backward_shard` return the inputs and outputs of a scan.
+        weights: How many weights there are.
+        batch: How many sequences a call takes.
+        preactivations: Tensors without numbers, of the sizes of the preactivations.
+        outputs: The same of the features and the input of each weight.
+        saved: How many tensors are saved for the backward graph, besides the recomputable states.
+        recomputable: Which leaves of the state are recomputable: the backward graph needs them before each step and
+            after it, and `recompute` makes them again (`mann.fast.recomputation`).
 
     Args:
-        step: What to compile. It depends on nothing but its arguments and what never changes.
+        step: The step. It depends on nothing but its arguments and what never changes.
         weights, preactivations, state: Tensors of the sizes to compile for.
-        threads: How many share a call; 1 where each has calls of its own.
+        threads: How many threads share a call; 1 where each thread has calls of its own.
         compiler: Compiles a graph.
     """
 
@@ -91,197 +97,257 @@ class CompiledStep:
         threads: int = 1,
         compiler: Compiler = inductor,
     ):
-        leaves, structure = pytree.tree_flatten(state)
-        tensors = [*weights, *preactivations, *leaves]
-        self.weights, self._shown = len(weights), len(weights) + len(preactivations)
-        self.batch = len(preactivations[0])
-        # Which inputs a gradient is asked for.
-        self._asked = [number >= self.weights and tensor.is_floating_point() for number, tensor in enumerate(tensors)]
         from torch._subclasses import FakeTensorMode
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+        leaves, structure = pytree.tree_flatten(state)
+        tensors = [*weights, *preactivations, *leaves]
+        self.weights, self._first_leaf = len(weights), len(weights) + len(preactivations)
+        self.batch = len(preactivations[0])
+        # By input. Not of weights: their gradients are summed over the steps, in one product after all of them.
+        self._needs_gradient = [n >= self.weights and tensor.is_floating_point() for n, tensor in enumerate(tensors)]
+        # One mode for all graphs: a fake tensor of one mode is refused by another.
         self._threads, self._compiler, self._mode = threads, compiler, FakeTensorMode(shape_env=ShapeEnv())
         with self._tracing():
-            there, back = self._graphs(step, [tensor.detach().contiguous() for tensor in tensors], structure)
-            for node in there.graph.find_nodes(op="placeholder")[: self.weights]:
-                node.meta["val"] = node.meta["val"].T.contiguous().T  # `turned`, but for having no numbers
-            self._remaking = self._unchained(there)
-            self.there, self.back = compiler(there, False, threads), compiler(back, True, threads)
+            joint, inputs = self._trace(step, [tensor.detach().contiguous() for tensor in tensors], structure)
+            forward, backward = self._partition(joint, inputs)
+            # Both change what the compiler sees, and have to come before it.
+            self._transpose_weights(forward)
+            self._recompute_graph = self._separate_recomputable(forward)
+            self.forward, self.backward = compiler(forward, False, threads), compiler(backward, True, threads)
 
     @contextmanager
     def _tracing(self) -> Iterator[None]:
+        """Return the context that torch's compilers expect: their graphs' sizes belong to one mode of fake tensors."""
         from torch._guards import TracingContext, tracing
 
         with warnings.catch_warnings(), tracing(TracingContext(self._mode)):
-            warnings.simplefilter("ignore")  # what torch says about its own code
+            warnings.simplefilter("ignore")  # torch's, about its own code
             yield
 
-    def _graphs(self, step: Step, tensors: list[Tensor], structure: Any) -> tuple[GraphModule, GraphModule]:
-        """Return the graphs of both ways; notes how many outputs there are, and which have a gradient (`_given`)."""
-        from torch._functorch import config
-        from torch._functorch.partitioners import min_cut_rematerialization_partition
+    def _trace(self, step: Step, tensors: list[Tensor], structure: Any) -> tuple[GraphModule, list[Tensor]]:
+        """Return the joint graph of the step and its gradient, and the inputs of this graph."""
         from torch._inductor.decomposition import select_decomp_table
         from torch._inductor.fx_passes.joint_graph import joint_graph_passes
         from torch.fx.experimental.proxy_tensor import make_fx
-        from torch.fx.graph import CodeGen
 
-        def recorded(inputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-            """Return inputs that gradients may be asked for, and outputs: features, new state, what was multiplied."""
-            inputs = [tensor.detach().requires_grad_(asked) for tensor, asked in zip(inputs, self._asked, strict=True)]
-            given, shown, leaves = self.parted(inputs)
-            with torch.enable_grad():
-                features, used, after = step(given, shown, pytree.tree_unflatten(leaves, structure))
-                outputs = [tensor.contiguous() for tensor in (features, *pytree.tree_leaves(after), *used)]
-            return inputs, outputs
-
-        # The partitioner knows the inputs and the gradients of the outputs by these names.
+        # The names of the arguments are torch's: its partitioner recognises the inputs, and the gradients of the
+        # outputs, by them.
         def joint(primals: list[Tensor], tangents: list[Tensor]) -> list[Tensor]:
-            inputs, outputs = recorded(primals)
-            wanted, known = list(compress(inputs, self._asked)), list(compress(outputs, self._given))
-            found = torch.autograd.grad(known, wanted, tangents, materialize_grads=True)
-            return [*(tensor.detach() for tensor in outputs), *(gradient.contiguous() for gradient in found)]
+            inputs, outputs = self._run(step, primals, structure)
+            # `compress` stops at the shorter of both: the inputs of weights, the last outputs, have no tangents.
+            wanted, known = compress(inputs, self._needs_gradient), compress(outputs, self._has_gradient)
+            gradients = torch.autograd.grad(list(known), list(wanted), tangents, materialize_grads=True)
+            return [*(tensor.detach() for tensor in outputs), *(gradient.contiguous() for gradient in gradients)]
 
-        # With tensors that hold no numbers: one that the step was not given is refused, not built in.
+        # With fake tensors, which hold no numbers: a tensor that the step was not given as an argument is refused.
+        # Traced with real ones, it would be built into the code as a constant.
         with self._mode:
             primals: list[Tensor] = [self._mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
-            outputs = recorded(primals)[1]
-            self._outputs = len(outputs)
-            self.preactivations = primals[self.weights : self._shown]
-            self.outputs = [outputs[0], *outputs[1 + structure.num_leaves :]]
-            self._given = [tensor.requires_grad for tensor in outputs[: 1 + structure.num_leaves]]
-            tangents = [torch.empty_like(tensor) for tensor in compress(outputs, self._given)]
+            # Once without tracing, for the sizes of the outputs: the gradients that come in have the same.
+            outputs = self._run(step, primals, structure)[1]
+            self._note_outputs(outputs, primals, structure.num_leaves)
+            tangents = [torch.empty_like(tensor) for tensor in compress(outputs, self._has_gradient)]
             graph = make_fx(joint, decomposition_table=select_decomp_table())(primals, tangents)
-            graph.graph.set_codegen(CodeGen())  # takes its inputs one by one, not as two lists
-            graph.graph.eliminate_dead_code()
-            graph.recompile()
+            _clean(graph)
             joint_graph_passes(graph)
-            # Either way has weights as it reads them: a view of one is not handed on.
-            for weight in graph.graph.find_nodes(op="placeholder")[: self.weights]:
-                for view in weight.users:
-                    view.meta["recompute"] = CheckpointPolicy.MUST_RECOMPUTE
-        # What a product takes on the way back is made again too, where that takes little: a fifth less memory.
+            self._forbid_saving_weights(graph)
+        return graph, [*primals, *tangents]
+
+    def _run(self, step: Step, inputs: Sequence[Tensor], structure: Any) -> tuple[list[Tensor], list[Tensor]]:
+        """Run the step for autograd; return its inputs, and its outputs: features, new state, inputs of weights."""
+        # New leaves of autograd's graph, so that gradients can be taken with respect to them.
+        inputs = [one.detach().requires_grad_(needed) for one, needed in zip(inputs, self._needs_gradient, strict=True)]
+        weights, preactivations, leaves = self.split_inputs(inputs)
+        with torch.enable_grad():
+            features, weight_inputs, after = step(weights, preactivations, pytree.tree_unflatten(leaves, structure))
+            outputs = [one.contiguous() for one in (features, *pytree.tree_leaves(after), *weight_inputs)]
+        return inputs, outputs
+
+    def _note_outputs(self, outputs: list[Tensor], primals: list[Tensor], leaves: int) -> None:
+        """Set the attributes that follow from the outputs of a run."""
+        self._outputs = len(outputs)
+        self.preactivations = primals[self.weights : self._first_leaf]
+        self.outputs = [outputs[0], *outputs[1 + leaves :]]
+        # By output, and not of weights' inputs: these are read after all steps, outside of autograd. Others have none
+        # where no gradient flows back from them, as from whole numbers.
+        self._has_gradient = [tensor.requires_grad for tensor in outputs[: 1 + leaves]]
+
+    def _forbid_saving_weights(self, joint: GraphModule) -> None:
+        """Have both graphs take weights as inputs; a transposed view, saved at each step, would be one more tensor."""
+        for weight in joint.graph.find_nodes(op="placeholder")[: self.weights]:
+            for view in weight.users:
+                view.meta["recompute"] = CheckpointPolicy.MUST_RECOMPUTE
+
+    def _partition(self, joint: GraphModule, inputs: list[Tensor]) -> tuple[GraphModule, GraphModule]:
+        """Return the forward and the backward graph."""
+        from torch._functorch import config
+        from torch._functorch.partitioners import min_cut_rematerialization_partition
+
+        # By default torch saves the operands of products in the backward graph. Where they take little to compute, they
+        # are recomputed too: that saves a fifth of the memory.
         with config.patch(ban_recompute_materialized_backward=False):
             return min_cut_rematerialization_partition(
-                graph, [*primals, *tangents], num_fwd_outputs=self._outputs, static_lifetime_input_indices=[]
+                joint, inputs, num_fwd_outputs=self._outputs, static_lifetime_input_indices=[]
             )
 
-    def _unchained(self, there: GraphModule) -> GraphModule:
-        """Take the chain from what is kept, and return what makes it; notes where the way back finds what it needs."""
-        inputs, output = there.graph.find_nodes(op="placeholder"), there.graph.output_node()
+    def _transpose_weights(self, forward: GraphModule) -> None:
+        """Declare weights as `transposed_storage` of `mann.fast.products`: forward products read them row by row."""
+        for node in forward.graph.find_nodes(op="placeholder")[: self.weights]:
+            node.meta["val"] = node.meta["val"].T.contiguous().T
+
+    def _separate_recomputable(self, forward: GraphModule) -> GraphModule:
+        """Take the recomputable states out of the saved tensors, and return the graph that recomputes them.
+
+        The forward graph saves their sources instead. Also notes where each input of the backward graph comes from.
+        """
+        inputs, output = forward.graph.find_nodes(op="placeholder"), forward.graph.output_node()
         nodes: Any = output.args[0]
+        # The partitioner put the tensors that it saves after the outputs of the step, in the order in which the
+        # backward graph takes them.
         values, needed = nodes[: self._outputs], nodes[self._outputs :]
-        found = chains(list(zip(inputs[self._shown :], values[1:], strict=False)), needed)
-        self.chain = tuple(found)
-        before, after = [link.before for link in found.values()], [link.after for link in found.values()]
-        ends = {*before, *after}
-        sources = [source for link in found.values() for source in link.sources]
-        weights = inputs[: self.weights]
-        kept = list(dict.fromkeys([*(node for node in needed if node not in ends and node not in weights), *sources]))
-        self.kept = len(kept)
-        self._needed = [[*weights, *kept, *before, *after].index(node) for node in needed]
-        output.args = ((*values, *kept),)
-        there.recompile()
-        return extracted(there, [*kept, *before], after)
+        states = recomputable_states(list(zip(inputs[self._first_leaf :], values[1:], strict=False)), needed)
+        self.recomputable = tuple(states)
+        before, after = [state.before for state in states.values()], [state.after for state in states.values()]
+        sources = [source for state in states.values() for source in state.sources]
+        # Weights are not saved either: they are the same at each step. Each tensor once, in the order of the graph.
+        elsewhere = {*before, *after, *inputs[: self.weights]}
+        saved = list(dict.fromkeys([*(node for node in needed if node not in elsewhere), *sources]))
+        self.saved = len(saved)
+        # The order of the inputs in `backward_shard`.
+        self._needed = [[*inputs[: self.weights], *saved, *before, *after].index(node) for node in needed]
+        output.args = ((*values, *saved),)
+        forward.recompile()
+        return extract_subgraph(forward, [*saved, *before], after)
 
-    def parted(self, tensors: Sequence[Tensor]) -> tuple[Tensors, Tensors, Tensors]:
-        """Return the weights, the preactivations and the leaves of the state, which come one after the other."""
-        weights, preactivations = tensors[: self.weights], tensors[self.weights : self._shown]
-        return tuple(weights), tuple(preactivations), tuple(tensors[self._shown :])
+    def split_inputs(self, tensors: Sequence[Tensor]) -> tuple[Tensors, Tensors, Tensors]:
+        """Return the weights, the preactivations and the leaves of the state, from a list of them all."""
+        weights, preactivations = tensors[: self.weights], tensors[self.weights : self._first_leaf]
+        return tuple(weights), tuple(preactivations), tuple(tensors[self._first_leaf :])
 
-    def way_there(
+    def forward_shard(
         self,
         weights: Tensors,
         preactivations: Tensors,
         state: Tensors,
         features: Tensor,
-        used: Sequence[Tensor] = (),
-        kept: Record | None = None,
-        chain: Record | None = None,
+        weight_inputs: Sequence[Tensor] = (),
+        saved: TensorTable | None = None,
+        states: TensorTable | None = None,
         first: int = 0,
-    ) -> Lane:
-        """Return what to run `there` with.
+    ) -> Shard:
+        """Return the inputs and outputs of `forward` for a scan.
 
-        weights: `turned`; preactivations: [time, ...]; features, and used, what each weight was multiplied with, are
-        filled, [time, ...]; kept: its row `time - first` is filled with what `back` needs; chain: its row after that,
-        with the chain.
+        Args:
+            weights: Of `transposed_storage`.
+            preactivations: [time, ...].
+            state: The leaves of the state before the first step.
+            features: Filled, [time, ...].
+            weight_inputs: Filled with the input of each weight, [time, ...]; none: they are dropped.
+            saved: Row `time - first` is filled with the tensors that `backward` needs.
+            states: Row `time - first + 1` is filled with the recomputable states, those after the step.
+            first: The time of the tables' first row.
         """
-        sources = [*map(Same, weights), *map(Row, preactivations), *map(Carried, range(len(state)))]
-        links = {} if chain is None else {leaf: Noted(chain, at, 1 - first) for at, leaf in enumerate(self.chain)}
-        after = [Sink(noted=links.get(leaf), slot=leaf) for leaf in range(len(state))]
-        seen = [Sink(row=whole) for whole in used] or [Sink()] * self.weights
-        notes = [Sink() if kept is None else Sink(noted=Noted(kept, column, -first)) for column in range(self.kept)]
-        return Lane(sources, [Sink(row=features), *after, *seen, *notes], state)
+        inputs = [*map(Constant, weights), *map(PerStep, preactivations), *map(Carry, range(len(state)))]
+        leaves = enumerate(self.recomputable)
+        # A recomputable state is written twice: to the next step, and to the table.
+        rows = {} if states is None else {leaf: Saved(states, n, 1 - first) for n, leaf in leaves}
+        after = [Output(saved=rows.get(leaf), carry=leaf) for leaf in range(len(state))]
+        multiplied = [Output(stacked=one) for one in weight_inputs] or [Output()] * self.weights
+        needed = [Output() if saved is None else Output(saved=Saved(saved, n, -first)) for n in range(self.saved)]
+        return Shard(inputs, [Output(stacked=features), *after, *multiplied, *needed], state)
 
-    def way_again(self, kept: Record, chain: Record, before: Tensors, first: int) -> Lane:
-        """Return what to run `again` with.
+    def recompute_shard(self, saved: TensorTable, states: TensorTable, before: Tensors, first: int) -> Shard:
+        """Return the inputs and outputs of `recompute` for a scan.
 
-        kept: See `way_there`; chain: its row `time - first + 1` is filled; before: the chain before the first time.
+        Args:
+            saved: As `forward` filled it.
+            states: Row `time - first + 1` is filled.
+            before: The recomputable states before the first step.
+            first: The time of the tables' first row.
         """
-        needed = [Noted(kept, column, -first) for column in range(self.kept)]
-        links = range(len(self.chain))
-        return Lane(
-            [*needed, *map(Carried, links)], [Sink(noted=Noted(chain, at, 1 - first), slot=at) for at in links], before
-        )
+        leaves = range(len(self.recomputable))
+        inputs = [*(Saved(saved, n, -first) for n in range(self.saved)), *map(Carry, leaves)]
+        return Shard(inputs, [Output(saved=Saved(states, n, 1 - first), carry=n) for n in leaves], before)
 
-    def way_back(
+    def backward_shard(
         self,
         weights: Tensors,
-        kept: Record,
-        chain: Record,
+        saved: TensorTable,
+        states: TensorTable,
         features: Tensor,
         state: Tensors,
         preactivations: Tensors,
         first: int = 0,
-        last: bool = False,
-    ) -> Lane:
-        """Return what to run `back` with.
+        free: bool = False,
+    ) -> Shard:
+        """Return the inputs and outputs of `backward` for a scan, which takes the times in descending order.
 
-        weights: as they are; kept, chain: as they were filled; features: their gradients [time, ...]; state: those of
-        the last state; preactivations: filled with theirs, [time, ...]; last: nobody asks for this again, so that what
-        was kept is let go of as the way back comes by. For a leaf that has no gradient, such as whole numbers, what
-        came in goes out.
+        Args:
+            weights: Contiguous.
+            saved: As `forward` filled it.
+            states: As `forward` or `recompute` filled it.
+            features: The gradients of the features, [time, ...].
+            state: The gradients of the last state. A leaf without gradient, such as whole numbers, stays as it is.
+            preactivations: Filled with their gradients, [time, ...].
+            first: The time of the tables' first row.
+            free: No other backward pass needs the tables: tensors are freed as soon as they have been read.
         """
-        links = range(len(self.chain))
-        # What a step is followed by is what the next one starts from, which the way back comes by before.
-        after = self.weights + self.kept + len(links)
-        there = [
-            *map(Same, weights),
-            *(Noted(kept, column, -first, last) for column in range(self.kept)),
-            *(Noted(chain, at, -first, last and after + at not in self._needed) for at in links),
-            *(Noted(chain, at, 1 - first, last) for at in links),
+        leaves = range(len(self.recomputable))
+        # Row t + 1 of `states` is the state after step t and, too, the one before step t + 1, which a backward pass
+        # reads first. So reading "after" frees the row, being the last to read it. Reading "before" frees it only if
+        # the graph has no input "after", by which the next step would.
+        after = self.weights + self.saved + len(leaves)
+        places = [
+            *map(Constant, weights),
+            *(Saved(saved, column, -first, free) for column in range(self.saved)),
+            *(Saved(states, n, -first, free and after + n not in self._needed) for n in leaves),
+            *(Saved(states, n, 1 - first, free) for n in leaves),
         ]
-        leaves = range(len(state))
-        given = compress([Row(features), *map(Carried, leaves)], self._given)
-        asked = compress(leaves, self._asked[self._shown :])
-        sinks = [*(Sink(row=whole) for whole in preactivations), *(Sink(slot=leaf) for leaf in asked)]
-        return Lane([*(there[place] for place in self._needed), *given], sinks, state)
+        # The gradient of a state is the carry, as the state is in the forward pass.
+        known = compress([PerStep(features), *map(Carry, range(len(state)))], self._has_gradient)
+        wanted = compress(range(len(state)), self._needs_gradient[self._first_leaf :])
+        outputs = [*(Output(stacked=one) for one in preactivations), *(Output(carry=leaf) for leaf in wanted)]
+        return Shard([*(places[n] for n in self._needed), *known], outputs, state)
 
-    def parts(self, batch: int) -> list[slice]:
-        """Return the parts of a larger batch that are as large as that which was compiled for."""
+    def shards(self, batch: int) -> list[slice]:
+        """Return the parts of a batch that are as large as the batch compiled for."""
         return [slice(start, start + self.batch) for start in range(0, batch, self.batch)]
 
-    def places(self, steps: int, before: Tensors, after: Tensors = ()) -> Record:
-        """Return places for the chain before each of some steps and after the last; what is known is filled in."""
-        chain = self.there.record(steps + 1, len(self.chain))
-        self.there.put(chain, 0, before)
-        if after:
-            self.there.put(chain, steps, after)
-        return chain
+    def state_table(self, steps: int, before: Tensors, after: Tensors = ()) -> TensorTable:
+        """Return a table of the recomputable states before each of some steps and after the last.
 
-    def chained(self, state: Tensors) -> Tensors:
-        """Return the leaves that are a chain."""
-        return tuple(state[leaf] for leaf in self.chain)
+        before, after: The first row, and the last if it is known already.
+        """
+        table = self.forward.new_table(steps + 1, len(self.recomputable))
+        self.forward.fill_row(table, 0, before)
+        if after:
+            self.forward.fill_row(table, steps, after)
+        return table
+
+    def recomputable_leaves(self, state: Sequence[Tensor]) -> Tensors:
+        """Return the leaves of a state that are recomputable."""
+        return tuple(state[leaf] for leaf in self.recomputable)
 
     @cached_property
-    def again(self) -> Graph:
-        """Makes the chain once more. Compiled when it is needed first: short sequences never do."""
+    def recompute(self) -> Scan:
+        """The graph that recomputes states. Compiled when it is first needed: short sequences never need it."""
         with self._tracing():
-            return self._compiler(self._remaking, False, self._threads)
+            return self._compiler(self._recompute_graph, False, self._threads)
 
     def without_gradient(self, state: Tensors) -> list[Tensor]:
-        """Return those leaves of a new state that no gradient flows back from."""
-        return [leaf for leaf, given in zip(state, self._given[1:], strict=True) if not given]
+        """Return the leaves of a new state that no gradient flows back from."""
+        return [leaf for leaf, known in zip(state, self._has_gradient[1:], strict=True) if not known]
 
 
-Make = Callable[[Step, Tensors, Tensors, Any, int], CompiledStep]
-"""Compiles a step for the sizes of its arguments, and for threads that share a call."""
+def _clean(graph: GraphModule) -> None:
+    """Drop operations that nothing uses, and have the graph take its inputs one by one, not as two lists."""
+    from torch.fx.graph import CodeGen
+
+    graph.graph.set_codegen(CodeGen())
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+StepCompiler = Callable[[Step, Tensors, Tensors, Any, int], CompiledStep]
+"""(step, weights, preactivations, state, threads) -> the step compiled for these sizes, see `CompiledStep`."""

@@ -1,8 +1,10 @@
-// Loops of a step: products, out = left right + addend of float32, and the lowest of a row's numbers.
+// Loops of a step: products, out = left right + addend of float32, and the lowest numbers of a row.
 //
-// mann/lowering.py says which of them is called; products.cpp has products of all steps. Sizes are known when this is
-// compiled, so that sums stay in registers. That takes callers that are compiled whole ([[gnu::flatten]]): a loop that is a
-// function of its own has them in memory, and takes twice as long. Generated code has this text once for each product.
+// lowering.py decides where they are called; products.cpp has the products of all steps.
+//
+// All sizes are template arguments, known when this is compiled: that keeps the sums in registers. It takes callers
+// that are compiled whole ([[gnu::flatten]]): a loop that stays a function of its own has its sums in memory, and takes
+// twice as long. Generated code contains this text once for each product.
 #ifndef MANN_LOOPS
 #define MANN_LOOPS
 
@@ -16,17 +18,18 @@
 namespace mann {
 
 using Vector = at::vec::Vectorized<float>;
-constexpr int64_t WIDE = Vector::size();
-// How many vectors are held at once: the registers, less those for what is multiplied.
-constexpr int64_t HELD = WIDE == 16 ? 24 : 12;
-// How many rows are multiplied at once: each vector of `right` is loaded once for them.
-constexpr int64_t TOGETHER = WIDE == 16 ? 8 : 4;
-// How many columns of `left` ahead of what is multiplied numbers are asked for.
-constexpr int64_t AHEAD = 16;
-// Multiplications that are worth waking another thread for, where no other has a lane.
-constexpr int64_t SHARED = 1 << 20;
+// Numbers in a vector: 4, 8 or 16.
+constexpr int64_t VECTOR_SIZE = Vector::size();
+// Vectors of sums at once: all registers (32 of AVX-512, else 16), less those for the factors.
+constexpr int64_t ACCUMULATORS = VECTOR_SIZE == 16 ? 24 : 12;
+// Rows that are multiplied at once: each vector of `right` is loaded once for all of them.
+constexpr int64_t ROW_BLOCK = VECTOR_SIZE == 16 ? 8 : 4;
+// Columns of `left` by which prefetching is ahead of multiplying.
+constexpr int64_t PREFETCH_AHEAD = 16;
+// Multiplications from which on another thread is worth waking, where no other one has a shard to run.
+constexpr int64_t PARALLEL_FROM = 1 << 20;
 
-// Numbers in memory, and how far apart they are from row to row and from column to column.
+// Numbers in memory, and the strides from row to row and from column to column. Null: a matrix of zeros.
 struct Matrix {
   const float* numbers;
   int64_t row, column;
@@ -35,133 +38,147 @@ struct Matrix {
   Matrix from(int64_t i, int64_t j) const { return {at(i, j), row, column}; }
 };
 
+// A number that is known when a generic lambda, which takes it as an argument, is compiled.
 template <int64_t NUMBER>
 using Constant = std::integral_constant<int64_t, NUMBER>;
 
-// Vectors side by side, of which the last has `last` numbers.
-template <int64_t PARTS>
-struct Row {
-  Vector parts[PARTS];
+// Vectors side by side; `last`: how many numbers the last of them has. The loops over vectors have to be unrolled: a
+// register has no index.
+template <int64_t VECTORS>
+struct Block {
+  Vector vectors[VECTORS];
 
-  // Zeros where there are no numbers.
+  // Null: zeros.
   void load(const float* numbers, int64_t last) {
 #pragma GCC unroll 24
-    for (int64_t p = 0; p < PARTS; p++)
-      parts[p] = numbers ? Vector::loadu(numbers + p * WIDE, p + 1 < PARTS ? WIDE : last) : Vector(0.f);
+    for (int64_t v = 0; v < VECTORS; v++) {
+      const int64_t count = v + 1 < VECTORS ? VECTOR_SIZE : last;
+      vectors[v] = numbers ? Vector::loadu(numbers + v * VECTOR_SIZE, count) : Vector(0.f);
+    }
   }
-  void add(float factor, const Row& other) {
+  void add(float factor, const Block& other) {
 #pragma GCC unroll 24
-    for (int64_t p = 0; p < PARTS; p++) parts[p] = at::vec::fmadd(Vector(factor), other.parts[p], parts[p]);
+    for (int64_t v = 0; v < VECTORS; v++) vectors[v] = at::vec::fmadd(Vector(factor), other.vectors[v], vectors[v]);
   }
   void store(float* numbers, int64_t last) const {
 #pragma GCC unroll 24
-    for (int64_t p = 0; p < PARTS - 1; p++) parts[p].store(numbers + p * WIDE);
-    // To store a part of a vector takes some processors four times as long as to store a whole one and copy.
-    float aside[WIDE];
-    parts[PARTS - 1].store(aside);
-    std::copy_n(aside, last, numbers + (PARTS - 1) * WIDE);
+    for (int64_t v = 0; v < VECTORS - 1; v++) vectors[v].store(numbers + v * VECTOR_SIZE);
+    // A masked store of a part of a vector takes some processors four times as long as a whole one and a copy.
+    float aside[VECTOR_SIZE];
+    vectors[VECTORS - 1].store(aside);
+    std::copy_n(aside, last, numbers + (VECTORS - 1) * VECTOR_SIZE);
   }
 };
 
-// Calls part(first column, PARTS, last) for `N` columns, with at most `MOST` vectors at a time; `SHARE`: by all threads.
-template <int64_t N, int64_t MOST, bool SHARE = false, typename Part>
-inline void in_parts(Part part) {
-  constexpr int64_t whole = N / (MOST * WIDE) * MOST * WIDE, rest = N - whole;
-  auto part_of_whole = [&](int64_t n) { part(n, Constant<MOST>(), Constant<WIDE>()); };
+// Calls body(first column, VECTORS, numbers in the last vector) for `N` columns, with at most `MOST` vectors at a time.
+// `SHARE`: by all threads, unless this thread is already one of several.
+template <int64_t N, int64_t MOST, bool SHARE = false, typename Body>
+inline void for_column_blocks(Body body) {
+  constexpr int64_t whole = N / (MOST * VECTOR_SIZE) * MOST * VECTOR_SIZE, rest = N - whole;
+  auto whole_block = [&](int64_t n) { body(n, Constant<MOST>(), Constant<VECTOR_SIZE>()); };
   if (SHARE && !omp_in_parallel()) {
 #pragma omp parallel for
-    for (int64_t n = 0; n < whole; n += MOST * WIDE) part_of_whole(n);
+    for (int64_t n = 0; n < whole; n += MOST * VECTOR_SIZE) whole_block(n);
   } else {
-    for (int64_t n = 0; n < whole; n += MOST * WIDE) part_of_whole(n);
+    for (int64_t n = 0; n < whole; n += MOST * VECTOR_SIZE) whole_block(n);
   }
   if constexpr (rest > 0) {
-    constexpr int64_t parts = (rest + WIDE - 1) / WIDE;
-    part(whole, Constant<parts>(), Constant<rest - (parts - 1) * WIDE>());
+    constexpr int64_t vectors = (rest + VECTOR_SIZE - 1) / VECTOR_SIZE;
+    body(whole, Constant<vectors>(), Constant<rest - (vectors - 1) * VECTOR_SIZE>());
   }
 }
 
-// Some columns, of all of the `M` rows: a number of each of `left` at a time, times a row of `right`. ASK: for what comes
-// next, where it is far from what is loaded now and a processor does not look for it.
-template <int64_t M, int64_t PARTS, bool ASK = false, typename Last>
-inline void columns(int64_t K, Matrix left, Matrix right, Matrix addend, float* out, int64_t row, Last last) {
-  Row<PARTS> sums[M], many;
+// The innermost loop: a block of `M` rows and `VECTORS` vectors of columns. For each k, a number of each row of `left`
+// times row k of `right`; all M * VECTORS sums stay in registers. PREFETCH: load what the next block needs, where it is
+// too far away for the processor's own prefetching.
+template <int64_t M, int64_t VECTORS, bool PREFETCH = false, typename Last>
+inline void block_product(int64_t K, Matrix left, Matrix right, Matrix addend, float* out, int64_t row, Last last) {
+  Block<VECTORS> sums[M], factors;
 #pragma GCC unroll 8
   for (int64_t m = 0; m < M; m++) sums[m].load(addend.at(m, 0), last);
-  if constexpr (ASK) {
+  if constexpr (PREFETCH) {
+    // The sums of the next rows. A prefetch of no valid address is no error.
 #pragma GCC unroll 8
     for (int64_t m = 0; m < M; m++)
 #pragma GCC unroll 24
-      for (int64_t p = 0; p < PARTS; p++) __builtin_prefetch(addend.numbers + (m + M) * addend.row + p * WIDE);
+      for (int64_t v = 0; v < VECTORS; v++) __builtin_prefetch(addend.numbers + (m + M) * addend.row + v * VECTOR_SIZE);
   }
   for (int64_t k = 0; k < K; k++) {
-    many.load(right.at(k, 0), last);
-    if constexpr (ASK) __builtin_prefetch(left.numbers + (k + AHEAD) * left.column);
+    factors.load(right.at(k, 0), last);
+    if constexpr (PREFETCH) __builtin_prefetch(left.numbers + (k + PREFETCH_AHEAD) * left.column);
 #pragma GCC unroll 8
-    for (int64_t m = 0; m < M; m++) sums[m].add(*left.at(m, k), many);
+    for (int64_t m = 0; m < M; m++) sums[m].add(*left.at(m, k), factors);
   }
 #pragma GCC unroll 8
   for (int64_t m = 0; m < M; m++) sums[m].store(out + m * row, last);
 }
 
-// [M, K] [K, N], as where heads read and where a weight is, `right` and `addend` by rows.
+// [M, K] [K, N] by sums of scaled rows of `right`: for weights, and where heads read. `right` and `addend` are stored
+// row by row; `left` is read number by number, in either layout.
 template <int64_t M, int64_t N, int64_t K>
-inline void sums(Matrix left, Matrix right, Matrix addend, float* out) {
-  constexpr int64_t AT_ONCE = std::min(M, TOGETHER), whole = M / AT_ONCE * AT_ONCE;
-  in_parts<N, HELD / AT_ONCE, (M * N * K >= SHARED)>([&](int64_t n, auto parts, auto last) {
+inline void row_product(Matrix left, Matrix right, Matrix addend, float* out) {
+  constexpr int64_t AT_ONCE = std::min(M, ROW_BLOCK), whole = M / AT_ONCE * AT_ONCE;
+  for_column_blocks<N, ACCUMULATORS / AT_ONCE, (M * N * K >= PARALLEL_FROM)>([&](int64_t n, auto vectors, auto last) {
     auto rows = [&](int64_t m, auto count) {
-      columns<count, parts>(K, left.from(m, 0), right.from(0, n), addend.from(m, n), out + m * N + n, N, last);
+      block_product<count, vectors>(K, left.from(m, 0), right.from(0, n), addend.from(m, n), out + m * N + n, N, last);
     };
     for (int64_t m = 0; m < whole; m += AT_ONCE) rows(m, Constant<AT_ONCE>());
     if constexpr (whole < M) rows(whole, Constant<M - whole>());
   });
 }
 
-// The sums of as many vectors as a vector has numbers.
+// The sum of each of COUNT vectors, as one vector (COUNT = VECTOR_SIZE). Vectors are added in pairs, so that each
+// addition is of whole vectors; a sum within each vector would take as many additions for every one of them.
 template <int64_t COUNT>
-inline Vector totals(const Vector* vectors) {
+inline Vector horizontal_sums(const Vector* vectors) {
   if constexpr (COUNT == 1) {
     return *vectors;
   } else {
-    auto [even, odd] = at::vec::deinterleave2(totals<COUNT / 2>(vectors), totals<COUNT / 2>(vectors + COUNT / 2));
+    auto [even, odd] = at::vec::deinterleave2(horizontal_sums<COUNT / 2>(vectors),
+                                              horizontal_sums<COUNT / 2>(vectors + COUNT / 2));
     return even + odd;
   }
 }
 
-// Few rows, as where keys are compared: [M, K] [K, N], `left` by rows, `right` by columns.
+// [M, K] [K, N] by dot products: for few rows, as where keys are compared. `left` is stored row by row, and `right`
+// column by column, so that both factors of a dot product are contiguous.
 template <int64_t M, int64_t N, int64_t K>
-inline void dots(Matrix left, Matrix right, Matrix addend, float* out) {
-  constexpr int64_t FIRST = std::min(K, WIDE), LAST = (K - 1) % WIDE + 1;
-  in_parts<N, 1>([&](int64_t n, auto, auto count) {
-    // The last column again where there are no more.
+inline void dot_product(Matrix left, Matrix right, Matrix addend, float* out) {
+  constexpr int64_t FIRST = std::min(K, VECTOR_SIZE), LAST = (K - 1) % VECTOR_SIZE + 1;
+  for_column_blocks<N, 1>([&](int64_t n, auto, auto count) {
+    // Always a whole vector of columns; the last column again where there are no more, whose results are not stored.
     auto column = [&](int64_t k, int64_t i) { return right.at(k, n + std::min<int64_t>(i, count - 1)); };
     for (int64_t m = 0; m < M; m++) {
-      Vector products[WIDE], part = Vector::loadu(left.at(m, 0), FIRST);
+      Vector products[VECTOR_SIZE], part = Vector::loadu(left.at(m, 0), FIRST);
 #pragma GCC unroll 16
-      for (int64_t i = 0; i < WIDE; i++) products[i] = part * Vector::loadu(column(0, i), FIRST);
+      for (int64_t i = 0; i < VECTOR_SIZE; i++) products[i] = part * Vector::loadu(column(0, i), FIRST);
 #pragma GCC unroll 4
-      for (int64_t k = WIDE; k < K; k += WIDE) {
-        const int64_t wide = k + WIDE < K ? WIDE : LAST;
+      for (int64_t k = VECTOR_SIZE; k < K; k += VECTOR_SIZE) {
+        const int64_t wide = k + VECTOR_SIZE < K ? VECTOR_SIZE : LAST;
         part = Vector::loadu(left.at(m, k), wide);
 #pragma GCC unroll 16
-        for (int64_t i = 0; i < WIDE; i++) products[i] = at::vec::fmadd(part, Vector::loadu(column(k, i), wide), products[i]);
+        for (int64_t i = 0; i < VECTOR_SIZE; i++)
+          products[i] = at::vec::fmadd(part, Vector::loadu(column(k, i), wide), products[i]);
       }
-      Row<1> row;
-      row.load(addend.at(m, n), count);
-      row.parts[0] = row.parts[0] + totals<WIDE>(products);
-      row.store(out + m * N + n, count);
+      Block<1> sums;
+      sums.load(addend.at(m, n), count);
+      sums.vectors[0] = sums.vectors[0] + horizontal_sums<VECTOR_SIZE>(products);
+      sums.store(out + m * N + n, count);
     }
   });
 }
 
-// Where the `COUNT` lowest of `N` numbers are, the lowest first, ties to the lower index.
+// The indices of the `COUNT` lowest of `N` numbers, the lowest first, ties to the lower index. One pass with insertion
+// into a short sorted list: COUNT is a number of heads, far smaller than N.
 template <int64_t N, int64_t COUNT, typename Number>
-inline void lowest(const Number* numbers, int64_t* places) {
+inline void lowest(const Number* numbers, int64_t* indices) {
   Number found[COUNT];
   for (int64_t n = 0; n < N; n++) {
     if (n >= COUNT && !(numbers[n] < found[COUNT - 1])) continue;
     int64_t at = std::min(n, COUNT - 1);
-    for (; at > 0 && numbers[n] < found[at - 1]; at--) found[at] = found[at - 1], places[at] = places[at - 1];
-    found[at] = numbers[n], places[at] = n;
+    // "Less than" and not "at most": an equal number that came first stays first.
+    for (; at > 0 && numbers[n] < found[at - 1]; at--) found[at] = found[at - 1], indices[at] = indices[at - 1];
+    found[at] = numbers[n], indices[at] = n;
   }
 }
 

@@ -1,15 +1,17 @@
-"""How Inductor compiles what it is not quick at: to loops of the project's own (loops.h).
+"""How Inductor compiles operations that it is slow at: to loops of this package (loops.h).
 
-    products with a weight       float32, on a CPU
-    products with few rows       the same, as where a memory's heads read and compare
-    sums of few products         the same, as where they write: number by number, with what comes before and after
-    the lowest of some numbers   on a CPU
-    tanh                         float32, on a CPU: as a quotient of polynomials
-    parts of vectors             how they are stored
-    all else                     tensors do not overlap, so that what is loaded once stays in registers
+    mm, addmm          products with a weight: `row_product`; float32, on a CPU
+    bmm, baddbmm       products of few rows, where a memory's heads read and compare: `row_product` or `dot_product`;
+                       where they write, which sums few products: pointwise, fused with the operations around it
+    mann::lowest       the lowest numbers of a row; on a CPU
+    tanh               a quotient of polynomials; float32, on a CPU
 
-A library has to find out at each call what to do. Its product of 8 rows with an LSTM's weight takes twice as long as
-the loops, and so does that of 4 heads with a memory.
+and two changes of how Inductor writes code: how it stores a part of a vector, and that the arguments of a kernel do not
+overlap in memory, so that numbers that were loaded once may stay in registers.
+
+A library has to find out at each call how to multiply. For small products that takes as long as multiplying: the
+product of 8 rows with an LSTM's weight takes a library twice as long as these loops, and so does that of 4 heads with a
+memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +27,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
-import torch._inductor.lowering  # before what it imports, which imports it
+import torch._inductor.lowering  # before the modules that it imports, which import it too
 from torch._inductor import config, ir
 from torch._inductor.codegen.common import KernelArgs
 from torch._inductor.codegen.cpp import CppVecKernel
@@ -35,31 +37,36 @@ from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
 from torch._inductor.lowering import fallback_handler, lowerings, make_pointwise
 from torch._inductor.utils import IndentedBuffer
 from torch._inductor.virtualized import ops
-from torch.compiler import config as of_cache
+from torch.compiler import config as cache_config
 
-from mann.addressing import ranking  # noqa: F401  whose operator is lowered
+from mann.addressing import ranking  # noqa: F401  defines the operator `mann::lowest`
 
 aten = torch.ops.aten
 
 FEW = 8
 """Rows that are few."""
-LARGE = 2**16
-"""Numbers in a memory from which on torch's product stays: threads share it, and memory is what it waits for."""
+LARGE_MEMORY = 2**16
+"""Numbers in a memory from which on torch's product is used: its threads share it, and it waits for memory anyway."""
 
 TANH = (
     (1.33544893e-08, 2.06089539e-05, 3.49558023e-03, 1.33810190e-01, 9.99999979e-01),
     (7.77648647e-07, 3.28562195e-04, 2.58769522e-02, 4.67143346e-01, 1.0),
 )
-"""tanh x / x for x up to 9, above and below the line: of powers of x^2, fitted for the least relative error (2e-8)."""
+"""tanh(x) / x for |x| <= 9, a quotient of polynomials in x^2, highest power first: numerator and denominator.
+
+Fitted for the least relative error (2e-8).
+"""
 
 _LOOPS = Path(__file__).with_name("loops.h")
-_torchs_tanh = lowerings[aten.tanh.default]
+_torch_tanh = lowerings[aten.tanh.default]
 
 
 class Matrices(NamedTuple):
-    """How a matrix, or a batch of them, lies in memory.
+    """How a matrix, or a batch of matrices, is stored.
 
-    node: The buffer, or what of it; batch, rows, columns: Numbers from one to the next.
+    Attributes:
+        node: The buffer, or the view of a buffer.
+        batch, rows, columns: Strides: numbers from one matrix, row or column to the next.
     """
 
     node: Any
@@ -68,37 +75,39 @@ class Matrices(NamedTuple):
     columns: int
 
     @property
-    def turned(self) -> "Matrices":
-        """Each matrix transposed."""
+    def transposed(self) -> "Matrices":
+        """Each matrix transposed; nothing is moved."""
         return self._replace(rows=self.columns, columns=self.rows)
 
 
-class Loops(CppTemplate):
-    """A call of one of the loops for each matrix of a batch.
+class ProductTemplate(CppTemplate):
+    """Code that calls a loop for each matrix of a batch.
 
     Args:
-        loop: Which.
-        sizes: Of the batch, and the M, N and K of [M, K] [K, N].
-        factors: What is multiplied, and what is added, if anything.
+        loop: `row_product` or `dot_product`.
+        sizes: That of the batch, and M, N and K of [M, K] [K, N].
+        operands: Both factors, and the addend if there is one.
         layout: That of the product.
     """
 
-    def __init__(self, loop: str, sizes: tuple[int, ...], factors: list[Matrices], layout: ir.Layout):
-        super().__init__("product", [factor.node for factor in factors], layout, num_threads=1)
-        self._loop, self._sizes, self._factors = loop, sizes, factors
+    def __init__(self, loop: str, sizes: tuple[int, ...], operands: list[Matrices], layout: ir.Layout):
+        super().__init__("product", [operand.node for operand in operands], layout, num_threads=1)
+        self._loop, self._sizes, self._operands = loop, sizes, operands
 
     def render(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, kernel: Any, template_buffer_node: Any = None, **_: Any
     ) -> str:
-        """Return the code. Nothing is fused with it."""
-        names = {factor.node.get_name(): f"in{number}" for number, factor in enumerate(self._factors)}
-        inputs = {names[factor.node.get_name()]: factor.node for factor in self._factors}
+        """Return the code."""
+        # One buffer may be several operands, as in a product with itself: it is declared once.
+        names = {operand.node.get_name(): f"in{number}" for number, operand in enumerate(self._operands)}
+        inputs = {names[operand.node.get_name()]: operand.node for operand in self._operands}
         signature = kernel.def_kernel(inputs=inputs, outputs={"out": template_buffer_node or self.output_node})
         batch, *sizes = self._sizes
+        # As `Matrix` of loops.h: address, row stride, column stride. The index of element 0 includes a view's offset.
         matrices = [
-            f"{{&{kernel.index(node, [0] * len(node.get_size()))} + b * {step}, {rows}, {columns}}}"
-            for node, step, rows, columns in self._factors
-        ] + ["{nullptr, 0, 0}"] * (3 - len(self._factors))
+            f"{{&{kernel.index(node, [0] * len(node.get_size()))} + b * {stride}, {rows}, {columns}}}"
+            for node, stride, rows, columns in self._operands
+        ] + ["{nullptr, 0, 0}"] * (3 - len(self._operands))
         return f"""{self.header().getvalue()}
 {_LOOPS.read_text()}
 extern "C" [[gnu::flatten]] {signature} {{
@@ -107,13 +116,13 @@ extern "C" [[gnu::flatten]] {signature} {{
 }}"""
 
 
-class Lowest(CppTemplate):
-    """A call of the loop for each row.
+class LowestTemplate(CppTemplate):
+    """Code that calls the loop `lowest` for each row.
 
     Args:
-        numbers: [..., slots], as they lie one after the other.
-        count: How many are looked for.
-        layout: That of the places, [..., count].
+        numbers: [..., slots], contiguous.
+        count: How many of the lowest numbers are searched for.
+        layout: That of the indices, [..., count].
     """
 
     def __init__(self, numbers: Any, count: int, layout: ir.Layout):
@@ -137,165 +146,192 @@ extern "C" [[gnu::flatten]] {signature} {{
 }}"""
 
 
-def lowest(numbers: Any, count: int) -> ir.TensorBox:
-    """Lower where the lowest numbers of each row are."""
+def lower_lowest(numbers: Any, count: int) -> ir.TensorBox:
+    """Lower `mann.addressing.ranking.lowest`."""
     if numbers.get_device().type != "cpu":
         return fallback_handler(torch.ops.mann.lowest.default)(numbers, count)
+    # Computed before the search, not fused into it: Inductor cannot fuse into a template of text.
     node = ir.ExternKernel.require_contiguous(ir.ExternKernel.realize_input(numbers))
     size: Any = [*node.get_size()[:-1], count]
     layout = ir.FixedLayout(node.get_device(), torch.int64, size)
-    return Lowest(node, count, layout).generate().output_node()
+    return LowestTemplate(node, count, layout).generate().output_node()
 
 
-def single(left: Any, right: Any) -> Any:
+def lower_mm(left: Any, right: Any) -> Any:
     """Lower left [m, k] right [k, n]."""
-    return _with_weight(left, right) or tuned_mm(left, right)
+    return _weight_product(left, right) or tuned_mm(left, right)
 
 
-def single_sum(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+def lower_addmm(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """Lower beta addend + alpha left right."""
-    return _sum(_with_weight, tuned_addmm, addend, left, right, beta, alpha)
+    return _sum(_weight_product, tuned_addmm, addend, left, right, beta, alpha)
 
 
-def batched(left: Any, right: Any) -> Any:
+def lower_bmm(left: Any, right: Any) -> Any:
     """Lower left [batch, m, k] right [batch, k, n]."""
-    return _few(left, right) or tuned_bmm(left, right)
+    return _batched_product(left, right) or tuned_bmm(left, right)
 
 
-def batched_sum(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+def lower_baddbmm(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """Lower beta addend + alpha left right."""
-    return _sum(_few, tuned_baddbmm, addend, left, right, beta, alpha)
+    return _sum(_batched_product, tuned_baddbmm, addend, left, right, beta, alpha)
 
 
-def written_out(left: Any, right: Any, *addend: Any) -> ir.TensorBox:
-    """Return sums of few products, number by number: one pass over memory with all else that is done to it."""
-    add, times, part = (lowerings[op] for op in (aten.add.Tensor, aten.mul.Tensor, aten.slice.Tensor))
+def pointwise_product(left: Any, right: Any, *addend: Any) -> ir.TensorBox:
+    """Return [batch, m, k] [batch, k, n], plus an addend if there is one, as pointwise operations; k is small.
+
+    Inductor fuses these with the pointwise operations before and after them, as where a memory is erased and added to:
+    all of them take one pass over the memory, where a product of its own would be another one.
+    """
+    add, multiply, part = (lowerings[op] for op in (aten.add.Tensor, aten.mul.Tensor, aten.slice.Tensor))
     for factor in (left, right):
-        factor.realize()  # or each number of it would be made once for each row
+        factor.realize()  # not fused: each number of a factor would be computed again for each row
     numbers = range(int(left.get_size()[2]))
-    products = (times(part(left, 2, k, k + 1), part(right, 1, k, k + 1)) for k in numbers)
+    products = (multiply(part(left, 2, k, k + 1), part(right, 1, k, k + 1)) for k in numbers)
     return reduce(add, chain(addend, products))
 
 
-def tanh(x: Any) -> Any:
+def lower_tanh(x: Any) -> Any:
     """Lower tanh."""
-    if not _suit((x,)):
-        return _torchs_tanh(x)
-    return make_pointwise(_quotient)(x)
+    if not _suit_loops((x,)):
+        return _torch_tanh(x)
+    return make_pointwise(_rational_tanh)(x)
 
 
-def _quotient(x: Any) -> Any:
-    """Return tanh x, up to 4e-7 of it."""
+def _rational_tanh(x: Any) -> Any:
+    """Return tanh(x), with a relative error of at most 4e-7."""
     number = partial(ops.constant, dtype=torch.float32)
 
-    def within(x: Any, most: float) -> Any:
+    def clamp(x: Any, most: float) -> Any:
         return ops.maximum(ops.minimum(x, number(most)), number(-most))
 
-    x = within(x, 9.0)  # from where on tanh is 1 in float32
+    x = clamp(x, 9.0)  # from there on tanh is 1 in float32
     square = x * x
-    above, below = (reduce(lambda sum, one: ops.fma(sum, square, one), map(number, powers)) for powers in TANH)
-    return within(x * above / below, 1.0)
+    # Horner's rule.
+    numerator, denominator = (
+        reduce(lambda sum, coefficient: ops.fma(sum, square, coefficient), map(number, powers)) for powers in TANH
+    )
+    return clamp(x * numerator / denominator, 1.0)  # which rounding might exceed
 
 
-def _sum(loops: Callable[..., Any], torchs: Any, addend: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
-    """Return a product added to something, by the loops if they take it."""
-    sum_of_both = beta == alpha == 1 and [*addend.get_size()] == [*left.get_size()[:-1], right.get_size()[-1]]
-    product = loops(left, right, addend) if sum_of_both else None
-    return product or torchs(addend, left, right, beta=beta, alpha=alpha)
+def _sum(product: Callable[..., Any], fallback: Any, addend: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
+    """Return a product added to an addend: by a function for the loops if it takes them, else by torch's lowering."""
+    is_plain_sum = beta == alpha == 1 and [*addend.get_size()] == [*left.get_size()[:-1], right.get_size()[-1]]
+    result = product(left, right, addend) if is_plain_sum else None
+    return result or fallback(addend, left, right, beta=beta, alpha=alpha)
 
 
-def _suit(operands: tuple[Any, ...]) -> bool:
-    """Return whether all are what the loops are for."""
+def _suit_loops(operands: tuple[Any, ...]) -> bool:
+    """Return whether all operands are of the type and on the device that the loops are for."""
     return all(operand.get_dtype() == torch.float32 and operand.get_device().type == "cpu" for operand in operands)
 
 
-def _with_weight(*operands: Any) -> ir.TensorBox | None:
-    """Return the product of two, plus a third one if there is one, by the loops; None where torch's is to be taken."""
-    if not _suit(operands):
+def _weight_product(*operands: Any) -> ir.TensorBox | None:
+    """Return left right, plus an addend if there is one, by the loops; None where torch's lowering is to be used."""
+    if not _suit_loops(operands):
         return None
-    left, right, *addend = map(_lying, operands)
+    left, right, *addend = map(_storage, operands)
+    # The loop reads these row by row; torch's product takes any layout.
     if right.columns != 1 or any(one.columns != 1 for one in addend):
         return None
     (m, k), n = map(int, operands[0].get_size()), int(operands[1].get_size()[1])
-    return _made("sums", (1, m, n, k), [left, right, *addend], [m, n], [n, 1])
+    return _product("row_product", (1, m, n, k), [left, right, *addend], [m, n], [n, 1])
 
 
-def _few(*operands: Any) -> ir.TensorBox | None:
-    """Return the products of few rows, plus a third operand if there is one; None where torch's are to be taken."""
+def _batched_product(*operands: Any) -> ir.TensorBox | None:
+    """Return products of few rows, plus an addend if there is one; None where torch's lowering is to be used."""
     (batch, m, k), n = map(int, operands[0].get_size()), int(operands[1].get_size()[2])
-    if not _suit(operands) or min(m, n, k) > FEW or max(m * k, k * n, m * n) >= LARGE:
+    if not _suit_loops(operands) or min(m, n, k) > FEW or max(m * k, k * n, m * n) >= LARGE_MEMORY:
         return None
+    # Few products in each sum and a large result, such as an outer product of what to write and where.
     if k <= FEW < min(m, n):
-        return written_out(*operands)
-    left, right, *addend = map(_lying, operands)
-    # A product is as well that of the factors transposed, the other way round.
-    ways = {False: (m, n, left, right, addend), True: (n, m, right.turned, left.turned, [one.turned for one in addend])}
-    for turned, (height, width, first, second, added) in ways.items():
-        by_rows = second.columns == 1 and all(one.columns == 1 for one in added)
-        by_columns = first.columns == second.rows == 1 and all(one.columns == 1 for one in added)
-        loop = (by_rows and "sums") or (by_columns and "dots")
+        return pointwise_product(*operands)
+    left, right, *addend = map(_storage, operands)
+    # A B = (B^T A^T)^T: the same product has its few rows on the left, and its factors stored as a loop reads them,
+    # either as it is or with the transposed factors the other way round. The product is then stored transposed.
+    straight = (m, n, left, right, addend, [m * n, n, 1])
+    swapped = (n, m, right.transposed, left.transposed, [one.transposed for one in addend], [m * n, 1, m])
+    for height, width, first, second, added, strides in (straight, swapped):
+        loop = _loop(first, second, added)
         if loop and height <= FEW:
-            strides = [m * n, 1, m] if turned else [m * n, n, 1]
-            return _made(loop, (batch, height, width, k), [first, second, *added], [batch, m, n], strides)
+            return _product(loop, (batch, height, width, k), [first, second, *added], [batch, m, n], strides)
     return None
 
 
-def _made(loop: str, sizes: tuple[int, ...], factors: list[Matrices], size: Any, strides: Any) -> ir.TensorBox:
-    """Return the product, of such a size and lying so."""
-    layout = ir.FixedLayout(factors[0].node.get_device(), torch.float32, size, strides)
-    return Loops(loop, sizes, factors, layout).generate().output_node()
+def _loop(left: Matrices, right: Matrices, addend: list[Matrices]) -> str | None:
+    """Return the loop that reads operands as they are stored; none of them is copied for it."""
+    if any(one.columns != 1 for one in addend):
+        return None
+    if right.columns == 1:
+        return "row_product"
+    return "dot_product" if left.columns == right.rows == 1 else None
 
 
-def _lying(operand: Any) -> Matrices:
-    """Return how an operand lies in memory, once it is there. A row or a column is next to itself."""
+def _product(loop: str, sizes: tuple[int, ...], operands: list[Matrices], size: Any, strides: Any) -> ir.TensorBox:
+    """Return the product by a loop, of this size and with these strides."""
+    layout = ir.FixedLayout(operands[0].node.get_device(), torch.float32, size, strides)
+    return ProductTemplate(loop, sizes, operands, layout).generate().output_node()
+
+
+def _storage(operand: Any) -> Matrices:
+    """Return how an operand is stored. It is computed before the product, and Inductor may not change its layout."""
     node = ir.ExternKernel.require_stride1(ir.ExternKernel.realize_input(operand))
     node.freeze_layout()
     (*_, height, width), (*batch, rows, columns) = (map(int, of) for of in (node.get_size(), node.get_stride()))
+    # The stride of an axis of size 1 is never used, and may be any number: 1 suits all loops.
     return Matrices(node, sum(batch), 1 if height == 1 else rows, 1 if width == 1 else columns)
 
 
 LOWERINGS = {
-    aten.mm.default: single,
-    aten.addmm.default: single_sum,
-    aten.bmm.default: batched,
-    aten.baddbmm.default: batched_sum,
-    torch.ops.mann.lowest.default: lowest,
-    aten.tanh.default: tanh,
+    aten.mm.default: lower_mm,
+    aten.addmm.default: lower_addmm,
+    aten.bmm.default: lower_bmm,
+    aten.baddbmm.default: lower_baddbmm,
+    torch.ops.mann.lowest.default: lower_lowest,
+    aten.tanh.default: lower_tanh,
 }
-# The compiler's cache does not look at a lowering: what was compiled with another one would be taken for this.
+# Inductor's cache of compiled code does not look at the lowerings: without a tag it would return code that was compiled
+# with other ones, such as those of torch or of an earlier version of this file.
 TAG = getsource(modules[__name__]) + _LOOPS.read_text()
 
 
-_store_line = CppVecKernel._get_store_line
+# Referred to before they are patched, so that the replacements can call them.
+_torch_store_line = CppVecKernel._get_store_line
 
 
 def store_line(kernel: Any, value: Any, name: str, index: Any, dtype: torch.dtype, **options: Any) -> IndentedBuffer:
-    """Return the code that stores a vector, of which a part is stored as the loops do it (`Row`)."""
-    code = _store_line(kernel, value, name, index, dtype, **options)
-    parted = fullmatch(r"(.*)\.store\((.*), (.*)\);", code.getvalue().strip())
-    if parted and dtype == torch.float32 and kernel.tail_size is not None:
-        vector, place, count = parted.groups()
+    """Return the code that stores a vector: a part of one is stored as `Block` does it (loops.h)."""
+    code = _torch_store_line(kernel, value, name, index, dtype, **options)
+    partial_store = fullmatch(r"(.*)\.store\((.*), (.*)\);", code.getvalue().strip())
+    if partial_store and dtype == torch.float32 and kernel.tail_size is not None:
+        vector, address, count = partial_store.groups()
         code = IndentedBuffer()
         code.writeline(
-            f"{{ float all[{kernel.tiling_factor}]; {vector}.store(all); std::copy_n(all, {count}, {place}); }}"
+            f"{{ float all[{kernel.tiling_factor}]; {vector}.store(all); std::copy_n(all, {count}, {address}); }}"
         )
     return code
 
 
-_arguments = KernelArgs.cpp_argdefs
+_torch_arguments = KernelArgs.cpp_argdefs
 
 
 def arguments(kernel: KernelArgs, *options: Any) -> tuple[list[str], ...]:
-    """Return how a kernel's arguments are declared, what is passed, and its types; each is another tensor."""
-    declared, *passed = _arguments(kernel, *options)
-    return [one.replace("* ", "* __restrict__ ") for one in declared], *passed
+    """Return the declarations of a kernel's arguments, the arguments of a call, and their types.
+
+    The declarations promise that arguments do not overlap in memory. They never do: each is a tensor of its own.
+    """
+    declarations, *others = _torch_arguments(kernel, *options)
+    return [one.replace("* ", "* __restrict__ ") for one in declarations], *others
 
 
 @contextmanager
-def own() -> Iterator[None]:
-    """Compile with these. What follows a loop is not fused with it: it would have to be part of its code."""
-    tagged: Any = of_cache.patch(cache_key_tag=TAG)  # pyright: ignore
+def custom_lowerings() -> Iterator[None]:
+    """Compile with the lowerings of this module.
+
+    Inductor must not fuse operations with the result of a template: they would have to be part of its code.
+    """
+    cache_key: Any = cache_config.patch(cache_key_tag=TAG)  # pyright: ignore
     stores = patch.object(CppVecKernel, "_get_store_line", store_line)
     apart = patch.object(KernelArgs, "cpp_argdefs", arguments)
-    with patch.dict(lowerings, LOWERINGS), stores, apart, config.patch(epilogue_fusion=False), tagged:
+    with patch.dict(lowerings, LOWERINGS), stores, apart, config.patch(epilogue_fusion=False), cache_key:
         yield

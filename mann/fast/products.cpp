@@ -1,95 +1,105 @@
-// Products of all steps at once, with the loops of a step (loops.h, which comes before this).
+// Products of all steps at once, with the loops of a step (loops.h, whose text is put before this one).
 //
-// Threads share rows. So they do for a weight's gradient, which is a sum over rows: each has a sum of its own.
+// Threads share the rows. For a weight's gradient, which is a sum over rows, each thread has a sum of its own, and then
+// they add these up: no two threads ever write to the same numbers.
 
 using namespace mann;
 
-// Vectors side by side, as many as registers hold of all rows at once.
-constexpr int64_t PARTS = HELD / TOGETHER;
-// Rows that are added up at a time: they stay in a core's cache.
-constexpr int64_t NEAR = 256;
+// Vectors of a block of columns, as many as the registers hold for all rows of a block.
+constexpr int64_t COLUMN_BLOCK = ACCUMULATORS / ROW_BLOCK;
+// Rows that a weight's gradient sums at a time: they stay in the cache of a core while all columns are summed.
+constexpr int64_t CACHED_ROWS = 256;
 
-// Calls part(first row, COUNT) for all rows, as many at a time as share what is loaded of columns.
-template <typename Part>
-static inline void in_rows(int64_t rows, Part part) {
+// Calls block(first row, COUNT) for all rows, `ROW_BLOCK` at a time, which share each load of a vector of columns.
+template <typename Body>
+static inline void for_row_blocks(int64_t rows, Body body) {
   int64_t m = 0;
-  for (; m + TOGETHER <= rows; m += TOGETHER) part(m, Constant<TOGETHER>());
-  for (; m < rows; m++) part(m, Constant<1>());
+  for (; m + ROW_BLOCK <= rows; m += ROW_BLOCK) body(m, Constant<ROW_BLOCK>());
+  for (; m < rows; m++) body(m, Constant<1>());
 }
 
-// Calls part(first column, PARTS, last) for all columns.
-template <typename Part>
-static inline void in_columns(int64_t columns, Part part) {
+// Calls block(first column, VECTORS, numbers in the last vector) for all columns. Unlike `for_column_blocks` (loops.h)
+// the number of columns is not known when this is compiled.
+template <typename Body>
+static inline void for_columns(int64_t columns, Body body) {
+  constexpr int64_t whole = COLUMN_BLOCK * VECTOR_SIZE;
   int64_t n = 0;
-  for (; n + PARTS * WIDE <= columns; n += PARTS * WIDE) part(n, Constant<PARTS>(), Constant<WIDE>());
-  for (; n + WIDE <= columns; n += WIDE) part(n, Constant<1>(), Constant<WIDE>());
-  if (n < columns) part(n, Constant<1>(), columns - n);
+  for (; n + whole <= columns; n += whole) body(n, Constant<COLUMN_BLOCK>(), Constant<VECTOR_SIZE>());
+  for (; n + VECTOR_SIZE <= columns; n += VECTOR_SIZE) body(n, Constant<1>(), Constant<VECTOR_SIZE>());
+  if (n < columns) body(n, Constant<1>(), columns - n);
 }
 
-struct Share {
-  int64_t first, after;
+struct Range {
+  int64_t start, stop;
 };
 
-static Share share(int64_t rows) {
+// The range of numbers 0, ..., count - 1 that this thread has to do.
+static Range own_range(int64_t count) {
   const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
-  return {rows * thread / threads, rows * (thread + 1) / threads};
+  return {count * thread / threads, count * (thread + 1) / threads};
 }
 
-// Some columns of the weight at a time, which stay near, for all rows.
-[[gnu::flatten]] static void affine_of(Share own, const float* bias, const float* inputs, const float* weight, float* out,
-                                       int64_t size, int64_t width) {
-  const Matrix all = {inputs, size, 1}, by_rows = {weight, width, 1}, same = {bias, 0, 1};
-  in_columns(width, [&](int64_t n, auto parts, auto last) {
-    in_rows(own.after - own.first, [&](int64_t m, auto count) {
-      const int64_t row = own.first + m;
-      columns<count, parts>(size, all.from(row, 0), by_rows.from(0, n), same.from(0, n), out + row * width + n, width, last);
+// Columns outside, rows inside: a block of columns of the weight stays in the cache for all rows.
+[[gnu::flatten]] static void affine_rows(Range own, const float* bias, const float* inputs, const float* weight,
+                                         float* out, int64_t size, int64_t width) {
+  const Matrix left = {inputs, size, 1}, right = {weight, width, 1}, addend = {bias, 0, 1};
+  for_columns(width, [&](int64_t n, auto vectors, auto last) {
+    for_row_blocks(own.stop - own.start, [&](int64_t m, auto count) {
+      const int64_t row = own.start + m;
+      block_product<count, vectors>(size, left.from(row, 0), right.from(0, n), addend.from(0, n), out + row * width + n,
+                                    width, last);
     });
   });
 }
 
 // out [rows, width] = inputs [rows, size] weight [size, width] + bias [width], if there is one.
-extern "C" void affine(const float* bias, const float* inputs, const float* weight, float* out, int64_t rows, int64_t size,
-                       int64_t width, int64_t threads) {
+extern "C" void affine(const float* bias, const float* inputs, const float* weight, float* out, int64_t rows,
+                       int64_t size, int64_t width, int64_t threads) {
 #pragma omp parallel num_threads(threads)
-  affine_of(share(rows), bias, inputs, weight, out, size, width);
+  affine_rows(own_range(rows), bias, inputs, weight, out, size, width);
 }
 
-// Some of the gradients at a time, for all columns of the inputs: there are more gradients, and inputs stay near.
-[[gnu::flatten]] static void gathered_of(Share own, const float* gradients, const float* inputs, float* sum, int64_t size,
-                                         int64_t width) {
-  const Matrix above = {gradients, 1, width}, below = {inputs, size, 1};
-  if (own.first == own.after) std::fill_n(sum, width * size, 0.f);
-  for (int64_t k = own.first; k < own.after; k += NEAR) {
-    const Matrix before = {k > own.first ? sum : nullptr, size, 1};
-    in_rows(width, [&](int64_t m, auto count) {
-      in_columns(size, [&](int64_t n, auto parts, auto last) {
-        columns<count, parts, true>(std::min(own.after - k, NEAR), above.from(m, k), below.from(k, n), before.from(m, n),
-                                    sum + m * size + n, size, last);
+// A block of the gradients outside, all columns of the inputs inside: there are more gradients than inputs, and the
+// inputs of `CACHED_ROWS` rows stay in the cache.
+[[gnu::flatten]] static void sum_rows(Range own, const float* gradients, const float* inputs, float* sum, int64_t size,
+                                      int64_t width) {
+  // The row stride of `left` is 1: it is the gradients transposed, which are not copied.
+  const Matrix left = {gradients, 1, width}, right = {inputs, size, 1};
+  if (own.start == own.stop) std::fill_n(sum, width * size, 0.f);  // more threads than rows: nothing is written below
+  for (int64_t k = own.start; k < own.stop; k += CACHED_ROWS) {
+    // The first rows are written, all others are added.
+    const Matrix addend = {k > own.start ? sum : nullptr, size, 1};
+    for_row_blocks(width, [&](int64_t m, auto count) {
+      for_columns(size, [&](int64_t n, auto vectors, auto last) {
+        block_product<count, vectors, true>(std::min(own.stop - k, CACHED_ROWS), left.from(m, k), right.from(k, n),
+                                            addend.from(m, n), sum + m * size + n, size, last);
       });
     });
   }
 }
 
-// out [width, size] = gradients^T [width, rows] inputs [rows, size]; others: room for the sums of all threads but one.
-extern "C" void gathered(const float* gradients, const float* inputs, float* out, float* others, int64_t rows, int64_t size,
-                         int64_t width, int64_t threads) {
+// out [width, size] = gradients^T [width, rows] inputs [rows, size]; partial_sums: room for [threads - 1, width, size].
+extern "C" void weight_gradient(const float* gradients, const float* inputs, float* out, float* partial_sums,
+                                int64_t rows, int64_t size, int64_t width, int64_t threads) {
   const int64_t numbers = width * size;
 #pragma omp parallel num_threads(threads)
   {
     const int64_t thread = omp_get_thread_num();
-    gathered_of(share(rows), gradients, inputs, thread ? others + (thread - 1) * numbers : out, size, width);
+    sum_rows(own_range(rows), gradients, inputs, thread ? partial_sums + (thread - 1) * numbers : out, size, width);
 #pragma omp barrier
-    const Share own = share(numbers);
+    // Always in the order of the threads, so that a result is the same in every run.
+    const Range own = own_range(numbers);
     for (int64_t other = 0; other < omp_get_num_threads() - 1; other++)
-      for (int64_t i = own.first; i < own.after; i++) out[i] += others[other * numbers + i];
+      for (int64_t i = own.start; i < own.stop; i++) out[i] += partial_sums[other * numbers + i];
   }
 }
 
-// out [columns, rows] = from [rows, columns], transposed.
-extern "C" void turn(const float* from, float* out, int64_t rows, int64_t columns, int64_t threads) {
+// out [columns, rows] = from [rows, columns], transposed. `VECTOR_SIZE` rows at a time, so that as many adjacent numbers
+// are written: one by one, each would touch another cache line.
+extern "C" void transpose(const float* from, float* out, int64_t rows, int64_t columns, int64_t threads) {
 #pragma omp parallel for num_threads(threads)
-  for (int64_t i = 0; i < rows; i += WIDE) {
-    const int64_t count = std::min(rows - i, WIDE);
+  for (int64_t i = 0; i < rows; i += VECTOR_SIZE) {
+    const int64_t count = std::min(rows - i, VECTOR_SIZE);
     for (int64_t j = 0; j < columns; j++)
       for (int64_t k = i; k < i + count; k++) out[j * rows + k] = from[k * columns + j];
   }

@@ -1,16 +1,14 @@
-"""Products of many inputs with a weight.
+"""Products of all steps at once with a weight, by loops of this package (products.cpp) where these are faster.
 
-    affine      addend + inputs weight^T, as torch does it
-    quick       bias + inputs weight^T for all steps at once, by loops of the project's own where they are quicker
-    gathered    what a weight's gradient is: gradients^T inputs, likewise
-    turned      a weight transposed in memory, for what reads it by rows
+    affine_all_steps     bias + inputs weight^T, before the steps are run
+    weight_gradient      gradients^T inputs, after the backward pass
+    transposed_storage   a weight stored transposed, for products that read it row by row
 
-The loops (products.cpp) read inputs as they lie, where libraries copy them first. What is multiplied step by step is
-compiled (`mann.fast.lowering`).
+The loops read their inputs as they are stored, where libraries copy them to another layout first. Products of a single
+step are compiled with the step (`mann.fast.lowering`).
 """
 
 import ctypes
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,73 +19,86 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from episodes.native import library
+from mann.models.unrolling import affine
 
-Affine = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(bias, inputs, weight) -> bias + inputs weight^T."""
-
-LARGE = 1_500_000
+LOOPS_FROM = 1_500_000
 """Multiplications from which on a product is large enough for the loops."""
-WORTH_TURNING = 2**16
-"""Numbers from which on a weight is large enough for them."""
+TRANSPOSE_FROM = 2**16
+"""Numbers from which on a weight is large enough to be transposed by them."""
 
 
-def affine(addend: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
-    """Return addend + inputs weight^T.
+def affine_all_steps(bias: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+    """Return bias + inputs weight^T, equal to `affine` up to rounding.
 
-    addend: [rows, width] or [width]; inputs: [rows, size]; weight: [width, size]. Returns [rows, width].
+    A large product has first derivatives only: a second one raises an error.
+
+    Args:
+        bias: [width].
+        inputs: [rows, size], where the rows are of all steps and sequences.
+        weight: [width, size].
+
+    Returns:
+        [rows, width].
     """
-    return torch.addmm(addend, inputs, weight.T)
-
-
-def quick(bias: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
-    """Return what `affine` does for a bias [width], up to rounding; of a large product with first derivatives only."""
-    if torch.is_autocast_enabled(inputs.device.type) or not _suit_loops(inputs, weight, len(weight)):
+    # Under autocast the result would have to be of fewer digits, as torch's is.
+    if torch.is_autocast_enabled(inputs.device.type) or not _suits_loops(inputs, weight, len(weight)):
         return affine(bias, inputs, weight)
-    return _Product.apply(bias.contiguous(), inputs.contiguous(), weight.contiguous())
+    return _Affine.apply(bias.contiguous(), inputs.contiguous(), weight.contiguous())
 
 
-def gathered(gradients: Tensor, inputs: Tensor) -> Tensor:
-    """Return gradients^T inputs, a weight's gradient [width, size], without a derivative.
+def weight_gradient(gradients: Tensor, inputs: Tensor) -> Tensor:
+    """Return gradients^T inputs, the gradient of a weight, itself not differentiable.
 
-    gradients: [rows, width], of the products; inputs: [rows, size]. Both are contiguous.
+    Args:
+        gradients: Those of the products, [rows, width], contiguous.
+        inputs: [rows, size], contiguous.
+
+    Returns:
+        [width, size].
     """
     rows, size, width = *inputs.shape, gradients.shape[1]
-    if not _suit_loops(inputs, gradients, width):
+    if not _suits_loops(inputs, gradients, width):
         return gradients.T @ inputs
     threads = torch.get_num_threads()
-    out, others = inputs.new_empty(width, size), inputs.new_empty(threads - 1, width, size)
-    _loops().gathered(*map(_place, (gradients, inputs, out, others)), rows, size, width, threads)
+    # Each thread but the first, which sums in `out`, sums into a matrix of its own.
+    out, partial_sums = inputs.new_empty(width, size), inputs.new_empty(threads - 1, width, size)
+    native_loops().weight_gradient(*map(_address, (gradients, inputs, out, partial_sums)), rows, size, width, threads)
     return out
 
 
-def turned(weight: Tensor) -> Tensor:
-    """Return a contiguous weight [width, size] so that it lies transposed: what multiplies with it reads it by rows."""
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or weight.numel() < WORTH_TURNING:
+def transposed_storage(weight: Tensor) -> Tensor:
+    """Return a contiguous weight [width, size] with the same numbers, but stored transposed.
+
+    A product of a step multiplies a number of the input with a column of the weight; stored so, a column is contiguous.
+    """
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or weight.numel() < TRANSPOSE_FROM:
         return weight.T.contiguous().T
     out = weight.new_empty(weight.shape[::-1])
-    _loops().turn(_place(weight), _place(out), *weight.shape, torch.get_num_threads())
+    native_loops().transpose(_address(weight), _address(out), *weight.shape, torch.get_num_threads())
     return out.T
 
 
-def _suit_loops(inputs: Tensor, other: Tensor, width: int) -> bool:
-    """Return whether the loops take the numbers and are worth their threads."""
+def _suits_loops(inputs: Tensor, other: Tensor, width: int) -> bool:
+    """Return whether the loops take these numbers, and the product is large enough for them."""
+    # Below, waking threads takes longer than the product.
     fits = inputs.device.type == "cpu" and inputs.dtype == other.dtype == torch.float32
-    return fits and inputs.numel() * width >= LARGE
+    return fits and inputs.numel() * width >= LOOPS_FROM
 
 
 @cache
-def _loops() -> ctypes.CDLL:
-    """Return what products.cpp is compiled to."""
+def native_loops() -> ctypes.CDLL:
+    """Return the compiled products.cpp; its functions take addresses of tensors, then sizes, then the threads."""
     here = Path(__file__).parent
-    found, places, sizes = library(here / "loops.h", here / "products.cpp"), [ctypes.c_void_p] * 4, [ctypes.c_int64] * 4
-    for function in (found.affine, found.gathered):
-        function.restype, function.argtypes = None, places + sizes
-    found.turn.restype, found.turn.argtypes = None, places[:2] + sizes[:3]
-    return found
+    loaded = library(here / "loops.h", here / "products.cpp")
+    addresses, sizes = [ctypes.c_void_p] * 4, [ctypes.c_int64] * 4
+    for function in (loaded.affine, loaded.weight_gradient):
+        function.restype, function.argtypes = None, addresses + sizes
+    loaded.transpose.restype, loaded.transpose.argtypes = None, addresses[:2] + sizes[:3]
+    return loaded
 
 
-def _place(tensor: Tensor | None) -> int | None:
-    """Return where a tensor's numbers are."""
+def _address(tensor: Tensor | None) -> int | None:
+    """Return the address of a tensor's numbers; None becomes a null pointer."""
     return None if tensor is None else tensor.data_ptr()
 
 
@@ -95,25 +106,26 @@ def _product(bias: Tensor | None, inputs: Tensor, weight: Tensor) -> Tensor:
     """Return inputs weight + bias; weight: [size, width]."""
     (rows, size), width = inputs.shape, weight.shape[1]
     out = inputs.new_empty(rows, width)
-    _loops().affine(*map(_place, (bias, inputs, weight, out)), rows, size, width, torch.get_num_threads())
+    native_loops().affine(*map(_address, (bias, inputs, weight, out)), rows, size, width, torch.get_num_threads())
     return out
 
 
-class _Product(Function):
-    """bias + inputs weight^T, of what suits the loops."""
+class _Affine(Function):
+    """bias + inputs weight^T, by the loops."""
 
     @staticmethod
     def forward(ctx: Any, bias: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return _product(bias, inputs, turned(weight).T)
+        return _product(bias, inputs, transposed_storage(weight).T)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (gradient,), (inputs, weight) = gradients, ctx.saved_tensors
-        gradient = gradient.contiguous()
+        gradient = gradient.contiguous()  # that of a sum is one number, expanded
+        # `weight` is contiguous and stands on the right as it is: the product with it needs no transposing.
         return (
             gradient.sum(0) if ctx.needs_input_grad[0] else None,
             _product(None, gradient, weight) if ctx.needs_input_grad[1] else None,
-            gathered(gradient, inputs) if ctx.needs_input_grad[2] else None,
+            weight_gradient(gradient, inputs) if ctx.needs_input_grad[2] else None,
         )

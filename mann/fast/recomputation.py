@@ -1,8 +1,11 @@
-"""What a step of a recurrent network need not keep for its way back, for `mann.fast.compiled_step`.
+"""Which leaves of a state can be recomputed for the backward pass, instead of being saved at each step.
 
-Most of what a way back needs are memories: one for each step. But a memory follows from the one before it and from
-little else (what is written, and where), which is kept. So it can be made again, from one that was kept some steps
-before. A leaf of the state that follows from itself in this way is a chain.
+Most of the memory of a backward pass is for the network's memories, one for each step. But a memory follows from the
+one before it and from little else: the vectors that are written, and where, which are saved anyway. So it can be
+recomputed, starting from one that was saved some steps earlier. A leaf of the state that follows from itself in this
+way is a recomputable state.
+
+This module finds them in the forward graph of a step; `mann.fast.compiled_step` takes them out of it.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -14,12 +17,13 @@ from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
 
-class Chain(NamedTuple):
+class RecomputableState(NamedTuple):
     """How a leaf of the state follows from itself.
 
     Attributes:
         before, after: The leaf before a step, and after it.
-        sources: What it is made from besides, each smaller than it; what is kept anyway, where that is enough.
+        sources: The other tensors that it is computed from, each smaller than it; tensors that are saved anyway, where
+            these are enough.
     """
 
     before: Node
@@ -27,21 +31,31 @@ class Chain(NamedTuple):
     sources: tuple[Node, ...]
 
 
-def chains(leaves: Sequence[tuple[Node, Node]], kept: Collection[Node]) -> dict[int, Chain]:
-    """Return the chains among the leaves (before, after) that have to be kept, each by its number."""
-    found: dict[int, Chain] = {}
+def recomputable_states(leaves: Sequence[tuple[Node, Node]], saved: Collection[Node]) -> dict[int, RecomputableState]:
+    """Return the recomputable states among leaves that would have to be saved, by the leaf's number.
+
+    Args:
+        leaves: Each leaf of the state before and after a step.
+        saved: The tensors that the backward graph needs.
+    """
+    found: dict[int, RecomputableState] = {}
     for number, (before, after) in enumerate(leaves):
-        if before is not after and (before in kept or after in kept):
+        # One and the same node is a leaf that a step hands on unchanged: it takes no memory at each step.
+        if before is not after and (before in saved or after in saved):
             sources = _sources(before, after)
             if sources is not None:
-                found[number] = Chain(before, after, sources)
-    small = set(kept).difference(*((link.before, link.after) for link in found.values()))
-    return {number: link._replace(sources=_origins(link.sources, small)) for number, link in found.items()}
+                found[number] = RecomputableState(before, after, sources)
+    # Recomputable states are not saved themselves, so that nothing may be made to follow from them.
+    remaining = set(saved).difference(*((state.before, state.after) for state in found.values()))
+    return {number: state._replace(sources=_origins(state.sources, remaining)) for number, state in found.items()}
 
 
 def _sources(before: Node, after: Node) -> tuple[Node, ...] | None:
-    """Return what a leaf is made from besides itself, or none if that is not smaller."""
-    sources: dict[Node, None] = {}
+    """Return the tensors besides itself that a leaf is computed from; None if they are not all smaller than it.
+
+    Walks from the new leaf towards the inputs, through tensors of its size, and stops at smaller ones.
+    """
+    sources: dict[Node, None] = {}  # a set that keeps its order
     seen, ahead = {before}, [after]
     while ahead:
         node = ahead.pop()
@@ -51,33 +65,33 @@ def _sources(before: Node, after: Node) -> tuple[Node, ...] | None:
         if _size(node) < _size(after):
             sources[node] = None
         elif node.op == "placeholder":
-            return None
+            return None  # another large input: saving it would cost as much as saving the leaf
         else:
             ahead.extend(node.all_input_nodes)
     return tuple(sources)
 
 
-def _origins(sources: Sequence[Node], kept: Collection[Node]) -> tuple[Node, ...]:
-    """Replace each source by what is kept, where it follows from that by what takes little time."""
+def _origins(sources: Sequence[Node], saved: Collection[Node]) -> tuple[Node, ...]:
+    """Replace each source by saved tensors, where it follows from these by operations that take little time."""
     from torch._functorch.partitioners import get_default_op_list
 
-    little = get_default_op_list().is_recomputable
+    is_cheap = get_default_op_list().is_recomputable
 
-    @cache
+    @cache  # of a graph, in which paths meet again: without, the time could grow exponentially
     def origins(node: Node) -> tuple[Node, ...] | None:
-        if node in kept:
+        if node in saved:
             return (node,)
-        if node.op == "placeholder" or not little(node):
+        if node.op == "placeholder" or not is_cheap(node):
             return None
         parts = [origins(one) for one in node.all_input_nodes]
         known = [part for part in parts if part is not None]
-        return joined(known) if len(known) == len(parts) else None
+        return merged(known) if len(known) == len(parts) else None
 
-    def joined(parts: Iterable[tuple[Node, ...]]) -> tuple[Node, ...]:
-        # Each once, always in the same order: the compiler's cache knows a graph by its text.
+    def merged(parts: Iterable[tuple[Node, ...]]) -> tuple[Node, ...]:
+        # Each once, always in the same order: the compiler's cache recognises a graph by its text.
         return tuple(dict.fromkeys(chain.from_iterable(parts)))
 
-    return joined(origins(source) or (source,) for source in sources)
+    return merged(origins(source) or (source,) for source in sources)
 
 
 def _size(node: Node) -> int:
@@ -85,21 +99,28 @@ def _size(node: Node) -> int:
     return sum(value.numel() for value in pytree.tree_leaves(node.meta["val"]))
 
 
-def extracted(graph: GraphModule, inputs: Sequence[Node], outputs: Sequence[Node]) -> GraphModule:
-    """Return the part of a graph that makes some of its nodes from others."""
+def extract_subgraph(graph: GraphModule, inputs: Sequence[Node], outputs: Sequence[Node]) -> GraphModule:
+    """Return the part of a graph that computes some of its nodes from others."""
     part = Graph()
     copies: dict[Node, Node] = {}
     for node in inputs:
         copies[node] = part.placeholder(node.name)
         copies[node].meta = dict(node.meta)
-    wanted, ahead = set[Node](), list(outputs)
-    while ahead:
-        node = ahead.pop()
-        if node not in wanted and node not in copies:
-            wanted.add(node)
-            ahead.extend(node.all_input_nodes)
+    needed = _ancestors(outputs, copies)
+    # In the order of the whole graph, in which a node comes after all nodes that it is computed from.
     for node in graph.graph.nodes:
-        if node in wanted:
+        if node in needed:
             copies[node] = part.node_copy(node, copies.__getitem__)
     part.output(tuple(copies[node] for node in outputs))
     return GraphModule(graph, part)
+
+
+def _ancestors(nodes: Sequence[Node], inputs: Collection[Node]) -> set[Node]:
+    """Return the nodes, and all that they are computed from, up to the inputs."""
+    found, ahead = set[Node](), list(nodes)
+    while ahead:
+        node = ahead.pop()
+        if node not in found and node not in inputs:
+            found.add(node)
+            ahead.extend(node.all_input_nodes)
+    return found

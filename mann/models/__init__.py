@@ -1,10 +1,11 @@
-"""Networks: a controller, a memory and a scheme that addresses it; encoders; what stands beside them.
+"""Models: the memory network (a controller, a memory, an addressing scheme), encoders, classifiers and baselines.
 
-controllers:   what drives the memory: LSTM, GRU, feed-forward, stacked
+network:       the memory network, used like torch.nn.LSTM
+controllers:   LSTM, GRU, feed-forward, stacked
 initial_state: memory, reads and weightings before the first step
-network:       all of them together, used like torch.nn.LSTM
-encoders:      from an image to what a network sees of it
+unrolling:     running a step over time, and the protocol for it
+encoders:      from an image to its features
 classifier:    from label-offset episodes to answers
-building:      from settings to a network
+building:      from settings to a model
 baselines:     models without an external memory
 """

@@ -1,30 +1,26 @@
-"""From label-offset episodes to answers: an encoder, a network, and what the answers mean."""
+"""Label-offset classification: an encoder, a network, the loss, and the counts of right answers."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data import InputError
 from episodes import LABELS, Episode, Labels
-from mann.models.building import build_network, drawn_with
-from mann.models.encoders import ENCODERS
 from mann.models.network import Access, MemoryNetwork
-from mann.settings.schema import Config
+from mann.settings import Config
 
 
 class Classifier(nn.Module):
-    """What an encoder sees in images and the label before go into a network; out come logits for each character.
+    """A network on encoded images and previous labels, with logits for each character of the answer.
 
     Attributes:
-        encoder: From [drawings, height, width] to [drawings, features]; see `mann.models.encoders`.
+        encoder: From [images, height, width] to [images, features]; see `mann.models.encoders`.
         network: Used like `torch.nn.LSTM`, of input width `features + characters * symbols` and output width
             `characters * symbols`.
         symbols: Symbols that a character of a label can be.
-        image_scale, label_scale: What features and labels are multiplied with. Beside hundreds of pixels the few
-            numbers of a label hardly move the controller at first; larger ones are bound sooner.
+        image_scale, label_scale: Factors on features and labels. Beside hundreds of pixels the few numbers of a label
+            hardly move the controller at first; with a larger factor they are bound sooner.
     """
 
     def __init__(
@@ -48,7 +44,7 @@ class Classifier(nn.Module):
         Args:
             images: [time, batch, height, width] in [0, 1].
             previous: [time, batch, characters * symbols], the encoded label of the image before.
-            state: Where to go on from; None: a blank memory.
+            state: The state to continue from; None: a blank memory.
 
         Returns:
             Logits [time, batch, characters, symbols], and the network's state.
@@ -57,42 +53,21 @@ class Classifier(nn.Module):
         return outputs.unflatten(-1, (-1, self.symbols)), state
 
     def trace(self, images: Tensor, previous: Tensor, state: Any = None) -> tuple[Tensor, Any, Access]:
-        """Answer, and keep what happened to the memory; the network has to be a `MemoryNetwork`."""
+        """Answer, and return the accesses to the memory as well; the network has to be a `MemoryNetwork`."""
         assert isinstance(self.network, MemoryNetwork)
         outputs, state, access = self.network.trace(self._inputs(images, previous), state)
         return outputs.unflatten(-1, (-1, self.symbols)), state, access
 
     def _inputs(self, images: Tensor, previous: Tensor) -> Tensor:
-        """Return what the network sees, [time, batch, features + characters * symbols]."""
+        """Return the network's inputs, [time, batch, features + characters * symbols]."""
         # All steps at once: images of all times are encoded before the network goes through time.
         features = self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return torch.cat([features * self.image_scale, previous * self.label_scale], -1)
 
 
 def episode_labels(config: Config) -> Labels:
-    """Return how classes are named in an episode."""
-    return LABELS[config.labels](config.labelled)
-
-
-def build_classifier(config: Config) -> Classifier:
-    """Return a new classifier, its weights drawn with the config's seed; the global random state is left alone.
-
-    Raises:
-        InputError: what is learned is no classifier of sequences.
-    """
-    if config.addressing == "maml":
-        raise InputError("a run of MAML answers no sequences: measure it with evaluate.py RUN --ways N --shots K")
-    labels = episode_labels(config)
-    label_width = labels.characters * labels.symbols
-    with drawn_with(config.seed):
-        encoder = ENCODERS[config.encoder](config.size, config.encoder_width)
-    network = build_network(config, encoder.features + label_width, label_width)
-    return Classifier(network, labels.symbols, config.image_scale, config.label_scale, encoder)
-
-
-def nearest_pixels(config: Config) -> Classifier:
-    """Return what answers with the label of the drawing so far whose pixels are nearest; nothing in it is learned."""
-    return build_classifier(replace(config, addressing="nearest", scheme=None, encoder="none"))
+    """Return the labels that classes carry in an episode."""
+    return LABELS[config.labels](config.most_labelled)
 
 
 def answer_loss(logits: Tensor, episode: Episode) -> Tensor:
@@ -107,15 +82,15 @@ def is_right(logits: Tensor, episode: Episode) -> Tensor:
 
 
 def count_by_instance(right: Tensor, presentation: Tensor, instances: int) -> tuple[Tensor, Tensor]:
-    """Count answers by how often the class had been shown.
+    """Count answers by instance: how often the class has been presented, this time included.
 
     Args:
         right: bool [time, batch].
         presentation: int64 [time, batch], from 1.
-        instances: How many instances to count; later ones are left out.
+        instances: Number of instances to count; later ones are left out.
 
     Returns:
         Right answers and all answers, int64 [batch, instances]; column k - 1 is the k-th instance.
     """
-    shown = functional.one_hot((presentation - 1).clamp(max=instances), instances + 1)[..., :instances]
-    return (shown * right[..., None]).sum(0), shown.sum(0)
+    presented = functional.one_hot((presentation - 1).clamp(max=instances), instances + 1)[..., :instances]
+    return (presented * right[..., None]).sum(0), presented.sum(0)

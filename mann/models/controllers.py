@@ -1,35 +1,33 @@
-"""Controllers: what reads the input and drives the memory.
+"""Controllers: the recurrent or feed-forward networks that receive the input and emit the controls of the memory.
 
-A controller multiplies in two places. `project` gives the input's share of the pre-activations, for all steps in one
-product, in the way that it is told (`mann.fast.products`); `step` adds the products of `weights` with what comes back
-from the step before. It says what each weight was multiplied with, so that its gradient can be taken once for all steps
-(`mann.fast.through_time`).
+A controller multiplies in two places. `project` multiplies the inputs of all steps at once, outside the loop over time,
+with the `Affine` function it is given (`mann.models.unrolling`). `step` adds the products of `weights` with the hidden
+output and the reads of the step before. It returns the inputs of these products too: from them an unrolling can
+compute the weights' gradients once for all steps.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from mann.fast.products import Affine, affine
+from mann.models.unrolling import Affine, Tensors, affine
 
-Tensors = tuple[Tensor, ...]
 Activation = Literal["relu", "tanh"]
 
 
 class Controller(Protocol):
-    """What a network asks of its controller; a `torch.nn.Module`."""
+    """The interface of a controller, a `torch.nn.Module`."""
 
     def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
-        """Return what is added to the product of each weight, [rows, input_size] -> [rows, width]."""
+        """Return the term to add to the product of each weight, [rows, input_size] -> [rows, width]."""
         ...
 
     def weights(self) -> Tensors:
-        """Return the weights of `step`, each [width, width of what it is multiplied with]."""
+        """Return the weights of `step`, each [width, size of its input]."""
         ...
 
     def initial_state(self, batch: int, like: Tensor) -> Any:
@@ -37,15 +35,26 @@ class Controller(Protocol):
         ...
 
     def step(self, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor) -> tuple[Tensor, Tensors, Any]:
-        """Return the hidden output [batch, hidden_size], what each weight was multiplied with, and the new state.
+        """Compute one step.
 
-        preactivations: what `project` returned, at this step; reads: [batch, read_size], what was read last.
+        Args:
+            weights: As `weights` returns them.
+            preactivations: The terms from `project` at this step, each [batch, width].
+            state: The controller's state.
+            reads: [batch, read_size], the last words that were read.
+
+        Returns:
+            The hidden output [batch, hidden_size], the input of each weight [batch, size], and the new state.
         """
         ...
 
 
 class LSTMState(NamedTuple):
-    """hidden, cell: [batch, hidden_size]."""
+    """The state of an LSTM.
+
+    Attributes:
+        hidden, cell: [batch, hidden_size].
+    """
 
     hidden: Tensor
     cell: Tensor
@@ -54,8 +63,20 @@ class LSTMState(NamedTuple):
 class LSTMController(nn.Module):
     """Long short-term memory: gates in the order input, forget, candidate, output.
 
-    It starts with little of the step before in it: what it looks for and what it writes then depend on what it sees
-    now, so that a word is found again when something else came before. For the same reason the forget bias is -1.
+    The recurrent weights start small and the forget bias at -1, so that keys and words depend on the current input
+    almost alone: a word is then found again after another preceding input.
+
+    >>> controller = LSTMController(input_size=9, read_size=4, hidden_size=16)
+    >>> inputs, reads = torch.zeros(3, 9), torch.zeros(3, 4)
+    >>> state = controller.initial_state(3, inputs)
+    >>> hidden, _, state = controller.step(controller.weights(), controller.project(affine, inputs), state, reads)
+    >>> hidden.shape
+    torch.Size([3, 16])
+
+    Args:
+        input_size: Width of an input.
+        read_size: Width of the reads, read heads * word_size.
+        hidden_size: Width of the hidden output.
     """
 
     def __init__(self, input_size: int, read_size: int, hidden_size: int):
@@ -87,15 +108,19 @@ class LSTMController(nn.Module):
         self, weights: Tensors, preactivations: Tensors, state: LSTMState, reads: Tensor
     ) -> tuple[Tensor, Tensors, LSTMState]:
         """See `Controller`."""
-        back = torch.cat([state.hidden, reads], -1)
-        enter, forget, candidate, leave = affine(preactivations[0], back, weights[0]).chunk(4, -1)
-        cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
-        hidden = leave.sigmoid() * cell.tanh()
-        return hidden, (back,), LSTMState(hidden, cell)
+        recurrent = torch.cat([state.hidden, reads], -1)
+        input_gate, forget_gate, candidate, output_gate = affine(preactivations[0], recurrent, weights[0]).chunk(4, -1)
+        cell = forget_gate.sigmoid() * state.cell + input_gate.sigmoid() * candidate.tanh()
+        hidden = output_gate.sigmoid() * cell.tanh()
+        return hidden, (recurrent,), LSTMState(hidden, cell)
 
 
 class GRUState(NamedTuple):
-    """hidden: [batch, hidden_size]."""
+    """The state of a GRU.
+
+    Attributes:
+        hidden: [batch, hidden_size].
+    """
 
     hidden: Tensor
 
@@ -103,8 +128,14 @@ class GRUState(NamedTuple):
 class GRUController(nn.Module):
     """Gated recurrent unit as in torch: reset and update gates, then the candidate.
 
-    It starts almost as if it had no memory of its own: with an update bias of -3 a twentieth of the step before stays.
-    Until it finds out what it has to remember it works as a feed-forward layer, which has to use the memory outside.
+    It starts almost without a memory of its own: with an update bias of -3 a twentieth of the hidden output is kept
+    from step to step. Until training raises that, it is nearly a feed-forward layer, which has to use the external
+    memory.
+
+    Args:
+        input_size: Width of an input.
+        read_size: Width of the reads, read heads * word_size.
+        hidden_size: Width of the hidden output.
     """
 
     def __init__(self, input_size: int, read_size: int, hidden_size: int):
@@ -138,26 +169,28 @@ class GRUController(nn.Module):
         self, weights: Tensors, preactivations: Tensors, state: GRUState, reads: Tensor
     ) -> tuple[Tensor, Tensors, GRUState]:
         """See `Controller`."""
-        seen = affine(preactivations[0], reads, weights[0]).chunk(3, -1)
-        back = affine(preactivations[1], state.hidden, weights[1]).chunk(3, -1)
-        reset = (seen[0] + back[0]).sigmoid()
-        update = (seen[1] + back[1]).sigmoid()
-        candidate = (seen[2] + reset * back[2]).tanh()
+        external = affine(preactivations[0], reads, weights[0]).chunk(3, -1)
+        recurrent = affine(preactivations[1], state.hidden, weights[1]).chunk(3, -1)
+        reset = (external[0] + recurrent[0]).sigmoid()
+        update = (external[1] + recurrent[1]).sigmoid()
+        candidate = (external[2] + reset * recurrent[2]).tanh()
         hidden = candidate + update * (state.hidden - candidate)
         return hidden, (reads, state.hidden), GRUState(hidden)
 
 
 class FeedForwardController(nn.Module):
-    """One layer of units; nothing is remembered but through memory.
+    """One layer of units, without a state: everything that is remembered is in the external memory.
 
-    Rectified linear units (relu) are never below 0, so that what they make of any two inputs is alike to begin with: a
-    memory that is addressed by content tells drawings apart much later than with tanh (docs/log.md). With tanh the
-    layer starts with little of what was read before in it, for the reason that `LSTMController` does.
+    Rectified linear units (relu) are never below 0, so that their outputs for any two inputs are similar at first:
+    content addressing tells images apart much later than with tanh (docs/log.md). With tanh the weights of the reads
+    start small, for the same reason as in `LSTMController`.
 
     Args:
-        input_size, read_size, hidden_size: As of each controller.
-        initial_biases: Largest magnitude of the biases at first. With 0 all units are silent when the input is empty
-            and nothing has been read; what the network does then is learned by its last biases alone.
+        input_size: Width of an input.
+        read_size: Width of the reads, read heads * word_size.
+        hidden_size: Width of the hidden output.
+        initial_biases: Largest magnitude of the initial biases. With 0 all units are 0 if the input and the reads are,
+            and the controls at such a step are learned by the interface's biases alone.
         activation: relu or tanh.
     """
 
@@ -205,33 +238,37 @@ class FeedForwardController(nn.Module):
 ControllerKind = Callable[[int, int, int], Controller]
 """Makes a controller from (input_size, read_size, hidden_size)."""
 
-CONTROLLERS: Mapping[str, ControllerKind] = MappingProxyType(
-    {"lstm": LSTMController, "gru": GRUController, "feedforward": FeedForwardController}
-)
+CONTROLLERS: Final[Mapping[str, ControllerKind]] = {
+    "lstm": LSTMController,
+    "gru": GRUController,
+    "feedforward": FeedForwardController,
+}
 """All controllers of one layer by name."""
 
 
 class StackedController(nn.Module):
-    """Layers of one kind, each of which sees the input, the last reads and the layer below (Graves et al. 2016).
+    """Layers of one kind, each on the input, the last reads and the output of the layer below (Graves et al. 2016).
 
     Args:
         kind: Makes a layer.
-        layers: How many, at least 1.
-        input_size, read_size, hidden_size: As of each layer.
+        layers: Number of layers, at least 1.
+        input_size: Width of an input.
+        read_size: Width of the reads, read heads * word_size.
+        hidden_size: Width of each layer's hidden output.
     """
 
     def __init__(self, kind: ControllerKind, layers: int, input_size: int, read_size: int, hidden_size: int):
         super().__init__()
         sizes = [read_size] + [read_size + hidden_size] * (layers - 1)
         self.layers = nn.ModuleList(kind(input_size, size, hidden_size) for size in sizes)  # pyright: ignore[reportArgumentType]
-        self._shares = [len(layer.weights()) for layer in self._layers()]
+        self._weight_counts = [len(layer.weights()) for layer in self._layers()]
 
     def _layers(self) -> list[Controller]:
         return list(self.layers)  # pyright: ignore[reportReturnType]
 
     def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
-        """What each layer adds to its products, one layer after the other."""
-        return tuple(part for layer in self._layers() for part in layer.project(multiply, inputs))
+        """The terms of each layer, one layer after the other."""
+        return tuple(term for layer in self._layers() for term in layer.project(multiply, inputs))
 
     def weights(self) -> Tensors:
         """The layers' weights, one layer after the other."""
@@ -245,22 +282,30 @@ class StackedController(nn.Module):
         self, weights: Tensors, preactivations: Tensors, state: tuple[Any, ...], reads: Tensor
     ) -> tuple[Tensor, Tensors, tuple[Any, ...]]:
         """Step from the lowest layer to the highest; the hidden output is that of the highest."""
-        seen, used, after, start = reads, (), (), 0
+        lower, used, after, start = reads, (), (), 0
         hidden = reads
-        for layer, before, share in zip(self._layers(), state, self._shares, strict=True):
-            own = slice(start, start + share)
-            hidden, inputs, now = layer.step(weights[own], preactivations[own], before, seen)
-            seen = torch.cat([reads, hidden], -1)
-            used, after, start = (*used, *inputs), (*after, now), start + share
+        for layer, before, count in zip(self._layers(), state, self._weight_counts, strict=True):
+            own = slice(start, start + count)
+            hidden, inputs, now = layer.step(weights[own], preactivations[own], before, lower)
+            lower = torch.cat([reads, hidden], -1)
+            used, after, start = (*used, *inputs), (*after, now), start + count
         return hidden, used, after
 
 
 def controller_kind(
     name: str, layers: int = 1, initial_biases: float = 0.0, activation: Activation = "relu"
 ) -> ControllerKind:
-    """Return what makes a controller of `layers` layers from (input_size, read_size, hidden_size).
+    """Return a function that makes a controller of `layers` layers from (input_size, read_size, hidden_size).
 
-    initial_biases, activation: Of feed-forward layers; the others have their own.
+    >>> make = controller_kind("gru", layers=2)
+    >>> [tuple(weight.shape) for weight in make(9, 4, 16).weights()]  # of reads and hidden output, for each layer
+    [(48, 4), (48, 16), (48, 20), (48, 16)]
+
+    Args:
+        name: One of `CONTROLLERS`.
+        layers: Number of layers, at least 1.
+        initial_biases: See `FeedForwardController`; the others have initial biases of their own.
+        activation: Likewise.
     """
     kind = CONTROLLERS[name]
     if name == "feedforward":

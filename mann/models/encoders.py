@@ -1,35 +1,39 @@
-"""From an image to what a network sees of it: nothing but its pixels, or features that are learned with the rest.
+"""Encoders: the features of an image that a network receives, its pixels or the output of trained layers.
 
-An encoder takes images [drawings, height, width] and returns [drawings, width], each image by itself: what is answered
-to one never depends on what else is in a batch, and is the same in training and afterwards.
+An encoder maps images [images, height, width] to features [images, features], each image by itself: its features never
+depend on the other images of a batch, and are computed in the same way in training and afterwards.
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BLOCKS = 4
-"""Of a convolutional encoder."""
-LENGTH = 4.0
-"""Root mean square of the length of features at the start: that of Omniglot's pixels about their mean."""
+BLOCKS: Final = 4
+"""Blocks of a convolutional encoder."""
+LENGTH: Final = 4.0
+"""Root mean square of the length of initial features: that of Omniglot's pixels about their mean."""
 
 
 class ConvEncoder(nn.Module):
     """Four blocks of 3x3 convolution, normalisation, rectification and 2x2 pooling (Snell et al. 2017, section 3.1).
 
-    Two departures. Groups of channels are normalised within each image, where the paper normalises over a batch, and
-    so over steps that are still to come. And the features are centred at the start: those of new weights are all but
-    the same for all drawings, positive numbers whose common part is several times what tells drawings apart, and a
-    memory that is addressed by content finds nothing in them. See `settle`.
+    Two departures. Channels are normalised within each image, where the paper normalises over a batch, and so over
+    steps that are still to come. And the features are centred at the start (`settle`): with new weights they are nearly
+    the same for all images, positive numbers whose common part is several times as long as the differences between
+    images, so that content addressing cannot tell one image from another.
+
+    >>> encoder = ConvEncoder(size=20, width=8)
+    >>> encoder(torch.rand(3, 20, 20)).shape == (3, encoder.features)
+    True
 
     Attributes:
-        features: How many come out: `width` for each place that is left of an image.
+        features: Number of features: `width` for each place that pooling leaves of an image.
 
     Args:
-        size: Side of the images in pixels; pooling rounds up, so that any will do.
+        size: Side of the images in pixels, of any value: pooling rounds up.
         width: Channels of each block.
     """
 
@@ -47,54 +51,59 @@ class ConvEncoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.features))
 
     def forward(self, images: Tensor) -> Tensor:
-        """[drawings, size, size] -> [drawings, features]."""
+        """[images, size, size] -> [images, features]."""
         return self._pooled(images) * self.gain + self.bias
 
     @torch.no_grad()
     def settle(self, images: Tensor) -> None:
-        """Start from drawings [drawings, size, size]: with features of mean 0, one variance, and length `LENGTH`.
+        """Initialise gain and bias from images [images, size, size]: mean 0, one variance for all, length `LENGTH`.
 
-        Gain and bias are set once and then learned, as in actnorm (Kingma and Dhariwal 2018, section 3.1).
+        They are set once and then trained, as in actnorm (Kingma and Dhariwal 2018, section 3.1).
         """
         deviation, mean = torch.std_mean(self._pooled(images), 0, correction=0)
-        # A feature that is the same for all drawings says nothing, and is not blown up.
-        tells = deviation > 1e-3
-        self.gain.copy_(LENGTH / tells.sum().clamp(min=1).sqrt() / deviation.where(tells, 1.0))
+        # A feature that is the same for all images carries no information, and its noise is not amplified.
+        varies = deviation > 1e-3
+        self.gain.copy_(LENGTH / varies.sum().clamp(min=1).sqrt() / deviation.where(varies, 1.0))
         self.bias.copy_(-mean * self.gain)
 
     @torch.no_grad()
     def centre(self, images: Tensor) -> None:
-        """Move and scale features that were learned elsewhere, all alike, to mean 0 and length `LENGTH`.
+        """Shift and scale features that were trained elsewhere to mean 0 and length `LENGTH`, all by one factor.
 
-        A prototypical network compares differences of features: what is common to all of them means nothing there.
+        A prototypical network compares differences of features, so their common part is arbitrary there.
         """
         deviation, mean = torch.std_mean(self(images), 0, correction=0)
         length = deviation.norm()
-        scale = LENGTH / length.where(length > 1e-3, 1.0)  # features that say nothing are not blown up
+        scale = LENGTH / length.where(length > 1e-3, 1.0)  # constant features are not amplified
         self.gain.mul_(scale)
         self.bias.sub_(mean).mul_(scale)
 
     def _pooled(self, images: Tensor) -> Tensor:
-        """Return what the last block leaves of images, [drawings, features]."""
-        # Channels lie side by side in memory: on a CPU 32 took half the time then, and 64 three quarters (docs/log.md).
+        """Return the output of the last block, [images, features]."""
+        # Channels last in memory: on a CPU 32 of them take half the time, and 64 three quarters (docs/log.md).
         hidden = images[..., None].movedim(-1, 1)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            # Rectified after pooling, which is the same: there is a quarter as much of it.
+            # Rectified after pooling, which gives the same numbers from a quarter of the work.
             hidden = functional.max_pool2d(norm(convolution(hidden)), 2, ceil_mode=True).relu()
         return hidden.flatten(1)
 
 
 class Autoencoder(nn.Module):
-    """Few numbers from which the image can be drawn again (Santoro et al. 2016, section 4.2.1, "deep features").
+    """A few numbers from which the image can be reconstructed (Santoro et al. 2016, section 4.2.1, "deep features").
 
-    Two layers of 200 leaky rectified units each way, 32 linear units between them. The paper does not say what an error
-    is; here it is the mean square of a pixel's.
+    Two layers of 200 leaky rectified units each way, 32 linear units between them. The paper does not define the error;
+    here it is the mean square over pixels.
+
+    >>> encoder = Autoencoder(size=20)
+    >>> encoder(torch.rand(3, 20, 20)).shape
+    torch.Size([3, 32])
 
     Attributes:
-        features: How many come out.
+        features: Number of features.
 
     Args:
         size: Side of the images in pixels.
+        width: Not used; encoders are made from (size, width).
     """
 
     features = 32
@@ -105,11 +114,11 @@ class Autoencoder(nn.Module):
         self.decode = _two_layers(self.features, size**2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """[drawings, size, size] -> [drawings, features]."""
+        """[images, size, size] -> [images, features]."""
         return self.encode(images.flatten(1))
 
     def error(self, images: Tensor) -> Tensor:
-        """Return how far drawings [drawings, size, size] are from what is drawn again of them, []."""
+        """Return the mean squared error of the reconstructions of images [images, size, size], []."""
         return functional.mse_loss(self.decode(self(images)), images.flatten(1))
 
 
@@ -123,14 +132,20 @@ def _two_layers(input_size: int, output_size: int) -> nn.Sequential:
 
 
 class Pixels(nn.Flatten):
-    """No encoder: an image is its pixels, in a row."""
+    """No encoder: the features are the pixels, row by row.
+
+    >>> Pixels(size=20)(torch.rand(3, 20, 20)).shape
+    torch.Size([3, 400])
+    """
 
     def __init__(self, size: int, width: int = 0):
         super().__init__()
         self.features = size**2
 
 
-ENCODERS: Mapping[str, Callable[[int, int], "ConvEncoder | Autoencoder | Pixels"]] = MappingProxyType(
-    {"none": Pixels, "conv": ConvEncoder, "autoencoder": Autoencoder}
-)
-"""By name, what makes an encoder from (size, width)."""
+ENCODERS: Final[Mapping[str, Callable[[int, int], "ConvEncoder | Autoencoder | Pixels"]]] = {
+    "none": Pixels,
+    "conv": ConvEncoder,
+    "autoencoder": Autoencoder,
+}
+"""By name, a function that makes an encoder from (size, width)."""

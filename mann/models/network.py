@@ -16,20 +16,19 @@ from torch.utils import _pytree as pytree
 
 from mann.addressing import memory as memories
 from mann.addressing.scheme import Controls, Scheme, Write
-from mann.fast.products import affine
-from mann.fast.through_time import Unrolling, plain
-from mann.models.controllers import ControllerKind, Tensors
-from mann.models.initial_state import Start, StartKind
+from mann.models.controllers import ControllerKind
+from mann.models.initial_state import InitialState, InitialStateKind
+from mann.models.unrolling import Tensors, Unrolling, affine, plain
 
 
 class NetworkState(NamedTuple):
-    """Everything that one step hands to the next.
+    """The state of a network between two steps.
 
     Attributes:
         controller: The controller's state.
         memory: [batch, slots, word_size].
         addressing: The scheme's state.
-        reads: [batch, read heads * word_size], what was read last.
+        reads: [batch, read heads * word_size], the last words that were read.
     """
 
     controller: Any
@@ -39,14 +38,14 @@ class NetworkState(NamedTuple):
 
 
 class Access(NamedTuple):
-    """What happened to the memory in a step.
+    """One step's access to the memory.
 
     Attributes:
-        controls: What the controller said, by name [batch, heads, size].
-        write: What was written, and where.
+        controls: By name, [batch, heads, size].
+        write: Weights, erase and added words.
         read_weights: [batch, read heads, slots].
-        memory: After the write.
-        addressing: The scheme's state after the step: usage and the like.
+        memory: After the write, [batch, slots, word_size].
+        addressing: The scheme's state after the step, such as the usage.
         reads: [batch, read heads * word_size].
     """
 
@@ -62,32 +61,40 @@ Tree = TypeVar("Tree")
 
 
 def on_the_cpu(tree: Tree) -> Tree:
-    """Return tensors within tuples, dictionaries and the like as they are on the CPU."""
+    """Return a tree of tuples, dictionaries and lists with its tensors copied to the CPU."""
     return pytree.tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, tree)
 
 
 class MemoryNetwork(nn.Module):
     """A controller with an external memory.
 
+    >>> from mann import LRUA, LSTMController
+    >>> network = MemoryNetwork(9, 8, LRUA(read_heads=2), LSTMController, hidden_size=32, slots=16, word_size=6)
+    >>> outputs, state = network(torch.zeros(5, 3, 9))
+    >>> outputs.shape, state.memory.shape
+    (torch.Size([5, 3, 8]), torch.Size([3, 16, 6]))
+    >>> outputs, state = network(torch.zeros(5, 3, 9), state)  # continues from the state
+
     Attributes:
-        unroll: `mann.fast.through_time.plain`, or a faster function of the same behaviour.
-        heed: What hidden units add to what is emitted is multiplied by it, [emitted, 1]; see `Control`.
+        unroll: `mann.models.unrolling.plain`, or a faster function of the same behaviour.
+        gain: Factor on the contribution of the hidden units to each number of the interface, [emitted, 1]; see
+            `Control`.
 
     Args:
         input_size: Width of an input.
         output_size: Width of an output.
-        scheme: How memory is addressed.
+        scheme: The addressing scheme.
         controller: Makes the controller from (input_size, read_size, hidden_size).
         hidden_size: Width of the controller.
         slots: Memory locations (N).
         word_size: Numbers in a location (W).
-        start: Makes the start from (scheme, slots, word_size): what memory and heads begin with.
+        start: Makes the initial state of memory and heads from (scheme, slots, word_size).
         read_first: Read before the write of the same step instead of after it.
-        clip: Largest magnitude of what the controller emits and of the outputs; None: any.
+        clip: Largest magnitude of the interface's numbers and of the outputs; None: unlimited.
         batch_first: Inputs and outputs are [batch, time, width] instead of [time, batch, width].
     """
 
-    heed: Tensor
+    gain: Tensor
 
     def __init__(
         self,
@@ -98,7 +105,7 @@ class MemoryNetwork(nn.Module):
         hidden_size: int = 200,
         slots: int = 128,
         word_size: int = 40,
-        start: StartKind = Start,
+        start: InitialStateKind = InitialState,
         read_first: bool = False,
         clip: float | None = None,
         batch_first: bool = False,
@@ -121,15 +128,16 @@ class MemoryNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             scheme.initialise(self._by_control(self.interface.weight), self._by_control(self.interface.bias))
-        heed = [torch.full((control.heads * control.size, 1), control.heed) for control in self._controls.values()]
-        self.register_buffer("heed", torch.cat(heed), persistent=False)
+        gain = [torch.full((control.heads * control.size, 1), control.gain) for control in self._controls.values()]
+        # Not persistent: it follows from the scheme, and is no part of trained weights.
+        self.register_buffer("gain", torch.cat(gain), persistent=False)
         self.start = start(scheme, slots, word_size)
         self.unroll: Unrolling = plain
 
     def initial_state(self, batch: int, like: Tensor, steps: int | None = None) -> NetworkState:
         """Return the state before the first step, with the dtype and device of `like`.
 
-        steps: Make only the slots that so many steps can reach, where the scheme knows; None: all of them.
+        steps: Make only the slots that so many steps can reach, where the scheme limits them; None: all slots.
         """
         steps = self.slots if steps is None else steps
         return NetworkState(self.controller.initial_state(batch, like), *self.start(batch, steps, like))
@@ -139,7 +147,7 @@ class MemoryNetwork(nn.Module):
 
         Args:
             inputs: [time, batch, input_size] ([batch, time, input_size] with `batch_first`), time >= 1.
-            state: Where to go on from; None: the initial state.
+            state: The state to continue from; None: the initial state.
 
         Returns:
             Outputs [time, batch, output_size] (likewise), and the state after the last step.
@@ -155,53 +163,55 @@ class MemoryNetwork(nn.Module):
 
     @torch.no_grad()
     def trace(self, inputs: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState, Access]:
-        """Run through a sequence and keep what happened to the memory at each step, for pictures.
+        """Run through a sequence and return the accesses to the memory as well, for pictures.
 
-        Takes and returns what `forward` does, and an `Access` whose tensors have the time in front.
+        The arguments and the first two results are those of `forward`; the tensors of the `Access` have the time as
+        their first dimension.
         """
         if self.batch_first:
             inputs = inputs.transpose(0, 1)
-        preactivations, now = self._prepared(inputs, state)
+        preactivations, before = self._prepared(inputs, state)
         accesses: list[Access] = []
 
-        def watched(*arguments: Any) -> tuple[Tensor, Tensors, NetworkState]:
-            features, used, after, access = self._watched_step(*arguments)
+        def recorded_step(*arguments: Any) -> tuple[Tensor, Tensors, NetworkState]:
+            features, used, after, access = self._step_and_access(*arguments)
             accesses.append(access)
             return features, used, after
 
         with torch.autocast(inputs.device.type, enabled=False):
-            features, now = plain(watched, self._weights(), preactivations, now)
+            features, after = plain(recorded_step, self._weights(), preactivations, before)
         outputs = self._clipped(self.output(features))
         stacked = pytree.tree_map(lambda *leaves: torch.stack(leaves), *accesses)
-        return (outputs.transpose(0, 1) if self.batch_first else outputs), now, stacked
+        return (outputs.transpose(0, 1) if self.batch_first else outputs), after, stacked
 
     def _prepared(self, inputs: Tensor, state: NetworkState | None) -> tuple[Tensors, NetworkState]:
-        """Return the shares of all steps that need no state, each in one product, and the state to start from."""
+        """Return the terms of all steps that need no state, and the state to start from."""
         time, batch = inputs.shape[:2]
         bias = self.interface.bias
-        shares = self.controller.project(self.unroll.affine, inputs.flatten(0, 1))
-        projected = (share.to(bias.dtype).unflatten(0, (time, batch)) for share in shares)
+        # The products with the inputs do not depend on the step before: one product for all steps, outside the loop.
+        terms = self.controller.project(self.unroll.affine, inputs.flatten(0, 1))
+        projected = (term.to(bias.dtype).unflatten(0, (time, batch)) for term in terms)
         if state is None:
             state = self.initial_state(batch, bias, time)
         else:
-            memory, addressing = self.start.grown(state.memory, state.addressing, time)
+            memory, addressing = self.start.grow(state.memory, state.addressing, time)
             state = state._replace(memory=memory, addressing=addressing)
         return (*projected, bias.expand(time, batch, -1)), state
 
     def _weights(self) -> Tensors:
-        """The weights that are used again at every step, that of the interface last."""
-        return *self.controller.weights(), self.interface.weight * self.heed
+        """Return the weights that every step uses again, the interface's last."""
+        return *self.controller.weights(), self.interface.weight * self.gain
 
     def _step(
         self, weights: Tensors, preactivations: Tensors, state: NetworkState
     ) -> tuple[Tensor, Tensors, NetworkState]:
-        """One step, as `mann.fast.through_time` asks for it; features are [batch, hidden_size + read_size]."""
-        return self._watched_step(weights, preactivations, state)[:3]
+        """One step, see `mann.models.unrolling.Step`; features are [batch, hidden_size + read_size]."""
+        return self._step_and_access(weights, preactivations, state)[:3]
 
-    def _watched_step(
+    def _step_and_access(
         self, weights: Tensors, preactivations: Tensors, state: NetworkState
     ) -> tuple[Tensor, Tensors, NetworkState, Access]:
-        """One step, and what happened to the memory."""
+        """One step, and its access to the memory."""
         hidden, used, controller = self.controller.step(
             weights[:-1], preactivations[:-1], state.controller, state.reads
         )
@@ -217,7 +227,7 @@ class MemoryNetwork(nn.Module):
         )
 
     def _by_control(self, emitted: Tensor, axis: int = 0) -> dict[str, Tensor]:
-        """Cut one axis of a tensor, `emitted` wide, into a view [..., heads, size, ...] for each control."""
+        """Split one axis of a tensor, `emitted` wide, into a view [..., heads, size, ...] for each control."""
         sizes = [control.heads * control.size for control in self._controls.values()]
         return {
             name: part.unflatten(axis, (control.heads, control.size))
@@ -228,11 +238,11 @@ class MemoryNetwork(nn.Module):
         """Write and read once."""
         write, addressing = self.scheme.write(controls, state.memory, state.addressing)
         written = memories.write(state.memory, *write)
-        seen = state.memory if self.read_first else written
-        read_weights, addressing = self.scheme.read(controls, seen, addressing, write)
-        reads = memories.read(seen, read_weights).flatten(1)
+        memory = state.memory if self.read_first else written
+        read_weights, addressing = self.scheme.read(controls, memory, addressing, write)
+        reads = memories.read(memory, read_weights).flatten(1)
         return Access(controls, write, read_weights, written, addressing, reads)
 
     def _clipped(self, values: Tensor) -> Tensor:
-        """Return values within the largest magnitude."""
+        """Return values limited to the largest magnitude."""
         return values if self.clip is None else values.clamp(-self.clip, self.clip)

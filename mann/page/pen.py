@@ -1,4 +1,4 @@
-"""From the way of a pen to an image like those that the network was trained on."""
+"""Rendering pen strokes as an image like the images of the training."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,23 @@ import numpy
 from data.strokes import CANVAS, render
 
 Strokes = Sequence[Sequence[tuple[float, float]]]
-"""Lines of points (x, y), x to the right and y downwards, the drawing area from 0 to 1."""
+"""Strokes, each a sequence of points (x, y) in [0, 1]; x to the right, y downwards."""
 
 PEN = 5.0
 """Width of Omniglot's pen, in pixels of its canvas."""
 EXTENT = 64.0
-"""The longer side of a drawing, likewise. Half of Omniglot's drawings have between 58 and 76."""
+"""Length of the longer side of a drawing, in the same pixels. For half of Omniglot's drawings it is 58 to 76."""
 LARGEST_FACTOR = 4.0
-"""A dot is not blown up to the size of a character."""
+"""Largest magnification, so that a dot is not enlarged to the size of a character."""
 
 
 def image_of(strokes: Strokes, size: int) -> numpy.ndarray:
-    """Draw strokes in the middle of an image, as large as characters are in Omniglot, with Omniglot's pen.
+    """Render strokes in the middle of an image, with the size of Omniglot's characters and the width of its pen.
 
-    The pen is as wide as ever, however small or large the strokes were.
+    The width of the pen does not depend on the size of the strokes.
 
     Args:
-        strokes: At least one, none without points.
+        strokes: At least one stroke, each of at least one point.
         size: Side of the image in pixels.
 
     Returns:
@@ -34,7 +34,7 @@ def image_of(strokes: Strokes, size: int) -> numpy.ndarray:
     factor = min(EXTENT / max(high - low), LARGEST_FACTOR) if (high > low).any() else 1.0
     placed = (points - (low + high) / 2) * factor + CANVAS / 2
     ends = numpy.cumsum([len(stroke) for stroke in strokes])
-    # A piece for each two neighbours of a stroke; its last point is a piece that goes nowhere, a dot.
+    # A piece between each two neighbouring points of a stroke. The last point is a piece from itself to itself, a dot.
     following = numpy.minimum(numpy.arange(len(points)) + 1, numpy.repeat(ends, numpy.diff(ends, prepend=0)) - 1)
     pieces = numpy.stack([placed, placed[following]], 1)
     return render(pieces[None], size, numpy.array([PEN]))[0]

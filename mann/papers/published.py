@@ -1,14 +1,14 @@
-"""What papers report, to stand beside our figures: by instance, and N-way K-shot, which are two measures.
+"""The figures that papers report: by instance, and N-way K-shot, which are two measures.
 
 By instance: Santoro et al. 2016 (arXiv 1605.06065, Tables 1 and 2). All are accuracies on Omniglot
-characters not seen in training, after 100,000 episodes, by instance: 1 when a class is shown for
-the first time in an episode, then 2, 3, ... They are not N-way K-shot accuracies: at the 2nd
+characters not seen in training, after 100,000 episodes, by instance: 1 at the first presentation of a
+class in an episode, then 2, 3, ... They are not N-way K-shot accuracies: at the 2nd
 instance one example of the class has been seen, and any number of the others.
 
 With a memory that is not wiped between episodes: Le et al. 2019 (arXiv 1906.08862), who trained LRUA
 on one-hot labels, as many episodes.
 
-N-way K-shot: what later papers report for Omniglot, each in its own table, on splits of their own.
+N-way K-shot: later papers on Omniglot, each on a split of its own.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 INSTANCES = (1, 2, 3, 4, 5, 10)
 """The instances that the tables have."""
 SHOTS = (1, 5)
-"""The numbers of shots that papers report, and that are measured unless said otherwise."""
+"""The numbers of shots that papers report."""
 
 
 class Published(NamedTuple):
@@ -94,7 +94,7 @@ _PERSISTENT = {5: (66.2, 73.4, 81.0), 10: (51.3, 59.2, 63.3)}
 
 
 def published_persistent(classes: int) -> list[Published]:
-    """Return what is reported of a memory that is not wiped between episodes; empty but for 5 and 10 classes."""
+    """Return the rows of a memory that is not wiped between episodes; empty except for 5 and 10 classes."""
     if classes not in _PERSISTENT:
         return []
     accuracies = {at: round(figure / 100, 3) for at, figure in zip((2, 3, 5), _PERSISTENT[classes], strict=True)}
@@ -113,7 +113,7 @@ _FEW_SHOT = {
 
 
 def published_few_shot(ways: int) -> list[Published]:
-    """Return what papers report for so many ways, by the number of shots; empty but for 5 and 20 ways."""
+    """Return the rows for a number of ways, by the number of shots; empty except for 5 and 20 ways."""
     if ways not in (5, 20):
         return []
     first = 0 if ways == 5 else 2

@@ -1,39 +1,27 @@
-"""The papers' tables beside ours, from the results that scripts/reproduce.py has stored.
+"""Stored results: reading them, checking that their recipe made them, and means over seeds.
 
-A result is the file that scripts/evaluate.py wrote, at ROW/seed-SEED.json in the folder of results. Nothing is on the
-page or in the picture but what such files and the papers say.
+A result is the file that an evaluation wrote into the run's folder, stored as ROW/seed-SEED.json.
 """
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from data import InputError, parse_json
 from mann.evaluation.intervals import Estimate, estimate_of, over_seeds
-from mann.papers.published import Published
-from mann.papers.recipes import Recipes, Row, Table, recipe_of_evaluation, recipe_of_training
+from mann.papers.recipes import Recipes, Row, Table, run_folder, run_settings
 from mann.reporting.comparison import differences
-from mann.reporting.few_shot_table import few_shot_name
-from mann.reporting.pictures import write_picture
-from mann.reporting.style import colour, draw_estimates, ordinal, percent, plots_below, show_accuracy
-from mann.support.files import write_text
-
-PICTURE = "instances.png"
-"""The picture, in the folder of results."""
+from mann.settings import by_option
+from mann.settings.storage import config_from_plain
 
 
 class Result(NamedTuple):
-    """What was stored of a seed of a row.
+    """The stored result of a seed of a row.
 
     Attributes:
         figures: By instance, or by the number of shots.
-        minutes: The training took; None where nothing was trained.
-        commits: Of the code that trained and that evaluated.
+        minutes: Minutes of training; None where nothing was trained.
+        commits: Commits of the code that trained and of that which evaluated.
         evaluation: All that was stored.
     """
 
@@ -51,7 +39,7 @@ Place = TypeVar("Place")
 
 
 def result_path(folder: Path, row: str, seed: int) -> Path:
-    """Return where the result of a row and a seed is stored."""
+    """Return the path of the result of a row and a seed."""
     return folder / row / f"seed-{seed}.json"
 
 
@@ -63,10 +51,10 @@ def read_results(folder: Path, recipes: Recipes) -> Results:
     """
     return {
         name: {
-            seed: result_from_json(path.read_bytes(), str(path), recipes.tables[row.table], row, seed)
+            seed: result_from_json(path.read_bytes(), str(path), recipes, name, seed)
             for seed, path in sorted(_stored(folder / name))
         }
-        for name, row in recipes.rows.items()
+        for name in recipes.rows
     }
 
 
@@ -78,34 +66,78 @@ def _stored(folder: Path) -> Iterator[tuple[int, Path]]:
             yield int(seed), path
 
 
-def result_from_json(text: bytes, source: str, table: Table, row: Row, seed: int) -> Result:
-    """Read a stored result; `source` says in errors where it was.
+def result_from_json(text: bytes, source: str, recipes: Recipes, name: str, seed: int) -> Result:
+    """Read a stored result.
+
+    Args:
+        text: The content of the file.
+        source: The file, for errors.
+        recipes: The recipes.
+        name: The row.
+        seed: The seed.
 
     Raises:
         InputError: it is damaged, or of another table, recipe or seed.
     """
+    row = recipes.rows[name]
+    table = recipes.tables[row.table]
     try:
         content = parse_json(text)
         training, environment = content["training"], content["environment"]
-        claims = {name: (content[name], expected) for name, expected in table.content.items()}
-        claims["evaluation"] = recipe_of_evaluation(environment["command"]), row.evaluation
         commits, minutes = [environment["commit"]], None
+        claims = {key: (content[key], expected) for key, expected in table.content.items()}
+        claims |= _claims_of_evaluation(content, row)
         if training is not None:
             claims["seed"] = training["seed"], seed
-            claims["training"] = recipe_of_training(training["environment"]["command"]), row.training
+            claims |= _claims_of_training(training["settings"], recipes, name, seed)
             commits.insert(0, training["environment"]["commit"])
             minutes = training["seconds"] / 60
         figures = _figures(content, table)
-        differences(content, content)  # what is damaged there is found now
+        differences(content, content)  # refuses damaged counts now rather than later
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{source} is damaged ({error!r}): delete it, and reproduce the row again") from error
-    for name, (found, expected) in claims.items():
+    for key, (found, expected) in claims.items():
         if found != expected:
             raise InputError(
-                f"{source}: its {name} is {found!r}, but the recipe says {expected!r}: "
+                f"{source}: its {key} is {found!r}, but the recipe says {expected!r}: "
                 "delete it, and reproduce the row again"
             )
     return Result(figures, minutes, tuple(dict.fromkeys(commits)), content)
+
+
+Claims = dict[str, tuple[Any, Any]]
+"""By name, the value found and the value that the recipe has."""
+
+
+def _claims_of_evaluation(content: Mapping[str, Any], row: Row) -> Claims:
+    """Return the keys of a result that its measurement determines."""
+    measurement = row.evaluation
+    claims: Claims = {
+        "episodes": (content["episodes"], measurement.episodes),
+        "split": (content["split"], measurement.part),
+        "alphabets": (content.get("alphabets", "all"), measurement.alphabets or row.training.alphabets),
+    }
+    if measurement.few_shot:
+        claims["queries"] = content["queries"], measurement.queries
+    else:
+        claims["classes"] = content["classes"], measurement.classes or row.training.classes
+        claims["memory"] = content.get("memory", "wiped"), measurement.memory or row.training.memory
+    if measurement.nearest:
+        claims["training"] = content["training"], None
+    return claims
+
+
+def _claims_of_training(settings: dict[str, Any], recipes: Recipes, name: str, seed: int) -> Claims:
+    """Return the options of a training, those of its run and those of the recipe; folders count by their names."""
+    found = by_option(config_from_plain(settings, "its settings"))
+    expected = by_option(run_settings(recipes, name, seed, Path(), None))
+    claims: Claims = {option: (found.get(option), expected[option]) for option in expected}
+    claims |= {option: (found[option], None) for option in found if option not in expected}
+    source = recipes.rows[name].encoder_of
+    encoder = run_folder(recipes, source, seed, Path()).name if source else None
+    claims["encoder_from"] = found["encoder_from"] and Path(found["encoder_from"]).name, encoder
+    del claims["root"]  # the place of the images makes no difference
+    return claims
 
 
 def _figures(content: Mapping[str, Any], table: Table) -> dict[int, Estimate]:
@@ -128,7 +160,7 @@ def mean_figures(results: Mapping[int, Result]) -> dict[int, Estimate]:
 
 
 def mean_differences(results: Mapping[int, Result], others: Mapping[int, Result]) -> dict[str, Estimate]:
-    """Return by how much a row is more accurate than another, over the seeds that both have, on the same episodes.
+    """Return the difference in accuracy between two rows, over the seeds that both have, on the same episodes.
 
     The names of the places are those of `differences`; there are none where the episodes were not the same.
     """
@@ -141,214 +173,3 @@ def _means(seeds: Sequence[Mapping[Place, Estimate]]) -> dict[Place, Estimate]:
     if not seeds:
         return {}
     return {at: over_seeds([figures[at] for figures in seeds]) for at in seeds[0] if all(at in one for one in seeds)}
-
-
-HEAD = """# The papers' tables, and ours
-
-Made by `python scripts/reproduce.py --write` from the files in [results/](results), which say by which commands, on
-which machine and from which commit they were made; nothing here is written by hand. [one-shot.md](one-shot.md) says how
-it is measured, and where we depart from the paper.
-
-Figures are accuracies in % on Omniglot's test characters. Ours: the mean over seeds, in brackets its 95% interval,
-which covers the choice of test episodes and, where there are several seeds, that of the seed. Difference: ours minus
-the paper's, in points. Minus another row of ours: in points too, seed by seed on the very same episodes, with the
-interval of the differences. Rows that have the paper's figures alone are not made by a recipe.
-
-The tables by instance and those of N-way K-shot are two measures, and cannot be compared with each other.
-"""
-
-
-def page(recipes: Recipes, results: Results) -> str:
-    """Return the page, as Markdown."""
-    lines = [HEAD]
-    if _pictured(recipes, results):
-        lines += [f"![Accuracy by instance, of all models](results/{PICTURE})", ""]
-    for name, table in recipes.tables.items():
-        rows = {key: row for key, row in recipes.rows.items() if row.table == name}
-        lines += [f"## {table.title}", "", *_markdown(table, rows, results), ""]
-    lines += ["## How each row is made", "", *_making(recipes, results)]
-    return "\n".join(lines) + "\n"
-
-
-def paper_of(table: Table, row: Row) -> Published | None:
-    """Return the paper's row that a row stands beside."""
-    named = ((paper.model, paper.controller) for paper in table.published)
-    return dict(zip(named, table.published, strict=True)).get((row.model, row.controller))
-
-
-def _markdown(table: Table, rows: Mapping[str, Row], results: Results) -> Iterator[str]:
-    """Yield the lines of a table: the paper's rows with ours below each, then those that no paper has."""
-    columns = map(ordinal, table.columns) if table.ways is None else (f"{shots}-shot" for shots in table.columns)
-    yield _line(["model", "", *columns, "seeds"])
-    yield "|---" * (len(table.columns) + 3) + "|"
-    ours = {name: paper_of(table, row) for name, row in rows.items()}
-    for paper in table.published:
-        yield _line([_model(paper), "paper", *(percent(paper.accuracies.get(at)) for at in table.columns), ""])
-        for name, beside in ours.items():
-            if beside is paper:
-                yield from _our_lines("", table, paper, results[name])
-                yield from _minus(table, name, rows, results)
-    for name, beside in ours.items():
-        if beside is None:
-            yield from _our_lines(_model(rows[name]), table, None, results[name])
-            yield from _minus(table, name, rows, results)
-
-
-def _model(row: Published | Row) -> str:
-    """Return what a row is called."""
-    return ", ".join(filter(None, (row.model, row.controller)))
-
-
-def _our_lines(model: str, table: Table, paper: Published | None, results: Mapping[int, Result]) -> Iterator[str]:
-    """Yield our line of a row, and the difference to the paper's."""
-    if not results:
-        yield _line([model, "ours", "not measured yet", *[""] * len(table.columns)])
-        return
-    found = mean_figures(results)
-    yield _line([model, "ours", *(_cell(found.get(at)) for at in table.columns), _seeds(results)])
-    if paper is not None:
-        apart = (
-            f"{100 * (found[at].value - paper.accuracies[at]):+.1f}" if at in found and at in paper.accuracies else ""
-            for at in table.columns
-        )
-        yield _line(["", "difference", *apart, ""])
-
-
-def _minus(table: Table, name: str, rows: Mapping[str, Row], results: Results) -> Iterator[str]:
-    """Yield the line of the difference to the row that the table compares with, where the episodes were the same."""
-    if table.reference in ("", name):
-        return
-    gained = mean_differences(results[name], results[table.reference])
-    if gained:
-        shared = len(results[name].keys() & results[table.reference].keys())
-        places = [_place(table, at) for at in table.columns]
-        cells = (_signed(gained[place]) if place in gained else "" for place in places)
-        yield _line(["", f"minus {_model(rows[table.reference])}", *cells, _counted(shared)])
-
-
-def _place(table: Table, at: int) -> str:
-    """Return what `differences` calls a column."""
-    return ordinal(at) if table.ways is None else few_shot_name({"ways": table.ways, "shots": at})
-
-
-def _signed(estimate: Estimate) -> str:
-    """Return a difference and its interval in points."""
-    value, low, high = (f"{100 * part:+.1f}" for part in estimate)
-    return f"{value} ({low} to {high})"
-
-
-def _seeds(results: Mapping[int, Result]) -> str:
-    """Say how many seeds there are."""
-    if all(result.minutes is None for result in results.values()):
-        return "nothing is trained"
-    return _counted(len(results))
-
-
-def _counted(seeds: int) -> str:
-    """Return a number of seeds, one called what it is."""
-    return "single seed" if seeds == 1 else str(seeds)
-
-
-def _cell(estimate: Estimate | None) -> str:
-    """Return a figure and its interval in percent."""
-    if estimate is None:
-        return ""
-    return f"{percent(estimate.value)} ({percent(estimate.low)}-{percent(estimate.high)})"
-
-
-def _making(recipes: Recipes, results: Results) -> Iterator[str]:
-    """Yield the lines of the table of recipes."""
-    yield "`python scripts/reproduce.py ROW` makes a row. Minutes are of a seed: to be expected on two free cores,"
-    yield "and what the trainings here took, beside other work. Rows with the same training share it."
-    yield ""
-    yield _line(["row", "scripts/train.py", "scripts/evaluate.py RUN", "expected", "took", "seeds", "commits"])
-    yield "|---" * 7 + "|"
-    for name, row in recipes.rows.items():
-        found = results[name]
-        minutes = [result.minutes for result in found.values() if result.minutes is not None]
-        commits = dict.fromkeys(commit or "unknown" for result in found.values() for commit in result.commits)
-        yield _line(
-            [
-                f"`{name}`",
-                f"`{row.training}`",
-                f"`{row.evaluation}`" if row.evaluation else "",
-                str(row.minutes),
-                f"{statistics.fmean(minutes):.0f}" if minutes else "",
-                ", ".join(f"[{seed}]({result_path(Path('results'), name, seed).as_posix()})" for seed in found),
-                ", ".join(commits),
-            ]
-        )
-
-
-def _line(cells: Sequence[str]) -> str:
-    """Return a line of a table in Markdown."""
-    return f"| {' | '.join(cells)} |"
-
-
-def plot(recipes: Recipes, results: Results) -> Figure | None:
-    """Return a figure of the accuracy by instance of all models, a plot for each table; None if there is no result."""
-    tables = _pictured(recipes, results)
-    if not tables:
-        return None
-    figure, plots = plots_below(len(tables))
-    for axes, (name, table) in zip(plots, tables.items(), strict=True):
-        _draw(axes, table, {key: row for key, row in recipes.rows.items() if row.table == name}, results)
-    return figure
-
-
-def _pictured(recipes: Recipes, results: Results) -> dict[str, Table]:
-    """Return the tables by instance that have results, by name."""
-    measured = {row.table for name, row in recipes.rows.items() if results[name]}
-    return {name: table for name, table in recipes.tables.items() if name in measured and table.ways is None}
-
-
-def _draw(axes: Axes, table: Table, rows: Mapping[str, Row], results: Results) -> None:
-    """Draw a table: our means over seeds as lines, the paper's figures as open points of the same colour."""
-    for number, (name, row) in enumerate(rows.items()):
-        if not results[name]:
-            continue
-        found, paper = mean_figures(results[name]), paper_of(table, row)
-        label = _model(row)
-        draw_estimates(
-            axes,
-            list(found),
-            list(found.values()),
-            color=colour(number),
-            marker="o",
-            markersize=4,
-            linewidth=1.5,
-            capsize=2,
-            label=label,
-        )
-        if paper is not None:
-            axes.plot(
-                list(paper.accuracies),
-                list(paper.accuracies.values()),
-                "D",
-                color=colour(number),
-                markerfacecolor="white",
-                markeredgewidth=1.5,
-                label=f"{label} (paper)",
-            )
-    axes.set_title(f"{table.title}; means over seeds, 95% intervals", fontsize=10)
-    show_accuracy(axes)
-    axes.set_xlabel("instance: how often the episode has shown the class, this time included")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=20))
-    axes.xaxis.set_major_formatter(lambda value, _: ordinal(round(value)))
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def write_page(docs: Path, recipes: Recipes) -> list[Path]:
-    """Write results.md and its picture into a folder whose `results` are read; returns their paths.
-
-    Raises:
-        InputError: a result is damaged, or was not made as its recipe says.
-    """
-    results = read_results(docs / "results", recipes)
-    written = []
-    if (figure := plot(recipes, results)) is not None:
-        written.append(docs / "results" / PICTURE)
-        write_picture(figure, written[-1])
-    written.append(docs / "results.md")
-    write_text(written[-1], page(recipes, results))
-    return written

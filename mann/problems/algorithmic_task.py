@@ -1,4 +1,4 @@
-"""The algorithmic tasks as they are trained."""
+"""The algorithmic tasks, as problems to train."""
 
 from typing import Any
 
@@ -7,29 +7,32 @@ from torch import Tensor, nn
 
 from episodes import TaskEpisode, TaskEpisodes
 from mann.evaluation.answers import answers_of
-from mann.evaluation.instances import VALIDATION
-from mann.evaluation.task_costs import BATCH, figures, judged
-from mann.models.building import build_network, run_fast
-from mann.settings.schema import TaskConfig
-from mann.training.loop import Counts
+from mann.evaluation.held_out import BATCH, VALIDATION
+from mann.evaluation.task_costs import figures, judged
+from mann.models.building import build_network
+from mann.problems.compiling import compile_if_long
+from mann.settings import TaskConfig
+from mann.training import Counts
 
 VALIDATION_STEPS = 12
-"""Batches of the validation: the same for every model, of the sizes of the training, drawn apart from it."""
+"""Batches of the validation: the same for every model, with sizes as in training and a seed of their own."""
 
 
 class TaskProblem:
-    """An algorithmic task as `mann.training.loop.fit` asks for it.
+    """An algorithmic task; see `mann.training.Problem`.
 
     Attributes:
         model: The network, on the device.
-        carried: Nothing: each sequence begins anew.
+        carry: None: each sequence starts from a blank memory.
     """
 
-    carried: Any = None
+    carry: Any = None
 
     def __init__(self, config: TaskConfig, device: torch.device):
-        self.model: nn.Module = build_network(config, config.sizes.input_size, config.sizes.output_size).to(device)
-        run_fast(self.model, config)
+        self.model: nn.Module = build_network(
+            config.model, config.seed, config.sizes.input_size, config.sizes.output_size
+        ).to(device)
+        compile_if_long(self.model, config)
         self.description = f"{config.task}: {config.sizes}"
         self._answers = answers_of(config.task)
         self.counts = len(self._answers.figures)
@@ -41,7 +44,7 @@ class TaskProblem:
         return self._source(step)
 
     def loss(self, episode: TaskEpisode) -> tuple[Tensor, Counts]:
-        """Return the mean cost of an answer in nats, and what is counted for each figure."""
+        """Return the mean cost of an answer in nats, and the counts for each figure."""
         return self._answers.judge(self.model(episode.inputs)[0], episode)
 
     def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:

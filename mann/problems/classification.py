@@ -1,4 +1,4 @@
-"""Label-offset classification of images, as it is trained."""
+"""Label-offset classification of images, as a problem to train."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,29 +12,18 @@ from torch.utils import _pytree as pytree
 
 from data import ImageClasses, InputError, Split, read_split
 from episodes import ClassificationEpisodes, Episode, Jitter
-from mann.evaluation.instances import (
-    TEST,
-    VALIDATION,
-    accuracy_by_instance,
-    classification_settings,
-    held_out_episodes,
-    load_classifier,
-)
-from mann.models.baselines.maml import Maml
-from mann.models.building import run_fast
-from mann.models.classifier import (
-    Classifier,
-    answer_loss,
-    build_classifier,
-    count_by_instance,
-    episode_labels,
-    is_right,
-)
+from mann.evaluation.held_out import TEST, VALIDATION, held_out_episodes
+from mann.evaluation.instances import accuracy_by_instance
+from mann.models.baselines.maml import MAML
+from mann.models.building import build_classifier
+from mann.models.classifier import Classifier, answer_loss, count_by_instance, episode_labels, is_right
 from mann.models.encoders import Autoencoder, ConvEncoder
 from mann.models.network import MemoryNetwork
-from mann.runs.run import Run
-from mann.settings.schema import Config
-from mann.training.loop import Counts, Pace, Report, fit
+from mann.problems.compiling import compile_if_long
+from mann.runs import Run
+from mann.runs.loading import load_classifier
+from mann.settings import Config, Nearest
+from mann.training import Counts, LoggingInterval, OnMetrics, fit
 
 
 def training_episodes(config: Config, classes: ImageClasses, split: Split) -> ClassificationEpisodes:
@@ -60,31 +49,36 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
 
 
 def classes_at(config: Config, step: int) -> int:
-    """Return how many classes the episodes of a training step have: in a curriculum, more and more of them."""
-    return min(config.labelled, config.classes + step * config.batch // config.class_every)
+    """Return the number of classes in the episodes of a training step; in a curriculum it rises."""
+    return min(config.most_labelled, config.classes + step * config.batch // config.class_every)
 
 
 class Classification:
-    """Label-offset classification as `fit` asks for it.
+    """Label-offset classification; see `mann.training.Problem`.
 
     Attributes:
-        carried: Of a training with persistent memory, the state that each sequence of a batch goes on from: all of it,
-            so that the episodes of a place in the batch are one long sequence. Gradients end where an episode begins.
+        carry: With persistent memory, the whole state after the last episodes, so that the episodes at a place in the
+            batch are one long sequence. Gradients end at the start of an episode.
 
     Args:
         config: The settings.
         classes: All classes, on the device to train on.
-        split: Which of them are for training, validation and test. Test classes are only counted.
+        split: Training, validation and test classes. Test classes are only counted.
 
     Raises:
-        InputError: the classes do not fill an episode.
+        InputError: the classes do not fill an episode, or the model has nothing to learn.
     """
 
     def __init__(self, config: Config, classes: ImageClasses, split: Split):
+        if isinstance(config.model, Nearest) and config.encoder != "autoencoder":
+            raise InputError(
+                "`model=nearest` learns an autoencoder: add `encoder=autoencoder` (nearest neighbours of raw pixels "
+                "need no training: evaluate any run with `nearest`)"
+            )
         with _naming("train"):
             self._source = training_episodes(config, classes, split)
-            self._of_classes = cache(lambda number: replace(self._source, classes=number))  # each is checked once
-            self._of_classes(config.labelled)  # refused now rather than when it gets there
+            self._of_classes = cache(lambda number: replace(self._source, classes=number))  # checked once each
+            self._of_classes(config.most_labelled)  # refused now rather than in the middle of the training
         with _naming("validation"):
             self._validation = held_out_episodes(config, classes.select(split.validation), VALIDATION)
         with _naming("test"):  # refused now rather than after the training
@@ -92,22 +86,22 @@ class Classification:
         rotated = " x 4 rotations" if config.rotations else ""
         trained, held_out = len(split.train), len(split.validation)
         self.description = f"{config.dataset}: {trained} training classes{rotated}, {held_out} validation classes"
-        if config.labelled > config.classes:
-            self.description += f"; {config.classes} classes in an episode at first, up to {config.labelled}"
+        if config.most_labelled > config.classes:
+            self.description += f"; {config.classes} classes in an episode at first, up to {config.most_labelled}"
         self.counts = config.presentations
         self._config = config
         self.model: Classifier = build_classifier(config).to(classes.images.device)
         if isinstance(self.model.encoder, ConvEncoder):
             self.model.encoder.settle(self._source(0).images.flatten(0, 1))
-        run_fast(self.model.network, config)
-        self.carried: Any = None
+        compile_if_long(self.model.network, config)
+        self.carry: Any = None
         if config.memory == "persistent":
             assert isinstance(self.model.network, MemoryNetwork)
             state = self.model.network.initial_state(config.batch, next(self.model.network.parameters()))
-            self.carried = pytree.tree_map(Tensor.detach, state)
+            self.carry = pytree.tree_map(Tensor.detach, state)
 
     def centre(self) -> None:
-        """Let the features of an encoder that was trained elsewhere lie as those of a new one do."""
+        """Centre and scale the features of an encoder from another run to those of a new encoder."""
         if isinstance(self.model.encoder, ConvEncoder):
             self.model.encoder.centre(self._source(0).images.flatten(0, 1))
 
@@ -117,17 +111,17 @@ class Classification:
 
     def loss(self, episode: Episode) -> tuple[Tensor, Counts]:
         """Return the loss, and right answers and all answers by instance."""
-        logits, after = self.model(episode.images, episode.previous, self.carried)
-        if self.carried is not None:
-            self.carried = pytree.tree_map(Tensor.detach, after)
+        logits, after = self.model(episode.images, episode.previous, self.carry)
+        if self.carry is not None:
+            self.carry = pytree.tree_map(Tensor.detach, after)
         right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
         encoder = self.model.encoder
-        if isinstance(encoder, Autoencoder):  # which knows of no labels
+        if isinstance(encoder, Autoencoder):  # trained without labels
             return encoder.error(episode.images.flatten(0, 1)), Counts(*right)
         return answer_loss(logits, episode), Counts(*right)
 
     def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:
-        """Return the accuracy by instance, and in a curriculum how far it is."""
+        """Return the accuracy by instance, and in a curriculum the number of classes."""
         line: dict[str, Any] = {"accuracy": {str(k): mean for k, mean in enumerate(means, 1) if mean is not None}}
         return line if self._config.most_classes is None else {"classes": classes_at(self._config, step), **line}
 
@@ -136,31 +130,31 @@ class Classification:
         return {"validation": accuracy_by_instance(self.model, self._validation)}
 
 
-def take_encoder(model: Classifier | Maml, config: Config, split: Split, other: Run) -> None:
-    """Put the trained encoder of another run into `model`.
+def take_encoder(model: Classifier | MAML, config: Config, split: Split, other: Run) -> None:
+    """Copy the weights of another run's encoder into `model`.
 
     Raises:
-        InputError: there is none of this kind, or it has learned from classes that are not for training here.
+        InputError: the other run has no such encoder, or was trained on classes that are not training classes here.
     """
-    theirs = classification_settings(other)
+    device = next(model.parameters()).device
+    theirs, trained = load_classifier(other, device)
     for name in ("dataset", "size", "encoder", "encoder_width"):
         if getattr(theirs, name) != getattr(config, name):
             raise InputError(
-                f"--encoder-from {other.folder}: its {name} is {getattr(theirs, name)}, not {getattr(config, name)}"
+                f"`encoder_from` {other.folder}: its {name} is {getattr(theirs, name)}, not {getattr(config, name)}"
             )
     foreign = sorted(set(read_split(str(other.split_path)).train) - set(split.train))
     if foreign:
         raise InputError(
-            f"--encoder-from {other.folder}: {len(foreign)} of the classes that it was trained on, such as "
-            f"{foreign[0]!r}, are not for training here: use a run with the same --split"
+            f"`encoder_from` {other.folder}: {len(foreign)} of its training classes, such as {foreign[0]!r}, are not "
+            "training classes here: use a run with the same `split`"
         )
-    device = next(model.parameters()).device
-    model.encoder.load_state_dict(load_classifier(other, device).encoder.state_dict())
+    model.encoder.load_state_dict(trained.encoder.state_dict())
 
 
 @contextmanager
 def _naming(part: str) -> Iterator[None]:
-    """Say in a refusal which classes it is about."""
+    """Name in an error the classes that it is about."""
     try:
         yield
     except InputError as error:
@@ -172,11 +166,11 @@ def train(
     classes: ImageClasses,
     split: Split,
     run: Run,
-    pace: Pace | None = None,
-    report: Report | None = None,
+    interval: LoggingInterval | None = None,
+    report: OnMetrics | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> Classifier:
     """Train a classifier; see `Classification` for the first three arguments and `fit` for the others."""
     problem = Classification(config, classes, split)
-    fit(problem, config, run, pace, report, stopping)
+    fit(problem, config, run, interval, report, stopping)
     return problem.model

@@ -1,4 +1,4 @@
-"""N-way K-shot classification of images, as MAML is trained on it: the episodes of all other trainings, cut."""
+"""N-way K-shot classification of images for MAML: the episodes of all other trainings, cut."""
 
 from typing import Any
 
@@ -8,31 +8,30 @@ from torch.nn import functional
 
 from data import ImageClasses, Split
 from episodes.few_shot import FewShot, few_shot
-from mann.evaluation.few_shot_accuracy import QUERIES, few_shot_episodes, right_answers, share_right
-from mann.evaluation.instances import HELD_OUT, VALIDATION
-from mann.models.baselines.maml import build_maml
-from mann.papers.published import SHOTS
+from mann.evaluation.few_shot_accuracy import QUERIES, SHOTS, few_shot_episodes, right_answers, share_right
+from mann.evaluation.held_out import HELD_OUT, VALIDATION
+from mann.models.building import build_maml
 from mann.problems.classification import training_episodes
-from mann.settings.schema import Config
-from mann.training.loop import Counts
+from mann.settings import Config
+from mann.training import Counts
 
 
 class MetaLearning:
-    """Few-shot classification as `fit` asks for it; each step cuts its sequences after another number of drawings.
+    """Few-shot classification; see `mann.training.Problem`. Steps alternate between 1 and 5 shots.
 
     Attributes:
-        carried: Nothing: each episode begins anew.
+        carry: None: each episode starts from the same weights.
 
     Args:
         config: The settings.
         classes: All classes, on the device to train on.
-        split: Which of them are for training, validation and test. Test classes are only counted.
+        split: Training, validation and test classes. Test classes are only counted.
 
     Raises:
         InputError: the classes do not fill an episode, or learn2learn is not installed.
     """
 
-    carried: Any = None
+    carry: Any = None
 
     def __init__(self, config: Config, classes: ImageClasses, split: Split):
         self._source = training_episodes(config, classes, split)
@@ -48,11 +47,11 @@ class MetaLearning:
         self.model = build_maml(config).to(classes.images.device)
 
     def episode(self, step: int) -> FewShot:
-        """Return the training episodes of a step: support sets of 1 drawing of each class and of 5 take turns."""
+        """Return the training episodes of a step: support sets of 1 and of 5 images of each class take turns."""
         return few_shot(self._source(step), SHOTS[step % len(SHOTS)])
 
     def loss(self, episode: FewShot) -> tuple[Tensor, Counts]:
-        """Return what queries cost, and right answers and all answers by the number of shots."""
+        """Return the cross-entropy of the queries, and right answers and all answers by the number of shots."""
         logits, targets = self.model(episode)[:, :, 0], episode.queries.targets[..., 0]
         shots = len(episode.support.targets) // len(episode.names)
         right = (logits.argmax(-1) == targets).sum(0)

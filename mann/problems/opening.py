@@ -1,4 +1,4 @@
-"""From settings to what is learned."""
+"""From settings to a problem."""
 
 import torch
 
@@ -6,21 +6,21 @@ from data import load
 from mann.problems.algorithmic_task import TaskProblem
 from mann.problems.classification import Classification, take_encoder
 from mann.problems.meta_learning import MetaLearning
-from mann.runs.run import Run, describe_environment
-from mann.settings.schema import AnyConfig, TaskConfig
-from mann.training.loop import Problem
+from mann.runs import Run, describe_environment
+from mann.settings import AnyConfig, Maml, TaskConfig
+from mann.training import Problem
 
 
 def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
-    """Return what is to be learned, and start its run if it has not been started.
+    """Return the problem that settings describe, and start its run if it has not been started.
 
     Args:
-        config: The settings, those of the run if there is one.
-        run: Where it goes; a run that was started keeps its split.
-        device: Where to learn.
+        config: The settings, those of the run if it was started.
+        run: The run; once started, it keeps its split.
+        device: The device to train on.
 
     Raises:
-        InputError: there are no such data, they cannot fill an episode, there is no such encoder to start from, or the
+        InputError: the data are not found or do not fill an episode, there is no such encoder to start from, or the
             run's folder cannot be made.
     """
     if isinstance(config, TaskConfig):
@@ -28,7 +28,7 @@ def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
     else:
         chosen = str(run.split_path) if run.exists() else config.split
         classes, split = load(config.dataset, config.root, config.size, chosen)
-        kind = MetaLearning if config.addressing == "maml" else Classification
+        kind = MetaLearning if isinstance(config.model, Maml) else Classification
         problem = kind(config, classes.to(device), split)
         if config.encoder_from is not None and not run.steps_done():  # afterwards it is in the checkpoints
             take_encoder(problem.model, config, split, Run(config.encoder_from))

@@ -1,7 +1,7 @@
-"""Accuracy by instance: the table, the picture, and how training went.
+"""Accuracy by instance: the table, the plot, and the training curves.
 
-What is reported is read back from the run folder: `evaluation` is the content of evaluation.json, `metrics` the lines
-of metrics.jsonl. Accuracies are fractions there and in the CSV files, percent in what a person looks at.
+Everywhere here, `evaluation` is the content of evaluation.json and `metrics` are the lines of metrics.jsonl, as read
+from the run folder. Accuracies are fractions in these and in the CSV files, and percent in tables and pictures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,32 +28,35 @@ from mann.reporting.style import (
     draw_estimates,
     ordinal,
     percent,
-    show_accuracy,
-    show_episodes,
+    set_accuracy_axis,
+    set_episode_axis,
 )
 
-# The paper's models that stand beside ours, the one to compare with first: marker and colour.
-_PAPER_MODELS = {"MANN": ("D", VERMILION), "human": ("o", PURPLE), "LSTM": ("s", GREEN), "feed-forward": ("^", ORANGE)}
-# The instances that the training picture follows, from top to bottom, and its two kinds of line.
-_FOLLOWED = {10: "#000000", 5: BLUE, 2: VERMILION, 1: ORANGE}
+PAPER_MODELS = {"MANN": ("D", VERMILION), "human": ("o", PURPLE), "LSTM": ("s", GREEN), "feed-forward": ("^", ORANGE)}
+"""The models of the paper that are compared with a run, by name: marker and colour."""
+CURVE_COLOURS = {10: "#000000", 5: BLUE, 2: VERMILION, 1: ORANGE}
+"""The instances with a training curve, from top to bottom, and the colours of the curves."""
+
 _TRAINING: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.6}
 _VALIDATION: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4}
 _SOURCE = "Santoro et al. 2016, arXiv 1605.06065"
 
 
 def instance_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
-    """Return accuracy by instance in percent, beside the paper's figures where it has any.
+    """Return a table of accuracy by instance in percent, with the paper's accuracies where it has comparable ones.
 
-    model: what was measured, if not the run's network.
+    Args:
+        evaluation: The content of evaluation.json.
+        model: A description of the model, if it is not the run's network.
     """
     paper = _paper_rows(evaluation)
-    heading = "\n".join(filter(None, (evaluated(evaluation), model)))
+    heading = "\n".join(filter(None, (_heading(evaluation), model)))
     table = Table(
         title=heading,
-        caption="instance: how often the episode has shown the class,\nthis time included"
+        caption="instance: how often the class has been presented\nin the episode, this time included"
         + (f"\npaper: {_SOURCE}" if paper else ""),
         min_width=max(len(line) for line in heading.splitlines()),
-        # So that the paper's columns fit into the 80 of a plain terminal.
+        # Narrow, because the paper's columns have to fit into a terminal of 80 columns.
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -76,9 +79,12 @@ def instance_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
 
 
 def draw_instances(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
-    """Draw accuracy by instance with 95% intervals, chance, and the paper's figures.
+    """Draw accuracy by instance with 95% intervals, chance, and the paper's accuracies.
 
-    evaluations: by the name of the run; the paper's figures are those that stand beside the first.
+    Args:
+        axes: Where to draw.
+        evaluations: The content of evaluation.json by the name of the run. The paper's accuracies are those that are
+            comparable with the first one.
     """
     for colour, (name, evaluation) in zip(colours(len(evaluations)), evaluations.items(), strict=True):
         results = evaluation["instances"]
@@ -96,7 +102,7 @@ def draw_instances(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> 
         )
     first = next(iter(evaluations.values()))
     for row in _paper_rows(first):
-        marker, colour = _PAPER_MODELS[row.model]
+        marker, colour = PAPER_MODELS[row.model]
         axes.plot(
             list(row.accuracies),
             list(row.accuracies.values()),
@@ -108,17 +114,17 @@ def draw_instances(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> 
         )
     chance = _chance(first)
     axes.axhline(chance, color=GREY, linestyle="--", linewidth=1, label=f"chance, {100 * chance:.3g}%")
-    show_accuracy(axes)
-    axes.set_title(evaluated(first), fontsize=10)
-    axes.set_xlabel("instance: how often the episode has shown the class, this time included")
+    set_accuracy_axis(axes)
+    axes.set_title(_heading(first), fontsize=10)
+    axes.set_xlabel("instance: how often the class has been presented in the episode, this time included")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=20))
     axes.xaxis.set_major_formatter(lambda value, _: ordinal(round(value)))
 
 
 def draw_training(axes: Axes, metrics: Sequence[Mapping[str, Any]]) -> list[Line2D]:
-    """Draw accuracy at some instances against the episodes trained on; returns what a legend needs."""
+    """Draw accuracy at some instances against the episodes trained on; returns the handles of a legend."""
     handles = []
-    for instance, colour in _FOLLOWED.items():
+    for instance, colour in CURVE_COLOURS.items():
         training = _curve(metrics, "accuracy", instance)
         validation = _curve(metrics, "validation", instance)
         axes.plot(*training, color=colour, **_TRAINING)
@@ -130,45 +136,47 @@ def draw_training(axes: Axes, metrics: Sequence[Mapping[str, Any]]) -> list[Line
         Line2D([], [], color=GREY, label="validation classes,\nnever trained on", **_VALIDATION),
     ]
     axes.set_title("Accuracy by instance of a class, during training", fontsize=10)
-    show_accuracy(axes)
-    show_episodes(axes)
+    set_accuracy_axis(axes)
+    set_episode_axis(axes)
     return handles
 
 
 def draw_second_instance(axes: Axes, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Draw the accuracy of several runs at the 2nd instance on validation classes, during training.
+    """Draw the accuracy of several runs at the 2nd instance of validation classes, during training.
 
-    runs: metrics by the name of the run.
+    Args:
+        axes: Where to draw.
+        runs: The metrics by the name of the run.
     """
     for colour, (name, metrics) in zip(colours(len(runs)), runs.items(), strict=True):
         axes.plot(*_curve(metrics, "validation", 2), color=colour, label=name, **_VALIDATION)
     axes.set_title("2nd instance, validation classes, during training", fontsize=10)
-    show_accuracy(axes)
-    show_episodes(axes)
+    set_accuracy_axis(axes)
+    set_episode_axis(axes)
 
 
 def _paper_rows(evaluation: Mapping[str, Any]) -> list[Published]:
-    """Return the paper's rows that can stand beside an evaluation: on Omniglot, same labels."""
+    """Return the rows of the paper that an evaluation is comparable with: on Omniglot, with the same labels."""
     if evaluation["dataset"] != "omniglot" or variant(evaluation):
         return []
-    rows = (published_row(model, evaluation["classes"], evaluation["labels"]) for model in _PAPER_MODELS)
+    rows = (published_row(model, evaluation["classes"], evaluation["labels"]) for model in PAPER_MODELS)
     return [row for row in rows if row is not None]
 
 
 def variant(evaluation: Mapping[str, Any]) -> str:
-    """Say, after a comma, in what the episodes are not those of the paper's tables; nothing where they are."""
+    """Return the differences between the episodes and those of the paper, after a comma; empty if there are none."""
     alphabets = ", within one alphabet" if evaluation.get("alphabets") == "one" else ""
     return alphabets + (", persistent memory" if evaluation.get("memory") == "persistent" else "")
 
 
 def _chance(evaluation: Mapping[str, Any]) -> float:
-    """Return the accuracy of a label drawn blindly from all possible ones."""
+    """Return the accuracy of a label drawn uniformly from all possible labels."""
     labels = LABELS[evaluation["labels"]](evaluation["classes"])
     return 1 / labels.symbols**labels.characters
 
 
-def evaluated(evaluation: Mapping[str, Any]) -> str:
-    """Say in two lines what was evaluated, and on how many and what episodes."""
+def _heading(evaluation: Mapping[str, Any]) -> str:
+    """Return two lines that describe the data and the episodes of an evaluation."""
     return (
         f"Accuracy by instance: {evaluation['dataset']}, {evaluation['split']} classes\n"
         f"{evaluation['episodes']} episodes of {evaluation['classes']} classes{variant(evaluation)}, "
@@ -177,7 +185,7 @@ def evaluated(evaluation: Mapping[str, Any]) -> str:
 
 
 def _curve(metrics: Sequence[Mapping[str, Any]], part: str, instance: int) -> tuple[list[int], list[float]]:
-    """Return episodes trained on and accuracy, for the lines where it was measured."""
+    """Return the episodes trained on and the accuracies, for the lines that have this accuracy."""
     measured = [line for line in metrics if str(instance) in line.get(part, {})]
     return (
         [line["episodes"] for line in measured],
@@ -186,15 +194,15 @@ def _curve(metrics: Sequence[Mapping[str, Any]], part: str, instance: int) -> tu
 
 
 def _instance(line: Mapping[str, Any], name: str) -> int:
-    """Return which instance a name says.
+    """Return the instance of a key such as "10".
 
     Raises:
-        InputError: it says none: the line is not of a classification.
+        InputError: the key is no instance, so the line is not of a classification run.
     """
     if not (name.isascii() and name.isdecimal()):
         raise InputError(
-            f"the line of step {line['step']} in metrics.jsonl has {name!r} where instances belong: "
-            "is it of another run?"
+            f"metrics.jsonl, step {line['step']}: expected an instance, found {name!r}: does the file belong to "
+            "another run?"
         )
     return int(name)
 

@@ -1,4 +1,4 @@
-"""Reading `evaluation.json` back: a file that people edit is checked before anything is drawn from it."""
+"""Reading `evaluation.json`. People may have edited the file, so it is validated before it is plotted."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, create_model
 from data import InputError
 from mann.evaluation.answers import answers_of
 from mann.evaluation.task_costs import settings_of
-from mann.runs.run import Run, what_is_wrong
-from mann.settings.schema import AnyConfig, TaskConfig
+from mann.runs import Run
+from mann.settings import AnyConfig, TaskConfig
+from mann.support.messages import first_problem
 
 _Count = Annotated[int, Ge(1)]
 _Share = Annotated[float, Interval(ge=0, le=1)]
@@ -19,13 +20,13 @@ _Ends = tuple[float, float]
 
 
 class _Known(BaseModel):
-    """Every key is there and known, every value of its type."""
+    """A model that requires every key, refuses unknown keys and converts no types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class _Evaluation(_Known):
-    """What evaluations of all kinds have: what was learned, how the training went, and where it was measured."""
+    """The keys of every evaluation: the task, the training and the environment."""
 
     task: str
     training: dict[str, Any]
@@ -53,11 +54,11 @@ class _Classification(_Evaluation):
     split: str
     episodes: _Count
     classes: _Count
-    alphabets: Literal["all", "one"] = "all"  # older ones do not say it
+    alphabets: Literal["all", "one"] = "all"  # absent from older files
     memory: Literal["wiped", "persistent"] = "wiped"
     labels: str
     instances: Annotated[list[_Instance], MinLen(1)]
-    counts: _Counts | None = None  # likewise
+    counts: _Counts | None = None  # absent from older files
 
 
 class _Reference(_Known):
@@ -68,7 +69,7 @@ class _Reference(_Known):
 
 @cache
 def _of_task(task: str) -> type[BaseModel]:
-    """Return what `mann.evaluation.task_costs.evaluate_task` finds for a task."""
+    """Return the model of the evaluation of a task; see `mann.evaluation.task_costs.evaluate_task`."""
     figures: dict[str, Any] = dict.fromkeys(answers_of(task).figures, (float, ...))
     ends: dict[str, Any] = dict.fromkeys(figures, (_Ends, ...))
     result: dict[str, Any] = {
@@ -83,26 +84,31 @@ def _of_task(task: str) -> type[BaseModel]:
 
 
 def evaluation_from_json(text: str | bytes, source: str, config: AnyConfig) -> dict[str, Any]:
-    """Return the content of the evaluation.json of a run with these settings; `source` says in errors where it was.
+    """Return the content of the evaluation.json of a run.
+
+    Args:
+        text: The content of the file.
+        source: The name of the file, for error messages.
+        config: The settings of the run.
 
     Raises:
-        InputError: an evaluation writes something else.
+        InputError: the content is not that of an evaluation of such a run.
     """
     kind = _of_task(config.task) if isinstance(config, TaskConfig) else _Classification
-    learned = config.task if isinstance(config, TaskConfig) else "classification"
+    task = config.task if isinstance(config, TaskConfig) else "classification"
     try:
         found = kind.model_validate_json(text).model_dump()
-        if found["task"] != learned:
-            raise ValueError(f"it is of {found['task']}, the run of {learned}")
-        if "results" in found and [result["setting"] for result in found["results"]] != settings_of(learned):
-            raise ValueError("its sizes are not those of an evaluation")
+        if found["task"] != task:
+            raise ValueError(f"task: is {found['task']}, and the run's is {task}")
+        if "results" in found and [result["setting"] for result in found["results"]] != settings_of(task):
+            raise ValueError("results: the sizes are not those of an evaluation")
     except ValueError as error:
-        raise InputError(f"{source} is damaged ({what_is_wrong(error)}): evaluate the run again") from error
+        raise InputError(f"{source} is damaged ({first_problem(error)}): evaluate the run again") from error
     return found
 
 
 def read_evaluation(run: Run, config: AnyConfig) -> dict[str, Any] | None:
-    """Return what the last evaluation of a run found; None: there was none.
+    """Return the results of the last evaluation of a run; None if the run was not evaluated.
 
     Raises:
         InputError: the file is damaged.

@@ -1,4 +1,4 @@
-"""N-way K-shot accuracy: a table of its own, since it is another measure than accuracy by instance."""
+"""N-way K-shot accuracy: table and plot, apart from accuracy by instance, which is another measure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,15 +9,20 @@ from rich.table import Table
 
 from mann.evaluation.intervals import estimate_of
 from mann.reporting.accuracy import variant
-from mann.reporting.style import colour, draw_estimates, percent, show_accuracy
+from mann.reporting.style import colour, draw_estimates, percent, set_accuracy_axis
 
-CAPTION = "the support set shown in order, then each query by itself from the same state;\nnot accuracy by instance"
+CAPTION = (
+    "the support set is presented in order, then each query by itself from the same state;\n"
+    "not comparable with accuracy by instance"
+)
 
 
 def few_shot_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
-    """Return N-way K-shot accuracies in percent.
+    """Return a table of N-way K-shot accuracies in percent.
 
-    evaluation: the content of few-shot.json; model: what was measured, if not the run's network.
+    Args:
+        evaluation: The content of few-shot.json.
+        model: A description of the model, if it is not the run's network.
     """
     lines = (
         f"N-way K-shot accuracy: {evaluation['dataset']}, {evaluation['split']} classes",
@@ -48,30 +53,32 @@ def few_shot_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
 
 
 def few_shot_name(result: Mapping[str, Any]) -> str:
-    """Return what a result was measured at, such as "5-way, 1-shot"."""
+    """Return the ways and shots of a result, such as "5-way, 1-shot"."""
     return f"{result['ways']}-way, {result['shots']}-shot"
 
 
 def draw_few_shot(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
-    """Draw N-way K-shot accuracies of several runs with 95% intervals.
+    """Draw the N-way K-shot accuracies of several runs with 95% intervals.
 
-    evaluations: by the name of the run.
+    Args:
+        axes: Where to draw.
+        evaluations: The content of few-shot.json by the name of the run.
     """
     names = dict.fromkeys(few_shot_name(result) for found in evaluations.values() for result in found["results"])
     places = {name: place for place, name in enumerate(names)}
     for number, (name, evaluation) in enumerate(evaluations.items()):
         results = evaluation["results"]
-        beside = 0.5 * ((number + 0.5) / len(evaluations) - 0.5)
+        shift = 0.5 * ((number + 0.5) / len(evaluations) - 0.5)
         draw_estimates(
             axes,
-            [places[few_shot_name(result)] + beside for result in results],
+            [places[few_shot_name(result)] + shift for result in results],
             list(map(estimate_of, results)),
             fmt="o",
             color=colour(number),
             capsize=3,
             label=f"{name}, 95% interval",
         )
-    show_accuracy(axes)
+    set_accuracy_axis(axes)
     axes.set_xticks(list(places.values()), list(places))
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_title("N-way K-shot accuracy", fontsize=10)

@@ -1,4 +1,4 @@
-"""Everything about a run on one page: one file that loads nothing, for a browser with or without JavaScript."""
+"""The HTML report of a run: one self-contained file that loads nothing, readable with and without JavaScript."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -11,33 +11,33 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from data import load
-from mann.addressing import SCHEMES
+from data import InputError, load
 from mann.evaluation.instances import first_sequence
-from mann.evaluation.task_costs import SWEEPS, examples_of, largest_trained
-from mann.reporting.access_plot import plot_binding
+from mann.evaluation.task_costs import SWEEPS, largest_trained, task_traces
+from mann.models.classifier import Classifier
 from mann.reporting.accuracy import instance_table
+from mann.reporting.binding_plot import plot_binding
 from mann.reporting.evaluation_file import read_evaluation
 from mann.reporting.pictures import DPI
-from mann.reporting.run_files import plot_example, plot_instances, plot_sizes, plot_task_training, plot_training
+from mann.reporting.run_files import plot_instances, plot_sizes, plot_task_training, plot_trace, plot_training
 from mann.reporting.steps import Plain, classification_steps, task_steps
 from mann.reporting.task_figures import plot_sequences, task_table
-from mann.runs.run import Run
-from mann.settings.schema import Config, TaskConfig, settings_by_name, what_is_learned
+from mann.runs import LoadedRun, Run, load_run
+from mann.settings import Memory, TaskConfig, by_option
 from mann.support.files import write_text
 
 _CPU = torch.device("cpu")
 
 
 class Picture(NamedTuple):
-    """A picture within a page: what it shows, and its content as an address."""
+    """A picture of the report: its description, and its PNG as a data URL."""
 
     description: str
     source: str
 
 
-class Rows(NamedTuple):
-    """A table within a page."""
+class ReportTable(NamedTuple):
+    """A table of the report, as plain text."""
 
     title: str
     caption: str
@@ -45,16 +45,16 @@ class Rows(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-class Content(NamedTuple):
-    """What a page shows of a run.
+class ReportContent(NamedTuple):
+    """The parts of a report that depend on the kind of the problem.
 
     Attributes:
-        table: What it can do; None: it was not evaluated.
-        results, training, memory: Pictures.
+        table: The results of the last evaluation; None if the run was not evaluated.
+        results, training, memory: Pictures of the results, of the training and of the use of memory.
         steps: A sequence step by step; see `mann.reporting.steps`.
     """
 
-    table: Rows | None
+    table: ReportTable | None
     results: list[Picture]
     training: list[Picture]
     memory: list[Picture]
@@ -62,23 +62,23 @@ class Content(NamedTuple):
 
 
 def write_html_report(run: Run, path: Path, root: Path | None = None) -> None:
-    """Write everything about a run to one file.
+    """Write the report of a run: results, training curves, use of memory, settings, environment.
 
     Args:
-        run: With a checkpoint; what an evaluation found is shown if there was one.
-        path: Of the file.
-        root: Where the data lie, if not where they were in training.
+        run: A run with a checkpoint. The results are those of its last evaluation, if there was one.
+        path: The file to write.
+        root: The folder with the images, if it is not the folder that training used.
 
     Raises:
-        InputError: there is no checkpoint, or the data or a file of the run cannot be read.
+        InputError: there is no checkpoint, or the images or a file of the run cannot be read.
     """
-    config, metrics = run.config(), run.metrics()
+    loaded, metrics = load_run(run, _CPU), run.metrics()
+    config = loaded.config
     evaluation = read_evaluation(run, config)
     if isinstance(config, TaskConfig):
-        content = _of_task(run, config, metrics, evaluation)
+        content = _task_content(loaded, metrics, evaluation)
     else:
-        assert isinstance(config, Config)
-        content = _of_classification(run, config, metrics, evaluation, root)
+        content = _classification_content(loaded, metrics, evaluation, root)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -90,62 +90,66 @@ def write_html_report(run: Run, path: Path, root: Path | None = None) -> None:
     text = environment.get_template("report.html").render(
         name=run.folder.resolve().name,
         folder=run.folder,
-        learned=what_is_learned(config),
+        problem=config.task_name,
         is_task=isinstance(config, TaskConfig),
-        has_memory=config.addressing in SCHEMES,
-        addressing=config.addressing,
+        has_memory=isinstance(config.model, Memory),
+        model=config.model.scheme.name if isinstance(config.model, Memory) else f"none ({config.model.kind})",
         history=history,
-        settings=dict(settings_by_name(config)),
+        settings=by_option(config),
         environment={name: str(value) for name, value in (history["environment"] or {}).items()},
         **content._asdict(),
     )
     write_text(path, text)
 
 
-def _of_classification(
-    run: Run, config: Config, metrics: Sequence[Mapping[str, Any]], evaluation: Plain | None, root: Path | None
-) -> Content:
-    """Return what a page shows of a classification."""
-    classes, split = load(config.dataset, root or config.root, config.size, str(run.split_path))
-    seen = first_sequence(run, classes, split)
-    memory = [] if seen.access is None else [plot_binding(seen.episode, seen.logits, seen.access)]
-    return Content(
-        table=None if evaluation is None else _rows(instance_table(evaluation)),
+def _classification_content(
+    loaded: LoadedRun, metrics: Sequence[Mapping[str, Any]], evaluation: Plain | None, root: Path | None
+) -> ReportContent:
+    """Return the content of the report of a classification run."""
+    config, split = loaded.classification
+    if not isinstance(loaded.model, Classifier):
+        raise InputError("the run is of MAML, which answers no sequences: there is nothing to report")
+    classes, split = load(config.dataset, root or config.root, config.size, split)
+    trace = first_sequence(loaded.model, config, classes, split)
+    memory = [] if trace.access is None else [plot_binding(trace.episode, trace.logits, trace.access)]
+    return ReportContent(
+        table=None if evaluation is None else _report_table(instance_table(evaluation)),
         results=[] if evaluation is None else [_picture("Accuracy by instance", plot_instances(evaluation))],
         training=[_picture("Accuracy by instance during training", plot_training(metrics))] if metrics else [],
-        memory=[_picture("Which slot was bound to which class, over the whole sequence", plot) for plot in memory],
-        steps=classification_steps(seen),
+        memory=[_picture("The class that each slot was bound to, over the whole sequence", plot) for plot in memory],
+        steps=classification_steps(trace),
     )
 
 
-def _of_task(run: Run, config: TaskConfig, metrics: Sequence[Mapping[str, Any]], evaluation: Plain | None) -> Content:
-    """Return what a page shows of a task."""
+def _task_content(loaded: LoadedRun, metrics: Sequence[Mapping[str, Any]], evaluation: Plain | None) -> ReportContent:
+    """Return the content of the report of a task run."""
+    config = loaded.task
     task = config.task
-    examples = examples_of(run, _CPU)
+    traces = task_traces(loaded.model, config, _CPU)
     trained = largest_trained(task, config.sizes)
-    results = [_picture("Sequences, and what was answered", plot_sequences(task, examples))]
+    results = [_picture("Sequences and the answers to them", plot_sequences(task, traces))]
     if evaluation is not None and task in SWEEPS:
         results.insert(0, _picture("Cost against size", plot_sizes(evaluation, trained)))
-    memory = plot_example(examples[0])
-    return Content(
-        table=None if evaluation is None else _rows(task_table(evaluation)),
+    memory = plot_trace(traces[0])
+    return ReportContent(
+        table=None if evaluation is None else _report_table(task_table(evaluation)),
         results=results,
         training=[_picture("Cost during training", plot_task_training(task, metrics))] if metrics else [],
-        memory=[] if memory is None else [_picture("What was written and read, over the whole sequence", memory)],
-        steps=task_steps(examples[0]),
+        memory=[] if memory is None else [_picture("Writes and reads over the whole sequence", memory)],
+        steps=task_steps(traces[0]),
     )
 
 
 def _picture(description: str, figure: Figure) -> Picture:
-    """Return a figure as a picture within a page."""
+    """Return a figure as a picture of the report."""
     content = BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
     return Picture(description, f"data:image/png;base64,{b64encode(content.getvalue()).decode()}")
 
 
-def _rows(table: Table) -> Rows:
-    """Return a table of the terminal as one for a page."""
+def _report_table(table: Table) -> ReportTable:
+    """Return a table for the terminal as a table of the report."""
     columns = [str(column.header).replace("-\n", "-").replace("\n", " ") for column in table.columns]
     rows = list(zip(*([str(cell) for cell in column.cells] for column in table.columns), strict=True))
     title, caption = (" ".join(str(text or "").split()) for text in (table.title, table.caption))
-    return Rows(title, caption, columns, rows)
+    return ReportTable(title, caption, columns, rows)

@@ -1,4 +1,4 @@
-"""Files of a report."""
+"""Writing the CSV files and PNG pictures of a report."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from mann.support.files import whole
 
 DPI = 150
-"""Dots to the inch of pictures."""
+"""Resolution of pictures, in dots per inch."""
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows under a header; a value that a row lacks is left empty."""
+    """Write a CSV file with a header; missing values are left empty."""
     with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -22,6 +22,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
 
 
 def write_picture(figure: Figure, path: Path) -> None:
-    """Write a PNG."""
+    """Write a figure as a PNG file."""
     with whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

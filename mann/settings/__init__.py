@@ -1,1 +1,47 @@
-"""Everything that a run depends on, with its defaults."""
+"""Everything that a run depends on, with its defaults.
+
+schema:     the settings, as typed data that checks itself: Config, TaskConfig and the models
+presets:    whole settings by name: the defaults of every task, the papers', the demo's
+options:    settings by the names of their options, for the command line, recipes and comparisons
+storage:    reading and writing config.json
+format_one: settings as mann 0.1.0 wrote them
+"""
+
+from mann.settings.options import MODELS, Options, by_option, changed, differences
+from mann.settings.presets import preset, presets_of
+from mann.settings.schema import (
+    AnyConfig,
+    Config,
+    Maml,
+    Memory,
+    Nearest,
+    Prototypes,
+    Recurrent,
+    Settings,
+    TaskConfig,
+    default_scheme,
+)
+from mann.settings.storage import config_from_json, config_json, read_config
+
+__all__ = [
+    "MODELS",
+    "AnyConfig",
+    "Config",
+    "Maml",
+    "Memory",
+    "Nearest",
+    "Options",
+    "Prototypes",
+    "Recurrent",
+    "Settings",
+    "TaskConfig",
+    "by_option",
+    "changed",
+    "config_from_json",
+    "config_json",
+    "default_scheme",
+    "differences",
+    "preset",
+    "presets_of",
+    "read_config",
+]

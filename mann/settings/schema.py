@@ -1,46 +1,134 @@
-"""Everything that a run depends on, with its defaults; this is the command line too.
+"""The settings of a run, as typed data that checks itself when it is made.
 
-`PRESETS` names whole settings. The default is what learned best on the validation classes (docs/log.md says what was
-tried); "paper" is Santoro et al. 2016 as far as the paper says.
+    Settings               the optimisation, and the model that is trained
+      Config               label-offset classification of images (few-shot, for MAML)
+      TaskConfig           one of the algorithmic tasks
+    Model                  Memory | Recurrent | Prototypes | Nearest | Maml, told apart by `kind`
+    Memory.scheme          one of `mann.addressing.SCHEMES`, told apart by `name`
+    TaskConfig.sizes       one of `episodes.TASKS`, told apart by `name`
+
+The defaults are the settings that learned best on the validation classes (docs/log.md).
 """
 
-import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from abc import abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-import tyro
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo, WrapValidator
+from pydantic import Field, Strict
 
-from data import DATASETS, InputError, parse_json
-from episodes import LABELS, TASKS
+from data import InputError
+from data.checking import AtLeastOne, Checked, Positive
+from episodes import TASKS, Task
 from mann.addressing import LRUA, NTM, SCHEMES, Scheme
-from mann.addressing.scheme import AtLeastOne
-from mann.models.controllers import CONTROLLERS, Activation
-from mann.models.encoders import ENCODERS
-from mann.models.initial_state import StartingHeads, StartingMemory
 
-Positive = Annotated[float, Gt(0)]
+if TYPE_CHECKING:
+    AnyScheme = Scheme
+    AnyTask = Task
+else:
+    # Built from the lists, so that a scheme or a task is added in one place.
+    AnyScheme = Annotated[Union[tuple(SCHEMES.values())], Field(discriminator="name")]  # noqa: UP007
+    AnyTask = Annotated[Union[tuple(TASKS.values())], Field(discriminator="name")]  # noqa: UP007
+
+ControllerName = Literal["lstm", "gru", "feedforward"]
+Activation = Literal["relu", "tanh"]
+InitialMemory = Literal["constant", "random", "learned"]
+InitialHeads = Literal["plain", "learned"]
+
+_Path = Annotated[Path, Strict(False)]  # a string is as good
 
 
-def _options_of_scheme(value: Any, _: Any, info: ValidationInfo) -> Any:
-    """Read the options of the scheme that `addressing` names; a network without memory has none."""
-    scheme = SCHEMES.get(info.data.get("addressing", ""))
-    if scheme is None:
-        return None
-    return TypeAdapter(scheme).validate_json(json.dumps(value))
+@dataclass(frozen=True, kw_only=True)
+class Memory(Checked):
+    """A controller with an external memory.
+
+    >>> from mann.addressing import DNC
+    >>> Memory(slots=128, scheme=DNC(read_heads=4)).scheme.name
+    'dnc'
+    """
+
+    kind: Literal["memory"] = field(default="memory", repr=False)
+    """The model's name in settings and on the command line."""
+    controller: ControllerName = "lstm"
+    """Controller of the memory, or the whole of a recurrent model: lstm, gru or feedforward."""
+    layers: AtLeastOne = 1
+    """Layers of the controller."""
+    hidden_size: AtLeastOne = 200
+    """Units in a layer of the controller."""
+    initial_biases: Annotated[float, Ge(0)] = 0.0
+    """Largest magnitude of the initial biases of a feed-forward controller; LSTM and GRU have initial biases of their
+    own."""
+    activation: Activation = "tanh"
+    """Activation function of a feed-forward controller."""
+    slots: AtLeastOne = 64
+    """Memory locations (N; the paper: 128)."""
+    word_size: AtLeastOne = 40
+    """Numbers in a location (W)."""
+    initial_memory: InitialMemory = "constant"
+    """Initial content of the memory: a small constant, random numbers drawn once, or learned numbers."""
+    initial_heads: InitialHeads = "plain"
+    """Initial read vectors and weightings: zeros and those of the scheme, or learned."""
+    read_first: bool = False
+    """Read before the write of the same step, instead of after it."""
+    clip_emitted: Positive | None = None
+    """Largest magnitude of the interface vector and of the outputs (none: no limit)."""
+    scheme: AnyScheme = field(default_factory=lambda: default_scheme("lrua", images=True))
+    """Addressing scheme with its options."""
 
 
-Options = Annotated[Any, WrapValidator(_options_of_scheme)]
-"""An instance of one of `SCHEMES`, or None."""
+@dataclass(frozen=True, kw_only=True)
+class Recurrent(Checked):
+    """A recurrent or feed-forward network without an external memory (a baseline)."""
+
+    kind: Literal["recurrent"] = field(default="recurrent", repr=False)
+    """The model's name in settings and on the command line."""
+    controller: ControllerName = "lstm"
+    """The kind of network: lstm, gru or feedforward."""
+    layers: AtLeastOne = 1
+    """Layers."""
+    hidden_size: AtLeastOne = 200
+    """Units in a layer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prototypes(Checked):
+    """A prototypical network behind the encoder (Snell et al. 2017); one-hot labels."""
+
+    kind: Literal["prototypes"] = field(default="prototypes", repr=False)
+    """The model's name in settings and on the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest(Checked):
+    """Nearest neighbours of an autoencoder's features, or of raw pixels, for which nothing is trained."""
+
+    kind: Literal["nearest"] = field(default="nearest", repr=False)
+    """The model's name in settings and on the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maml(Checked):
+    """Model-agnostic meta-learning of the convolutional encoder (Finn et al. 2017), for N-way K-shot alone."""
+
+    kind: Literal["maml"] = field(default="maml", repr=False)
+    """The model's name in settings and on the command line."""
+
+
+SequenceModel = Annotated[Memory | Recurrent, Field(discriminator="kind")]
+"""Models of any sequence."""
+Model = Annotated[Memory | Recurrent | Prototypes | Nearest | Maml, Field(discriminator="kind")]
+"""Models of image episodes."""
 
 
 def default_scheme(name: str, images: bool) -> Scheme:
-    """Return a scheme with the options that learn classes of images or the tasks best; for most, those of its file."""
+    """Return a scheme with the options that learn images or the algorithmic tasks best.
+
+    Args:
+        name: One of `SCHEMES`.
+        images: For classes of images; otherwise for the algorithmic tasks. Most schemes have one set of defaults.
+    """
     if name == "lrua":
         return LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start="paired")
     if name == "ntm" and images:
@@ -48,480 +136,194 @@ def default_scheme(name: str, images: bool) -> Scheme:
     return SCHEMES[name]()
 
 
-_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What runs of all kinds have in common: the network and its training."""
+class Settings(Checked):
+    """Settings that runs of all kinds share: the model and its optimisation."""
 
-    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
-
-    controller: str = "lstm"
-    """What drives the memory: lstm, gru or feedforward."""
-    layers: AtLeastOne = 1
-    """Layers of the controller."""
-    hidden_size: AtLeastOne = 200
-    """Width of a layer of the controller."""
-    initial_biases: Annotated[float, Ge(0)] = 0.0
-    """Largest magnitude of the biases that a feed-forward controller starts with; others start with their own."""
-    activation: Activation = "tanh"
-    """What the units of a feed-forward controller of a memory do with their sums; others have their own."""
-    addressing: str = "lrua"
-    """How memory is addressed: one of the schemes; or none for a network without memory, or what has no controller
-    either (the baselines): prototypes, a prototypical network of one-hot labels; nearest, the nearest neighbour by the
-    features of --encoder autoencoder; maml, MAML of --encoder conv with one-hot labels, for N-way K-shot alone."""
-    slots: AtLeastOne = 64
-    """Memory locations (N; the paper: 128)."""
-    word_size: AtLeastOne = 40
-    """Numbers in a location (W)."""
-    initial_memory: StartingMemory = "constant"
-    """What memory holds at first: a small constant, numbers drawn once, or learned numbers."""
-    initial_heads: StartingHeads = "plain"
-    """What heads have read and where they are at first: nothing and as the scheme says, or learned."""
-    read_first: bool = False
-    """Read before the write of the same step, instead of after it."""
-    clip_emitted: Positive | None = None
-    """Largest magnitude of what the controller emits and of the outputs (none: any)."""
-    scheme: Options = field(default_factory=lambda: default_scheme("lrua", images=True))
-    """Options of the scheme of addressing."""
-
+    model: Any
+    """The model that is trained: one of `Model`."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Adam, or RMSProp with decay 0.95 and momentum 0.9 (the paper)."""
     learning_rate: Positive = 3e-3
     """Learning rate after the warm-up."""
     epsilon: Positive = 1e-8
-    """What Adam and RMSProp add to the root of the mean square of a gradient: smaller gradients move weights less."""
+    """Added to the root mean square of a gradient by Adam and RMSProp: a larger one damps small gradients."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on after the warm-up: down to 0 along a half cosine, or not at all."""
+    """Learning rate after the warm-up: down to 0 along a half cosine, or constant."""
     warm_up: Annotated[int, Ge(0)] = 200
     """Steps over which the learning rate rises from 0."""
     clip: Positive = 10.0
     """Largest norm of the gradient; a larger one is scaled down."""
     clip_to_median: Positive | None = None
-    """Largest norm as a multiple of the median norm of the last 100 steps, at the full learning rate; at a lower one as
-    much larger (none: any multiple)."""
+    """Largest norm as a multiple of the median norm of the last 100 steps at the full learning rate; the limit rises as
+    the learning rate falls (none: no such limit)."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
-    """A step whose loss or gradient is not finite stops the training before the update, or is left out and counted."""
+    """A step whose loss or gradient is not finite stops the training before the update, or is skipped and counted."""
     batch: AtLeastOne = 16
     """Episodes in a training step."""
     episodes: AtLeastOne = 300_000
     """Episodes to train on; rounded up to whole steps."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Digits of the products of a training step. tf32: fewer on GPUs that have it; bfloat16: fewer still, and on CPUs
-    that have it too, in encoders and products over all steps. Memories, weights and evaluations have all of them."""
+    """Precision of the matrix products of a training step. tf32: on GPUs that have it; bfloat16: also on CPUs that have
+    it, in encoders and in products over all steps. Memories, weights and evaluations are float32 in any case."""
     seed: Annotated[int, Ge(0), Lt(2**32)] = 0
-    """Seed of the weights and the episodes (weights are drawn with a generator of 32-bit seeds)."""
+    """Seed of the weights and the episodes."""
 
     @property
     def steps(self) -> int:
         """Training steps."""
         return math.ceil(self.episodes / self.batch)
 
+    @property
+    @abstractmethod
+    def task_name(self) -> str:
+        """The data set or the algorithmic task, as the command line names it."""
+
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """Settings of a classification run; `checked` refuses what is out of range."""
+    """Settings of a classification run.
 
-    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
+    >>> config = Config("strokes", classes=10, model=Memory(slots=128))
+    >>> config.steps
+    18750
+    >>> Config("strokes", model=Prototypes(), labels="strings")
+    Traceback (most recent call last):
+    ...
+    data.errors.InputError: `model=prototypes` needs `labels=one-hot`, not `labels=strings`
+    """
 
-    dataset: Annotated[str, tyro.conf.Suppress]
-    """What to learn from: omniglot, strokes or folder."""
+    dataset: Literal["omniglot", "strokes", "folder"]
+    """Data set: omniglot, strokes or folder."""
 
-    root: Path | None = None
+    model: Model = field(default_factory=Memory, kw_only=True)
+    """The model that is trained: memory; or, to compare with, recurrent (a network without memory), prototypes
+    (prototypical networks, one-hot labels), nearest (nearest neighbours of an autoencoder's features) or maml (MAML of
+    the convolutional encoder, one-hot labels, for N-way K-shot alone)."""
+
+    root: _Path | None = None
     """Folder with the data. omniglot: the two archives or extracted folders (none: download). folder: your classes."""
     split: str | None = None
-    """Which classes are for training, validation and test: a name or a .json file (none: the data set's own)."""
+    """Split into training, validation and test classes: a name or a .json file (none: the data set's own)."""
     size: Annotated[int, Ge(8), Le(105)] = 20
     """Side of the images in pixels (the paper: 20)."""
     rotations: bool = True
-    """Add every training class turned by 90, 180 and 270 degrees as new classes."""
+    """Add every training class rotated by 90, 180 and 270 degrees as new classes."""
 
     classes: Annotated[int, Ge(2)] = 5
     """Classes in an episode; in a curriculum, at first."""
     most_classes: Annotated[int, Ge(2)] | None = None
-    """Curriculum: episodes get one class more every --class-every episodes, up to so many (none: always --classes)."""
+    """Curriculum: one class more every class_every episodes, up to this number (none: no curriculum)."""
     class_every: AtLeastOne = 10_000
     """Episodes after which a curriculum adds a class (the paper: 10,000)."""
-    labels: str = "one-hot"
-    """How classes are named in an episode: one-hot, or strings of five characters of {a..e}."""
+    labels: Literal["one-hot", "strings"] = "one-hot"
+    """Labels of the classes in an episode: one-hot, or strings of five characters of {a..e}."""
     presentations: AtLeastOne = 10
-    """How often a class is shown in an episode."""
+    """Presentations of each class in an episode."""
     counting: Literal["exact", "random"] = "exact"
-    """Show every class equally often, or draw classes * presentations drawings at random."""
+    """Present every class equally often, or draw classes * presentations images at random."""
     alphabets: Literal["all", "one"] = "all"
     """Draw the classes of an episode from all alphabets, or from one (omniglot)."""
     length: AtLeastOne | None = None
-    """Steps after which an episode ends (none: when all of its drawings were shown)."""
+    """Steps after which an episode ends (none: after all of its presentations)."""
     memory: Literal["wiped", "persistent"] = "wiped"
-    """Between one episode and the next memory is wiped, or stays as it is."""
+    """Wipe the memory between episodes, or keep it."""
     jitter_rotation: Annotated[float, Ge(0), Le(180)] = 6.0
-    """Largest random rotation of a drawing, in degrees (the paper: 11.25)."""
+    """Largest random rotation of an image, in degrees (the paper: 11.25)."""
     jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.03
-    """Largest random move of a drawing, as a share of its side (the paper: 0.095)."""
+    """Largest random translation of an image, as a fraction of its side (the paper: 0.095)."""
 
-    encoder: str = "none"
-    """What the network sees of an image: none: its pixels; conv: features of a convolutional network, learned too;
-    autoencoder: 32 numbers from which it can be drawn again, for --addressing nearest."""
+    encoder: Literal["none", "conv", "autoencoder"] = "none"
+    """Encoder of the images. none: raw pixels; conv: a convolutional network, trained with the model; autoencoder: 32
+    features, for the model nearest."""
     encoder_width: AtLeastOne = 64
     """Channels of each of the four blocks of conv."""
-    encoder_rate: Positive = 0.1
-    """An encoder learns with the learning rate times this: faster than the memory, which has no use for its features at
-    first, it would lose them (1 where nothing else learns: prototypes, nearest, maml)."""
-    encoder_from: Path | None = None
+    encoder_rate: Annotated[float, Gt(0)] = 0.1
+    """Learning rate of the encoder as a multiple of the memory's: at the full rate it would lose its features before
+    the memory makes use of them (1 where nothing else learns: prototypes, nearest, maml)."""
+    encoder_from: _Path | None = None
     """Folder of a run whose trained encoder to start from, such as a prototypical network's (none: new weights)."""
     image_scale: Positive = 2.0
-    """The network sees pixels or features times this (the paper: 1)."""
+    """Factor on pixels or features at the network's input (the paper: 1)."""
     label_scale: Positive = 4.0
-    """The network sees the label's ones as this (the paper: 1)."""
+    """Factor on the label at the network's input (the paper: 1)."""
 
     @property
-    def labelled(self) -> int:
-        """Classes that labels have to tell apart: as many as an episode ever has."""
+    def task_name(self) -> str:
+        """The data set."""
+        return self.dataset
+
+    @property
+    def most_labelled(self) -> int:
+        """Classes that the labels have to tell apart: the largest number in an episode."""
         return max(self.classes, self.most_classes or 0)
 
+    def check(self) -> None:
+        """Check that the settings fit together."""
+        if self.memory == "persistent" and not isinstance(self.model, Memory):
+            raise InputError(f"`memory=persistent` needs `model=memory`, not `model={self.model.kind}`")
+        if self.most_classes is not None and self.most_classes < self.classes:
+            raise InputError(f"`most_classes` is {self.most_classes}: use at least the {self.classes} of `classes`")
+        if isinstance(self.model, Prototypes):
+            self._require(labels="one-hot")
+        if isinstance(self.model, Maml):
+            self._require(labels="one-hot", encoder="conv", counting="exact")
+            if self.presentations < 6:
+                raise InputError("`model=maml` needs `presentations` of 6 or more: 5 shots and a query")
+        if self.encoder == "autoencoder" and not isinstance(self.model, Nearest):
+            raise InputError(f"`encoder=autoencoder` is for `model=nearest`, not for `model={self.model.kind}`")
 
-def _sizes_of_task(value: Any, _: Any, info: ValidationInfo) -> Any:
-    """Read the sizes of the task that `task` names."""
-    task = TASKS.get(info.data.get("task", ""))
-    return None if task is None else TypeAdapter(task).validate_json(json.dumps(value))
+    def _require(self, **values: str) -> None:
+        """Check the settings that the model needs.
+
+        Raises:
+            InputError: names the first that has another value.
+        """
+        for name, value in values.items():
+            if (found := getattr(self, name)) != value:
+                raise InputError(f"`model={self.model.kind}` needs `{name}={value}`, not `{name}={found}`")
+
+
+def _task_memory() -> Memory:
+    """Return the memory network that learns the algorithmic tasks."""
+    return Memory(
+        hidden_size=100, activation="relu", slots=128, word_size=20, clip_emitted=20.0, scheme=NTM(start="tape")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig(Settings):
-    """Settings of a run of one of the algorithmic tasks; `checked` refuses what is out of range."""
+    """Settings of a run of one of the algorithmic tasks.
 
-    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
+    >>> from episodes import Copy
+    >>> TaskConfig(sizes=Copy(longest=10)).task
+    'copy'
+    """
 
-    task: Annotated[str, tyro.conf.Suppress]
-    """What to learn."""
-    sizes: Annotated[Any, WrapValidator(_sizes_of_task)]
-    """The sizes of the task's episodes: an instance of one of `TASKS`."""
-
-    hidden_size: AtLeastOne = 100
-    """Width of a layer of the controller."""
-    activation: Activation = "relu"
-    """What the units of a feed-forward controller of a memory do with their sums; others have their own."""
-    addressing: str = "ntm"
-    """How memory is addressed: one of the schemes, or none for a network without memory (the baselines)."""
-    slots: AtLeastOne = 128
-    """Memory locations (N)."""
-    word_size: AtLeastOne = 20
-    """Numbers in a location (W)."""
-    clip_emitted: Positive | None = 20.0
-    """Largest magnitude of what the controller emits and of the outputs (none: any)."""
-    scheme: Options = field(default_factory=lambda: NTM(start="tape"))
-    """Options of the scheme of addressing."""
+    sizes: AnyTask
+    """The task, with the sizes of its episodes."""
+    model: SequenceModel = field(default_factory=_task_memory)
+    """The model that is trained: memory, or recurrent (a network without memory) to compare with."""
     learning_rate: Positive = 1e-3
     """Learning rate after the warm-up."""
     clip_to_median: Positive | None = 10.0
-    """Largest norm as a multiple of the median norm of the last 100 steps, at the full learning rate; at a lower one as
-    much larger (none: any multiple)."""
+    """Largest norm as a multiple of the median norm of the last 100 steps at the full learning rate; the limit rises as
+    the learning rate falls (none: no such limit)."""
     batch: AtLeastOne = 32
     """Sequences in a training step."""
     episodes: AtLeastOne = 320_000
     """Sequences to train on; rounded up to whole steps."""
 
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.sizes.name
+
+    @property
+    def task_name(self) -> str:
+        """The name of the task."""
+        return self.sizes.name
+
 
 AnyConfig = Config | TaskConfig
 """The settings of a run."""
-
-WITHOUT_MEMORY = ("none", "prototypes", "nearest", "maml")
-"""What can stand in place of a scheme of addressing: networks without a memory that is addressed."""
-
-_CLASSIFICATION: TypeAdapter[Config] = TypeAdapter(Config)
-_TASK: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
-_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "task": tuple(TASKS),
-        "dataset": tuple(DATASETS),
-        "labels": tuple(LABELS),
-        "encoder": tuple(ENCODERS),
-        "controller": tuple(CONTROLLERS),
-        "addressing": (*SCHEMES, *WITHOUT_MEMORY),
-    }
-)
-
-Kind = TypeVar("Kind", bound=Settings)
-
-
-def checked(config: Kind) -> Kind:
-    """Return `config` if every value is of its type and in its range.
-
-    Raises:
-        InputError: names the first value that is not, what was found and what is expected.
-    """
-    return cast("Kind", config_from_json(config_json(config), "the settings"))
-
-
-def read_config(path: Path) -> AnyConfig:
-    """Read the `config.json` of a run.
-
-    Raises:
-        InputError: there is none, or it is not what `write_config` wrote.
-    """
-    try:
-        return config_from_json(path.read_bytes(), str(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): is {path.parent} the folder of a run?") from error
-
-
-def config_json(config: Settings) -> str:
-    """Return the text of `config.json`."""
-    return json.dumps(asdict(config), indent=2, default=str) + "\n"
-
-
-_CHANGEABLE = ("root", "on_nonfinite")
-"""What may change while a run goes on: where the data lie, and what is done about a step that is not finite."""
-
-
-def differing(one: Settings, other: Settings) -> list[str]:
-    """Return which settings differ and how, but for those that may change while a run goes on."""
-    if what_is_learned(one) != what_is_learned(other):
-        return [f"task is {what_is_learned(one)}, not {what_is_learned(other)}"]
-    others = dict(settings_by_name(other))
-    return [
-        f"{name} is {value}, not {others[name]}"
-        for name, value in settings_by_name(one)
-        # Options of different schemes cannot be compared; that the schemes differ is said already.
-        if name not in _CHANGEABLE and name in others and value != others[name]
-    ]
-
-
-def settings_by_name(options: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name and value of every option, those of the scheme as "scheme.read_heads"."""
-    for entry in fields(options):
-        value = getattr(options, entry.name)
-        if is_dataclass(value):
-            yield from settings_by_name(value, f"{prefix}{entry.name}.")
-        else:
-            yield prefix + entry.name, value
-
-
-def what_is_learned(config: Settings) -> str:
-    """Return the name of the task or the data set, as the command line has it."""
-    return config.task if isinstance(config, TaskConfig) else cast("Config", config).dataset
-
-
-def config_from_json(text: str | bytes, source: str) -> AnyConfig:
-    """Read what `config_json` returned; `source` says in errors where it was.
-
-    Raises:
-        InputError: names the first value that is wrong, what was found and what is expected.
-    """
-    try:
-        content = parse_json(text)
-        kind = _TASK if isinstance(content, dict) and "task" in content else _CLASSIFICATION
-        config = kind.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise InputError(f"{source}: {where}: {first['msg']}, found {str(first.get('input'))[:60]}") from error
-    except ValueError as error:
-        raise InputError(f"{source}: content: Invalid JSON: {error}") from error
-    for name, choices in _CHOICES.items():
-        value = getattr(config, name, choices[0])
-        if value not in choices:
-            raise InputError(f"{source}: no {name} is named {value!r}: use one of {', '.join(choices)}")
-    if config.addressing == "prototypes" and getattr(config, "labels", None) != "one-hot":
-        raise InputError(f"{source}: addressing: prototypes are of classes of images with one-hot labels")
-    if isinstance(config, Config) and config.memory == "persistent" and config.addressing in WITHOUT_MEMORY:
-        raise InputError(f"{source}: memory: there is none to be persistent with addressing {config.addressing}")
-    if isinstance(config, Config) and config.most_classes is not None and config.most_classes < config.classes:
-        raise InputError(
-            f"{source}: most_classes: {config.most_classes}, expected at least the {config.classes} to begin with"
-        )
-    if config.addressing == "maml":
-        for name, value in (("labels", "one-hot"), ("encoder", "conv"), ("counting", "exact")):
-            if getattr(config, name, None) != value:
-                raise InputError(f"{source}: addressing: maml is of classes of images, with {name} {value}")
-        if cast("Config", config).presentations < 6:
-            raise InputError(f"{source}: addressing: maml needs presentations of 6 or more: 5 shots and a query")
-    if (config.addressing == "nearest") != (getattr(config, "encoder", None) == "autoencoder"):
-        raise InputError(
-            f"{source}: addressing: nearest goes with encoder autoencoder, of classes of images, and neither goes with "
-            "anything else (nearest neighbours of raw pixels, which need no training: evaluate.py RUN --nearest)"
-        )
-    return config
-
-
-PAPER: Mapping[str, Any] = MappingProxyType(
-    {
-        "jitter_rotation": 11.25,
-        "jitter_translation": 10 / 105,
-        "counting": "random",
-        "image_scale": 1.0,
-        "label_scale": 1.0,
-        "slots": 128,
-        "scheme": LRUA(),
-        "optimizer": "rmsprop",
-        "learning_rate": 1e-4,
-        "schedule": "constant",
-        "warm_up": 0,
-        "episodes": 100_000,
-    }
-)
-"""What the paper says, as far as it does; docs/one-shot.md names every departure."""
-
-DEMO: Mapping[str, Any] = MappingProxyType({"episodes": 32_000, "jitter_rotation": 0.0, "jitter_translation": 0.0})
-"""A short training, for a first look: too short for jitter to be worth its price."""
-
-PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"default": {}, "paper": PAPER, "demo": DEMO})
-"""Whole settings of classification by name, as changes to the defaults."""
-
-_NTM_PAPER: Mapping[str, Any] = MappingProxyType(
-    {"optimizer": "rmsprop", "schedule": "constant", "warm_up": 0, "clip_to_median": None, "episodes": 1_000_000}
-)
-"""What Graves et al. 2014 have in common for all tasks, as far as they say."""
-
-
-def _paper_ntm(heads: int, units: int, learning_rate: float, layers: int = 1) -> Mapping[str, Any]:
-    """Return a row of tables 1 and 2 of Graves et al. 2014, for either controller."""
-    sizes = {"hidden_size": units, "layers": layers, "learning_rate": learning_rate}
-    return {**_NTM_PAPER, **sizes, "scheme": NTM(read_heads=heads, write_heads=heads)}
-
-
-def _paper_lstm(units: int, learning_rate: float) -> Mapping[str, Any]:
-    """Return a row of their table 3, the LSTM without memory."""
-    sizes = {"hidden_size": units, "layers": 3, "learning_rate": learning_rate}
-    return {**_NTM_PAPER, **sizes, "addressing": "none", "scheme": None}
-
-
-_FEEDFORWARD = {"controller": "feedforward"}
-# The longest tests write 241 and 221 times: the tape must not come round to what is still to be read.
-_TAPE = {"slots": 256}
-_LSTM = {"addressing": "none", "scheme": None, "hidden_size": 256}
-
-TASK_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        "default": {
-            "copy": {
-                **_TAPE,
-                **_FEEDFORWARD,
-                "initial_biases": 0.5,
-                "learning_rate": 2e-3,
-                "epsilon": 1e-6,
-                "episodes": 320_000,
-            },
-            "repeat-copy": {
-                **_TAPE,
-                "controller": "gru",
-                "learning_rate": 3e-3,
-                "clip_to_median": 3.0,
-                "episodes": 400_000,
-            },
-            "associative-recall": {
-                **_FEEDFORWARD,
-                "hidden_size": 256,
-                "scheme": NTM(read_heads=4, write_heads=4),
-                "episodes": 480_000,
-            },
-            "ngrams": {
-                **_FEEDFORWARD,
-                "scheme": NTM(read_heads=3, start="recall"),
-                "slots": 208,
-                "learning_rate": 2e-3,
-                "epsilon": 1e-6,
-                "clip_to_median": 3.0,
-                "batch": 8,
-                "episodes": 48_000,
-            },
-            "priority-sort": {
-                **_FEEDFORWARD,
-                "hidden_size": 256,
-                "scheme": NTM(read_heads=4, start="search"),
-                "slots": 48,
-                "word_size": 32,
-                "learning_rate": 2e-3,
-                "episodes": 960_000,
-            },
-            "regression": {
-                "addressing": "lrua",
-                "scheme": LRUA(),
-                "hidden_size": 200,
-                "word_size": 40,
-                "learning_rate": 3e-3,
-                "episodes": 320_000,
-            },
-        },
-        # What stands beside the default: as many sequences, trained alike, without a memory.
-        "lstm": {
-            "copy": {**_LSTM, "episodes": 320_000},
-            "associative-recall": {**_LSTM, "episodes": 480_000},
-            "repeat-copy": {**_LSTM, "episodes": 400_000},
-            "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
-            "priority-sort": {**_LSTM, "episodes": 960_000},
-            "regression": {**_LSTM, "episodes": 320_000},
-        },
-        "paper-feedforward-ntm": {
-            "copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},
-            "repeat-copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},
-            "associative-recall": {**_paper_ntm(4, 256, 1e-4), **_FEEDFORWARD},
-            "ngrams": {**_paper_ntm(1, 100, 3e-5), **_FEEDFORWARD},
-            "priority-sort": {**_paper_ntm(8, 512, 3e-5), **_FEEDFORWARD},
-        },
-        "paper-lstm-ntm": {
-            "copy": _paper_ntm(1, 100, 1e-4),
-            "repeat-copy": _paper_ntm(1, 100, 1e-4),
-            "associative-recall": _paper_ntm(1, 100, 1e-4),
-            "ngrams": _paper_ntm(1, 100, 3e-5),
-            "priority-sort": _paper_ntm(5, 100, 3e-5, layers=2),
-        },
-        "paper-lstm": {
-            "copy": _paper_lstm(256, 3e-5),
-            "repeat-copy": _paper_lstm(512, 3e-5),
-            "associative-recall": _paper_lstm(256, 1e-4),
-            "ngrams": _paper_lstm(128, 1e-4),
-            "priority-sort": _paper_lstm(128, 3e-5),
-        },
-    }
-)
-"""Whole settings of the tasks by name and task, as changes to the defaults; docs/tasks.md says what the papers leave
-open and where parameters are counted."""
-
-
-def preset_changes(name: str, setting: str = "default") -> Mapping[str, Any]:
-    """Return what a preset changes of the defaults of a data set or a task.
-
-    Raises:
-        InputError: there is no such preset for it.
-    """
-    if name in TASKS:
-        # The default is there for every task, changed or not.
-        known = {kind: of.get(name, {}) for kind, of in TASK_PRESETS.items() if kind == "default" or name in of}
-    else:
-        known = PRESETS
-    if setting not in known:
-        raise InputError(f"no preset for {name} is named {setting!r}: use one of {', '.join(known)}")
-    return known[setting]
-
-
-def preset(name: str, setting: str = "default", addressing: str | None = None) -> AnyConfig:
-    """Return the settings of a preset for a data set or a task, with another way of addressing if one is named.
-
-    Raises:
-        InputError: there is no such task, preset or scheme.
-    """
-    if name not in (*TASKS, *DATASETS):
-        raise InputError(f"no task is named {name!r}: use one of {', '.join((*DATASETS, *TASKS))}")
-    config: AnyConfig = TaskConfig(task=name, sizes=TASKS[name]()) if name in TASKS else Config(name)
-    return addressed(replace(config, **preset_changes(name, setting)), addressing)
-
-
-def addressed(config: Kind, addressing: str | None) -> Kind:
-    """Return the settings with memory addressed by another scheme, or none, with the scheme's own defaults.
-
-    Raises:
-        InputError: there is no such scheme.
-    """
-    if addressing in (None, config.addressing):
-        return config
-    if addressing in WITHOUT_MEMORY:
-        alone = isinstance(config, Config) and addressing != "none"
-        return replace(config, addressing=addressing, scheme=None, **({"encoder_rate": 1.0} if alone else {}))
-    if addressing not in SCHEMES:
-        raise InputError(f"no addressing is named {addressing!r}: use one of {', '.join((*SCHEMES, *WITHOUT_MEMORY))}")
-    # By content alone, slots that start alike stay alike.
-    memory = "learned" if addressing == "content" else config.initial_memory
-    scheme = default_scheme(addressing, isinstance(config, Config))
-    return replace(config, addressing=addressing, scheme=scheme, initial_memory=memory)

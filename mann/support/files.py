@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name first, on the disk before they get their own."""
+"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
 
 import os
 import uuid
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, renamed to `path` at the end, removed after an error."""
+    """Yield a temporary path to write to, which is renamed to `path` at the end and removed after an error."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
@@ -20,13 +20,13 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, so that `path` never holds a part of it."""
+    """Write a UTF-8 text file; `path` never holds a part of it."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def flush_to_disk(path: Path) -> None:
-    """Have the content of a file, or the names in a folder, survive a power cut."""
+    """Flush the content of a file, or the names in a folder, so that they survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,15 +1,15 @@
-"""Processes that train one network together, each on its part of every batch, started by `torchrun`.
+"""A process group that trains one model, each process on its shard of every batch, started by `torchrun`.
 
-Each process has the whole network. A step draws the same episodes in all of them (episodes depend on seed and step
-alone), each process runs its part of the sequences, and gradients, loss and counts are added up; what follows is the
-same everywhere, bit for bit. So the weights need not be sent, and everything but the sum is as in a process alone.
+Each process has the whole model. In every step all of them draw the same episodes (episodes depend on seed and step
+alone), each runs its shard of the sequences, and gradients, loss and counts are summed over the processes. The update
+is then the same in all of them, bit for bit, so weights need not be sent.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 import torch.distributed as distributed
@@ -22,17 +22,17 @@ Batch = TypeVar("Batch")
 
 
 class LostError(RuntimeError):
-    """Another process of the team has ended, or does not answer."""
+    """Another process of the group has ended, or does not answer."""
 
 
 @dataclass(frozen=True)
-class Team:
-    """Processes that train together; one is a team too.
+class ProcessGroup:
+    """Processes that train together; a single process is a group too.
 
     Attributes:
-        rank: Which of them this is, from 0.
-        size: How many.
-        device: Where this one trains.
+        rank: The number of this process, from 0.
+        size: Number of processes.
+        device: The device of this process.
     """
 
     rank: int = 0
@@ -40,35 +40,35 @@ class Team:
     device: torch.device = torch.device("cpu")
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def sequences(self, batch: int) -> slice:
-        """Return which sequences of a batch are this process's; parts differ in size by at most one."""
+        """Return the sequences of a batch that are this process's shard; shards differ in size by at most one."""
         return slice(batch * self.rank // self.size, batch * (self.rank + 1) // self.size)
 
-    def part(self, episode: Batch, batch: int) -> Batch:
-        """Return this process's part of an episode of tensors [time, batch, ...]."""
+    def shard(self, episode: Batch, batch: int) -> Batch:
+        """Return this process's shard of an episode of tensors [time, batch, ...]."""
         if self.size == 1:
             return episode
         own = self.sequences(batch)
         return pytree.tree_map(lambda tensor: tensor[:, own], episode)
 
-    def share(self, batch: int) -> float:
-        """Return how much of a batch is this process's."""
+    def fraction(self, batch: int) -> float:
+        """Return the fraction of a batch that is this process's shard."""
         own = self.sequences(batch)
         return (own.stop - own.start) / batch
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one type, in place, by their sums over all processes, the same in all of them.
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one dtype, in place, by their sums over all processes, the same in all of them.
 
         Raises:
             LostError: another process has ended.
         """
         if self.size == 1:
             return
-        # All in one message: there are many, and most are small.
+        # One message for all: there are many tensors, and most are small.
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         try:
             distributed.all_reduce(flat)
@@ -77,34 +77,34 @@ class Team:
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def count(self, here: int) -> int:
+    def sum(self, number: int) -> int:
         """Return the sum of a number over all processes."""
         if self.size == 1:
-            return here
-        number = torch.tensor(int(here), device=self.device)
-        self.add_up([number])
-        return int(number)
+            return number
+        total = torch.tensor(int(number), device=self.device)
+        self.all_reduce([total])
+        return int(total)
 
-    def wait(self) -> None:
-        """Go on once all processes are here."""
-        self.count(0)
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        self.sum(0)
 
     def refuse_small(self, batch: int) -> None:
-        """Check that there is something to do for each process.
+        """Check that every process has a sequence.
 
         Raises:
             InputError: there are more processes than sequences in a batch.
         """
         if batch < self.size:
-            raise InputError(f"--batch {batch} cannot be shared out among {self.size} processes: start fewer of them")
+            raise InputError(f"`batch` {batch} cannot be shared by {self.size} processes: start fewer of them")
 
 
-ALONE = Team()
+SINGLE_PROCESS: Final = ProcessGroup()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Team]:
-    """Join the other processes, where `torchrun` has started this one; without an error, all leave together.
+def joined(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the other processes, if `torchrun` started this one; without an error, all leave together.
 
     Raises:
         InputError: there are more processes than GPUs.
@@ -112,18 +112,18 @@ def joined(device: torch.device) -> Iterator[Team]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Team(device=device)
+        yield ProcessGroup(device=device)
         return
     if device.type == "cuda":
         local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= gpus:
-            raise InputError(f"there are {gpus} GPUs here: start no more processes (--nproc-per-node), or --device cpu")
+            raise InputError(f"there are {gpus} GPUs: start no more processes (--nproc-per-node), or use `device=cpu`")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        team = Team(distributed.get_rank(), size, device)
-        yield team
-        team.wait()  # torchrun ends all when one ends badly: the first has to be done
+        group = ProcessGroup(distributed.get_rank(), size, device)
+        yield group
+        group.barrier()  # torchrun ends all processes when one fails: the main process has to be done first
     finally:
         distributed.destroy_process_group()

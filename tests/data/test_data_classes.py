@@ -1,4 +1,4 @@
-"""ImageClasses: what it refuses, selects and turns."""
+"""ImageClasses: construction, selection, rotation and alphabets."""
 
 import numpy
 import pytest
@@ -46,21 +46,21 @@ def test_select_refuses_unknown_and_repeated_names(names: list[str], message: st
 
 def test_rotations_are_quarter_turns_counter_clockwise() -> None:
     classes = random_classes()
-    turned = classes.with_rotations()
+    rotated = classes.with_rotations()
     for quarter, suffix in enumerate(("", "/rot090", "/rot180", "/rot270")):
         for index, name in enumerate(classes.names):
             row = quarter * 3 + index
-            assert turned.names[row] == name + suffix
+            assert rotated.names[row] == name + suffix
             for sample in range(2):
                 expected = numpy.rot90(classes.images[index, sample].numpy(), quarter)
-                assert numpy.array_equal(turned.images[row, sample].numpy(), expected)
+                assert numpy.array_equal(rotated.images[row, sample].numpy(), expected)
 
 
-def test_a_stroke_up_turned_by_90_degrees_points_left() -> None:
+def test_a_stroke_up_rotated_by_90_degrees_points_left() -> None:
     images = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
     images[0, 0, 0, 1] = 255  # above the middle
-    turned = ImageClasses(images, torch.tensor([1]), ("up",)).with_rotations()
-    assert turned.images[1, 0].nonzero().tolist() == [[1, 0]]  # left of the middle
+    rotated = ImageClasses(images, torch.tensor([1]), ("up",)).with_rotations()
+    assert rotated.images[1, 0].nonzero().tolist() == [[1, 0]]  # left of the middle
 
 
 def test_rotations_keep_the_counts_of_each_class() -> None:
@@ -69,18 +69,18 @@ def test_rotations_keep_the_counts_of_each_class() -> None:
     assert classes.with_rotations().counts.tolist() == [3, 1] * 4
 
 
-def test_classes_of_an_alphabet_share_a_number_and_turned_ones_have_their_own() -> None:
+def test_classes_of_an_alphabet_share_a_number_and_rotated_ones_have_their_own() -> None:
     names = ("Latin/a", "Greek/a", "Latin/b")
     classes = ImageClasses(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 1, 1]), names)
     assert classes.alphabets.tolist() == [0, 1, 0]
-    turned = classes.with_rotations()
-    of = dict(zip(turned.names, turned.alphabets.tolist(), strict=True))
+    rotated = classes.with_rotations()
+    of = dict(zip(rotated.names, rotated.alphabets.tolist(), strict=True))
     assert len(set(of.values())) == 8
-    for turn in ("", "/rot090", "/rot180", "/rot270"):
-        assert of[f"Latin/a{turn}"] == of[f"Latin/b{turn}"] != of[f"Greek/a{turn}"]
+    for rotation in ("", "/rot090", "/rot180", "/rot270"):
+        assert of[f"Latin/a{rotation}"] == of[f"Latin/b{rotation}"] != of[f"Greek/a{rotation}"]
 
 
-def test_classes_without_an_alphabet_are_refused_turned_or_not() -> None:
+def test_classes_without_an_alphabet_are_refused_rotated_or_not() -> None:
     classes = ImageClasses(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.tensor([1]), ("stroke0001",))
     for some in (classes, classes.with_rotations().select(["stroke0001/rot090"])):
         with pytest.raises(InputError, match="class 'stroke0001.*' is of no alphabet"):

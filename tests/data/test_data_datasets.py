@@ -50,12 +50,12 @@ def test_split_of_another_data_set_is_refused(own_folder: Path) -> None:
 
 
 def test_folder_has_to_be_named() -> None:
-    with pytest.raises(InputError, match="--root"):
+    with pytest.raises(InputError, match="no folder given: .*`root`"):
         load("folder", None, 2, None)
 
 
 def test_strokes_come_from_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="leave --root out"):
+    with pytest.raises(InputError, match="leave `root` out"):
         load("strokes", tmp_path, 20, None)
 
 

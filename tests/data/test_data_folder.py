@@ -1,4 +1,4 @@
-"""A folder of one's own: what is read, how it is turned into ink, what is refused."""
+"""Folders of images: how they are read and converted to ink, and which are refused."""
 
 import struct
 import zlib
@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data import InputError, folder, load_folder
+from data import InputError, load_folder
 
 
 def save(path: Path, pixels: list[list[int]] | numpy.ndarray, mode: str = "L") -> None:
@@ -127,7 +127,7 @@ def test_hidden_files_and_files_beside_the_classes_are_ignored(tmp_path: Path) -
 def test_second_start_reads_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "root" / "a" / "dot.png", white_with_black_dot())
     first = loaded(tmp_path)
-    monkeypatch.setattr(folder, "_read_classes", None)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("an image is read"))
     second = load_folder(tmp_path / "root", 4)
     assert torch.equal(second.images[0, 0], torch.from_numpy(first))
 

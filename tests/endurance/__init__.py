@@ -1,7 +1,13 @@
-"""What a program is put through to see whether it lasts: kills, many seeds, long work, hostile files.
+"""Endurance checks: what the program is expected to survive, run by `python scripts/endure.py CHECK`.
 
-kills:  trainings that are killed and resumed end as if they had not been
-seeds:  many seeds at twice the learning rate stay finite
-load:   long trainings and many evaluations take no more memory and files than short ones
-fuzz:   files with any content are read, or refused in the way that is declared
+command: the command and its options
+kills:   trainings that are killed and resumed end as if they had never been interrupted
+seeds:   trainings with many seeds at twice the learning rate stay finite
+load:    long trainings and many evaluations need no more memory and open files than short ones
+fuzz:    files with any content are read, or refused with the declared error
 """
+
+from collections.abc import Callable
+
+OnProgress = Callable[[int], None]
+"""Receives how many kills, trainings, episodes, evaluations or contents are done."""

@@ -1,7 +1,7 @@
 """Files with any content: each is read, or refused with an `InputError`.
 
-`TARGETS` are the parsers that are ours, with whole files to start from. The tests feed them a few damaged ones; the
-command hands them to atheris, which makes a million and follows what they reach in the code.
+`TARGETS` are the parsers of this project, with valid files to start from. The tests pass them a few damaged ones; the
+command passes them to atheris, which makes a million and is guided by the code that they reach.
 """
 
 import importlib.util
@@ -12,27 +12,28 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from unittest import mock
 
 import numpy
+import safetensors.torch
 import torch
 from PIL import Image
 
-from data import ImageClasses, InputError, cache, omniglot
+from data import ImageClasses, InputError, load_omniglot, omniglot
+from data.cache import PACKING, packed
 from data.splits import split_from_json
 from episodes import TASKS
 from mann.benchmark.cells import result_from_json
 from mann.estimator.one_shot import OneShotClassifier
-from mann.models.classifier import build_classifier
+from mann.models.building import build_model
 from mann.reporting.evaluation_file import evaluation_from_json
-from mann.runs import run as runs
-from mann.runs.run import Checkpoint, Run, metrics_from_lines, read_checkpoint
-from mann.settings.schema import Config, config_from_json, config_json, preset
+from mann.runs import Checkpoint, Run, read_checkpoint
+from mann.runs.metrics import metrics_from_lines
+from mann.settings import config_from_json, config_json, preset
+from tests.endurance import OnProgress
 
 
 class Target(NamedTuple):
@@ -40,33 +41,26 @@ class Target(NamedTuple):
 
     Attributes:
         parse: Reads the content of a file; may raise nothing but `InputError`.
-        whole: Contents that it reads.
-        share: How many of a hundred inputs it gets.
+        valid: Returns contents that it accepts.
+        share: How many of a hundred inputs it receives.
     """
 
     parse: Callable[[bytes], object]
-    whole: Callable[[], list[bytes]]
+    valid: Callable[[], list[bytes]]
     share: int
 
 
 def _file(read: Callable[[Path], object], name: str) -> Callable[[bytes], object]:
-    """Return a parser of contents from one that wants a file of that name."""
+    """Return a parser of contents, given one of files; `name` is the path of the file in a folder of its own."""
 
     def parse(content: bytes) -> object:
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / name
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             return read(path)
 
     return parse
-
-
-def _written(write: Callable[[Path], object]) -> bytes:
-    """Return the content of the file that something writes."""
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "file"
-        write(path)
-        return path.read_bytes()
 
 
 def _configs() -> list[bytes]:
@@ -80,7 +74,7 @@ def _splits() -> list[bytes]:
 
 
 def _metrics() -> list[bytes]:
-    """Return lines of a classification and of a task."""
+    """Return lines of a classification and of a task, the last one torn."""
     start = b'{"step": 1, "episodes": 16, "seconds": 0.5, "learning_rate": 0.001, "loss": 0.69, '
     return [
         start
@@ -90,7 +84,7 @@ def _metrics() -> list[bytes]:
 
 
 def _results() -> list[bytes]:
-    """Return the result of a cell."""
+    """Return the result of a cell of a comparison."""
     return [
         b'{"folder": "copy-ntm-0", "settings": {"task": "copy"}, "parameters": 10, "peak_memory_mib": 1.5, '
         b'"episodes_to_goal": null, "success": true, "score": 0.5, "milliseconds_a_step": null, "seconds": 2.5, '
@@ -112,7 +106,7 @@ def _evaluations() -> list[bytes]:
 
 
 def _read_evaluation(content: bytes) -> object:
-    """Read an evaluation as that of a task, unless it says that it is of a classification."""
+    """Read the evaluation of a task, or of a classification where the content contains that word."""
     name = "strokes" if b'"classification"' in content else "regression"
     return evaluation_from_json(content, "evaluation.json", preset(name))
 
@@ -120,90 +114,104 @@ def _read_evaluation(content: bytes) -> object:
 _HALF = "images_background"
 
 
-def _drawing() -> bytes:
-    """Return a drawing: a PNG."""
+def _image() -> bytes:
+    """Return an image of a character: a PNG."""
     file = BytesIO()
     Image.fromarray(numpy.arange(105 * 105).reshape(105, 105) % 2 == 0).save(file, "PNG")
     return file.getvalue()
 
 
 def _archives() -> list[bytes]:
-    """Return archives of two drawings of a character, packed and not."""
+    """Return archives of two images of a character, stored and compressed."""
     contents = []
-    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         file = BytesIO()
-        with zipfile.ZipFile(file, "w", packing) as archive:
+        with zipfile.ZipFile(file, "w", compression) as archive:
             for number in (1, 2):
-                archive.writestr(f"{_HALF}/A/character01/0001_0{number}.png", _drawing())
+                archive.writestr(f"{_HALF}/A/character01/0001_0{number}.png", _image())
         contents.append(file.getvalue())
     return contents
 
 
-def _read_archive(path: Path) -> object:
-    """Read an archive that has to hold two drawings of a character."""
-    with mock.patch.multiple(omniglot, HALVES={_HALF: 1}, DRAWINGS=2):
-        return list(omniglot._read_half(_HALF, path, 20))
+def _read_omniglot(root: Path, samples: int) -> object:
+    """Read an Omniglot of one character."""
+    with mock.patch.multiple(omniglot, HALVES={_HALF: 1}, SAMPLES=samples):
+        return load_omniglot(root, cache=root / "cache")
 
 
-def _packed() -> list[bytes]:
+def _unpack(path: Path) -> ImageClasses:
+    """Return the classes of a packed file; raises `InputError` where they would be packed again."""
+
+    def build() -> ImageClasses:
+        raise InputError("the packed file is damaged")
+
+    return packed("key", build, path.parent)
+
+
+_PACKED = f"key-packing{PACKING}.safetensors"
+
+
+def _packed_files() -> list[bytes]:
     """Return a file of the cache."""
     classes = ImageClasses(torch.full((2, 1, 2, 2), 7, dtype=torch.uint8), torch.tensor([1, 1]), ("a", "b"))
-    return [_written(lambda path: cache._write(path, classes))]
+    with tempfile.TemporaryDirectory() as folder:
+        packed("key", lambda: classes, Path(folder))
+        return [(Path(folder) / _PACKED).read_bytes()]
 
 
 def _checkpoints() -> list[bytes]:
-    """Return the file beside the weights of a checkpoint."""
-    weights = {"weight": torch.ones(2)}
+    """Return the file that is stored beside the weights of a checkpoint."""
     training = {"optimizer": {"state": {0: torch.ones(2)}}, "sums": {"steps": 3}, "seconds": 1.5}
-
-    def write(path: Path) -> None:
-        folder = runs._store(Checkpoint(1, preset("copy"), weights, training), path.parent)
-        (folder / "training.pt").rename(path)
-
-    return [_written(write)]
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder))
+        run.start(preset("copy"), None, {})
+        run.save(Checkpoint(1, preset("copy"), {"weight": torch.ones(2)}, training))
+        return [path.read_bytes() for path in run.checkpoints.glob("*/training.pt")]
 
 
 def _read_checkpoint(path: Path) -> object:
     """Read a checkpoint with this file beside its weights."""
-    Path(path.with_name("weights.safetensors")).write_bytes(runs.safetensors({"weight": torch.ones(2)}))
+    safetensors.torch.save_file({"weight": torch.ones(2)}, path.with_name("weights.safetensors"))
     return read_checkpoint(path.parent)
 
 
 def _classifiers() -> list[bytes]:
     """Return a saved classifier of a few weights."""
-    config = replace(Config("strokes"), size=8, classes=2, hidden_size=2, slots=3, word_size=2)
-    with tempfile.TemporaryDirectory() as place:
-        run = Run(Path(place))
-        run.start(config, None, {})
-        run.save(Checkpoint(1, config, build_classifier(config).state_dict(), {}))
-        classifier = OneShotClassifier(place).fit(numpy.eye(8)[None], ["one"])
-    return [_written(classifier.save)]
+    config = preset("strokes", size=8, classes=2, hidden_size=2, slots=3, word_size=2)
+    split = split_from_json(_splits()[0], "split.json")
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder))
+        run.start(config, split, {})
+        run.save(Checkpoint(1, config, build_model(config).state_dict(), {}))
+        path = Path(folder) / "classifier.safetensors"
+        OneShotClassifier(folder).fit(numpy.eye(8)[None], ["one"]).save(path)
+        return [path.read_bytes()]
 
 
-TARGETS: Mapping[str, Target] = MappingProxyType(
-    {
-        "config": Target(lambda content: config_from_json(content, "config.json"), _configs, 25),
-        "split": Target(lambda content: split_from_json(content, "split.json"), _splits, 10),
-        "metrics": Target(lambda content: metrics_from_lines(content, "metrics.jsonl"), _metrics, 25),
-        "result": Target(lambda content: result_from_json(content, "cell.json"), _results, 10),
-        "evaluation": Target(_read_evaluation, _evaluations, 10),
-        "archive": Target(_file(_read_archive, f"{_HALF}.zip"), _archives, 10),
-        "drawing": Target(lambda content: omniglot._decoded(content, "drawing", 20), lambda: [_drawing()], 4),
-        "packed": Target(_file(cache._read, "packed.safetensors"), _packed, 4),
-        "checkpoint": Target(_file(_read_checkpoint, "training.pt"), _checkpoints, 1),
-        "classifier": Target(_file(OneShotClassifier.load, "classifier.safetensors"), _classifiers, 1),
-    }
-)
+_CHARACTER = f"{_HALF}/A/character01/0001_01.png"
+
+TARGETS: Final[Mapping[str, Target]] = {
+    "config": Target(lambda content: config_from_json(content, "config.json"), _configs, 25),
+    "split": Target(lambda content: split_from_json(content, "split.json"), _splits, 10),
+    "metrics": Target(lambda content: metrics_from_lines(content, "metrics.jsonl"), _metrics, 25),
+    "result": Target(lambda content: result_from_json(content, "cell.json"), _results, 10),
+    "evaluation": Target(_read_evaluation, _evaluations, 10),
+    "archive": Target(_file(lambda path: _read_omniglot(path.parent, 2), f"{_HALF}.zip"), _archives, 10),
+    "image": Target(_file(lambda path: _read_omniglot(path.parents[3], 1), _CHARACTER), lambda: [_image()], 4),
+    "packed": Target(_file(_unpack, _PACKED), _packed_files, 4),
+    "checkpoint": Target(_file(_read_checkpoint, "training.pt"), _checkpoints, 1),
+    "classifier": Target(_file(OneShotClassifier.load, "classifier.safetensors"), _classifiers, 1),
+}
 """The parsers by name."""
 
 
 def parse(name: str, content: bytes) -> None:
-    """Let a parser read a content; what it has not declared to raise comes through."""
+    """Pass a content to a parser; any exception but the declared `InputError` is raised."""
     with suppress(InputError):
         TARGETS[name].parse(content)
 
 
-# The code is instrumented while it is imported, so atheris comes first.
+# Modules are instrumented while they are imported, so atheris is imported first.
 _DRIVER = """
 import sys, warnings
 import atheris
@@ -217,13 +225,13 @@ atheris.Fuzz()
 """
 
 
-def endure_fuzzing(count: int, folder: Path, report: Callable[[int], None]) -> dict[str, Any]:
-    """Give the parsers `count` contents in all; returns how many each had, and what it raised undeclared.
+def endure_fuzzing(count: int, folder: Path, progress: OnProgress) -> dict[str, Any]:
+    """Pass the parsers `count` contents in all; returns how many each received, and its undeclared exceptions.
 
     Args:
         count: At least 100.
-        folder: Where contents are kept while they are worked with.
-        report: Called with the contents done.
+        folder: Where the contents are stored meanwhile.
+        progress: Receives the number of contents so far.
 
     Raises:
         InputError: atheris is not installed.
@@ -233,17 +241,17 @@ def endure_fuzzing(count: int, folder: Path, report: Callable[[int], None]) -> d
     found, done = {}, 0
     for name, target in TARGETS.items():
         runs = count * target.share // 100
-        found[name] = _fuzzed(name, target, runs, folder / name)
+        found[name] = _fuzz(name, target, runs, folder / name)
         done += runs
-        report(done)
+        progress(done)
     return {"inputs": sum(result["inputs"] for result in found.values()), "parsers": found}
 
 
-def _fuzzed(name: str, target: Target, count: int, folder: Path) -> dict[str, Any]:
+def _fuzz(name: str, target: Target, count: int, folder: Path) -> dict[str, Any]:
     """Let atheris work on one parser in a process of its own."""
     folder.mkdir(parents=True)
-    for place, content in enumerate(target.whole()):
-        (folder / f"whole{place}").write_bytes(content)
+    for number, content in enumerate(target.valid()):
+        (folder / f"valid{number}").write_bytes(content)
     limits = [f"-runs={count}", "-seed=1", "-max_len=65536", "-timeout=60", "-rss_limit_mb=4096"]
     ended = subprocess.run(
         [sys.executable, "-c", _DRIVER, name, *limits, f"-artifact_prefix={folder}/", str(folder)],
@@ -253,8 +261,8 @@ def _fuzzed(name: str, target: Target, count: int, folder: Path) -> dict[str, An
     )
     counted = re.search(r"Done (\d+) runs in (\d+) second", ended.stderr)
     covered = re.findall(r" cov: (\d+) ", ended.stderr)
-    said = ended.stdout.splitlines() + ended.stderr.splitlines()
-    crash = "" if ended.returncode == 0 and counted else "\n".join(said[-60:])
+    printed = ended.stdout.splitlines() + ended.stderr.splitlines()
+    crash = "" if ended.returncode == 0 and counted else "\n".join(printed[-60:])
     return {
         "inputs": int(counted[1]) if counted else 0,
         "seconds": int(counted[2]) if counted else 0,

@@ -1,94 +1,105 @@
-"""Long work: does it take more memory, or more open files, the longer it goes on?"""
+"""Long work: resident set size and open files must not grow with it."""
 
 import contextlib
 import io
 import os
 import shutil
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from episodes.algorithmic.copy import Copy
-from mann.problems.opening import open_problem
-from mann.reporting.style import BLUE, VERMILION, plots_below
-from mann.runs.run import Run
-from mann.settings.schema import AnyConfig, preset
+from mann.problems import open_problem
+from mann.reporting.style import BLUE, VERMILION, plot_grid
+from mann.runs import Run
+from mann.settings import AnyConfig, Options, preset
 from mann.support.process_memory import resident_mib
-from mann.training.loop import Pace, fit
+from mann.training import LoggingInterval, OnMetrics, fit
+from tests.endurance import OnProgress
 
-BATCH = 100
-_SMALL = {"hidden_size": 8, "slots": 6, "word_size": 4}
-_CLASSIFICATION = {**_SMALL, "size": 8, "classes": 2, "presentations": 2, "rotations": False}
+_SMALL: Final[Options] = {"hidden_size": 8, "slots": 6, "word_size": 4}
+_IMAGES: Final[Options] = {**_SMALL, "size": 8, "classes": 2, "presentations": 2, "rotations": False}
+TRAINING: Final[AnyConfig] = preset("strokes", **_IMAGES, batch=100)
+"""The long training, but for its number of episodes."""
+EVALUATED: Final[Mapping[str, AnyConfig]] = {
+    "strokes": preset("strokes", **_IMAGES, batch=2, episodes=20),
+    "copy": preset("copy", **_SMALL, sizes=Copy(bits=3, longest=4), batch=2, episodes=20),
+}
+"""The trainings whose runs are evaluated, by name."""
 
 
 def open_files() -> int:
-    """Return how many files this process has open."""
+    """Return the number of files that this process has open."""
     return len(os.listdir("/proc/self/fd"))
 
 
-def endure_training(count: int, folder: Path, report: Callable[[int], None]) -> dict[str, Any]:
-    """Train a small network on `count` episodes; returns the memory held at every line of metrics.
+def endure_training(count: int, folder: Path, progress: OnProgress, config: AnyConfig = TRAINING) -> dict[str, Any]:
+    """Train a small network for a long time; returns resident set size and open files at every line of metrics.
 
     Args:
-        count: Episodes, at least 1000.
-        folder: Where the training goes; removed afterwards.
-        report: Called with the episodes done.
+        count: Number of episodes, at least 1000.
+        folder: Where the run is stored; it is deleted afterwards.
+        progress: Receives the number of episodes so far.
+        config: The settings, but for the number of episodes.
     """
     run, held = Run(folder / "run"), []
-    config = replace(preset("strokes"), **_CLASSIFICATION, batch=BATCH, episodes=count)
+    config = replace(config, episodes=count)
 
-    def note(line: dict[str, Any]) -> None:
+    def measure(line: dict[str, Any]) -> None:
         held.append([line["episodes"], round(resident_mib(), 2), open_files()])
-        report(line["episodes"])
+        progress(line["episodes"])
 
-    _train(config, run, Pace(log=max(1, config.steps // 200), validate=max(1, config.steps // 200) * 10), note)
+    log = max(1, config.steps // 200)
+    train(config, run, LoggingInterval(log=log, validate=log * 10), measure)
     shutil.rmtree(run.folder)
-    return _grown("episodes", held)
+    return _growth("episodes", held)
 
 
 def endure_evaluations(
-    evaluate: Callable[[list[str]], int], count: int, folder: Path, report: Callable[[int], None]
+    evaluate: Callable[[list[str]], int],
+    count: int,
+    folder: Path,
+    progress: OnProgress,
+    configs: Mapping[str, AnyConfig] = EVALUATED,
 ) -> dict[str, Any]:
-    """Evaluate a classification and a task in turn, `count` times in all; returns memory and open files after each.
+    """Train a few runs, evaluate them in turn; returns resident set size and open files after each evaluation.
 
     Args:
-        evaluate: The command, which takes arguments and writes tables, figures and pictures.
-        count: Evaluations.
-        folder: Where the runs go; removed afterwards.
-        report: Called with the evaluations done.
+        evaluate: The evaluation command, which receives its arguments and writes tables, figures and pictures.
+        count: Number of evaluations in all.
+        folder: Where the runs are stored; they are deleted afterwards.
+        progress: Receives the number of evaluations so far.
+        configs: The settings of the runs, by name.
     """
-    small = Copy(bits=3, longest=4)
-    runs = {
-        "strokes": replace(preset("strokes"), **_CLASSIFICATION, batch=2, episodes=20),
-        "copy": replace(preset("copy"), **_SMALL, sizes=small, batch=2, episodes=20),
-    }
-    for name, config in runs.items():
-        _train(config, Run(folder / name), Pace(), lambda line: None)
+    for name, config in configs.items():
+        train(config, Run(folder / name))
     held = []
     for done in range(1, count + 1):
-        name = list(runs)[done % 2]
+        name = list(configs)[done % len(configs)]
         with contextlib.redirect_stdout(io.StringIO()):
             evaluate([str(folder / name), "--episodes", "20", "--device", "cpu"])
         held.append([done, round(resident_mib(), 2), open_files()])
-        report(done)
-    for name in runs:
+        progress(done)
+    for name in configs:
         shutil.rmtree(folder / name)
-    return _grown("evaluations", held)
+    return _growth("evaluations", held)
 
 
-def _train(config: AnyConfig, run: Run, pace: Pace, note: Callable[[dict[str, Any]], None]) -> None:
+def train(
+    config: AnyConfig, run: Run, interval: LoggingInterval | None = None, on_metrics: OnMetrics | None = None
+) -> None:
     """Train on the CPU."""
-    fit(open_problem(config, run, torch.device("cpu")), config, run, pace, note)
+    fit(open_problem(config, run, torch.device("cpu")), config, run, interval, on_metrics)
 
 
-def _grown(unit: str, held: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Return what was measured, and how much more the last quarter holds than the second (the first warms up)."""
+def _growth(unit: str, held: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Return the measurements, and the growth from the second quarter to the last (the first is a warm-up)."""
     quarter = len(held) // 4
     second, last = held[quarter : 2 * quarter], held[-quarter:]
     growth = {
@@ -98,12 +109,12 @@ def _grown(unit: str, held: Sequence[Sequence[float]]) -> dict[str, Any]:
     return {"unit": unit, "columns": [unit, "memory_mib", "open_files"], "growth": growth, "held": list(held)}
 
 
-def plot_held(found: dict[str, Any]) -> Figure:
-    """Return a figure of memory and open files against the work done."""
-    figure, plots = plots_below(2)
+def plot_load(found: dict[str, Any]) -> Figure:
+    """Return a figure of resident set size and open files against the work done."""
+    figure, plots = plot_grid(2)
     done, memory, files = zip(*found["held"], strict=True)
     for axes, values, colour, label in (
-        (plots[0], memory, BLUE, "resident memory, MiB"),
+        (plots[0], memory, BLUE, "resident set size, MiB"),
         (plots[1], files, VERMILION, "open files"),
     ):
         axes.plot(done, values, color=colour, linewidth=1.2)

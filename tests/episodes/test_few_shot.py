@@ -1,4 +1,4 @@
-"""Support sets and queries: the episode's own drawings, each where it belongs."""
+"""Support sets and queries: the images of the episode, each in its place."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from episodes.few_shot import few_shot
 
 
 def numbered(classes: int, samples: int) -> ImageClasses:
-    """Return drawings that tell their class by their first pixel and themselves by the second."""
+    """Return images with the number of their class in the first pixel and that of their sample in the second."""
     images = torch.zeros(classes, samples, 8, 8, dtype=torch.uint8)
     images[:, :, 0, 0] = torch.arange(classes, dtype=torch.uint8)[:, None]
     images[:, :, 0, 1] = torch.arange(samples, dtype=torch.uint8)
@@ -17,27 +17,27 @@ def numbered(classes: int, samples: int) -> ImageClasses:
 
 
 @pytest.mark.parametrize("labels", [OneHot(4), Strings()])
-def test_each_class_is_shown_so_often_and_then_asked_for(labels: Labels) -> None:
+def test_each_class_is_presented_the_given_number_of_times_before_the_queries(labels: Labels) -> None:
     ways, shots, queries = 3, 2, 3
     source = ClassificationEpisodes(numbered(9, 7), labels, ways, shots + queries, batch=6, seed=3)
     episode = source(0)
     cut = few_shot(episode, shots)
     for column in range(6):
         seen: dict[int, int] = {}
-        support, asked = [], []
+        support, queried = [], []
         for step in range(source.time):
             drawn = int(episode.classes[step, column])
             seen[drawn] = seen.get(drawn, 0) + 1
-            (support if seen[drawn] <= shots else asked).append(step)
-        assert (len(support), len(asked)) == (ways * shots, ways * queries)
-        for part, steps in ((cut.support, support), (cut.queries, asked)):
+            (support if seen[drawn] <= shots else queried).append(step)
+        assert (len(support), len(queried)) == (ways * shots, ways * queries)
+        for part, steps in ((cut.support, support), (cut.queries, queried)):
             for name in ("images", "targets", "presentation", "classes"):
                 assert torch.equal(getattr(part, name)[:, column], getattr(episode, name)[steps, column])
         names = {int(episode.classes[step, column]): episode.targets[step, column].tolist() for step in support}
         assert cut.names[:, column].tolist() == list(names.values())
-        # The label before is that of the drawing before, all along; every query comes after the last of the support.
-        told = cut.support.previous[:, column].unflatten(-1, (labels.characters, labels.symbols))
-        assert not told[0].any()
-        assert torch.equal(told[1:].argmax(-1), cut.support.targets[:-1, column])
+        # The previous label is that of the preceding image; every query follows the last image of the support set.
+        previous = cut.support.previous[:, column].unflatten(-1, (labels.characters, labels.symbols))
+        assert not previous[0].any()
+        assert torch.equal(previous[1:].argmax(-1), cut.support.targets[:-1, column])
         last = cut.queries.previous[:, column].unflatten(-1, (labels.characters, labels.symbols))
-        assert torch.equal(last.argmax(-1), cut.support.targets[-1:, column].expand(len(asked), -1))
+        assert torch.equal(last.argmax(-1), cut.support.targets[-1:, column].expand(len(queried), -1))

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from episodes import jitter
-from episodes.jitter import Jitter, Move, by_loops, by_torch, moved
+from episodes.jitter import (
+    Jitter,
+    Transform,
+    fastest_transform,
+    transform_in_cpp,
+    transform_in_torch,
+    transformed,
+)
 from episodes.randomness import generator_of
 
 CPU = torch.device("cpu")
@@ -28,21 +35,21 @@ def random_images(count: int, side: int) -> Tensor:
     return torch.rand(count, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
-def random_drawings(count: int, side: int) -> Tensor:
-    """Return drawings, of all shares of ink."""
+def random_bytes(count: int, side: int) -> Tensor:
+    """Return images of all intensities, uint8."""
     return torch.randint(256, (count, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def jittered(jitter: Jitter, drawings: Tensor, seed: int = 0) -> numpy.ndarray:
-    """Move each of some drawings, in double precision."""
-    return jitter(drawings, torch.arange(len(drawings)), generator_of(seed, 0, CPU)).double().numpy()
+def jittered(jitter: Jitter, images: Tensor, seed: int = 0) -> numpy.ndarray:
+    """Transform each of the images at random; returns float64."""
+    return jitter(images, torch.arange(len(images)), generator_of(seed, 0, CPU)).double().numpy()
 
 
-def turned(images: Tensor, angle: float = 0.0, across: float = 0.0, down: float = 0.0) -> numpy.ndarray:
-    """Move all images alike; amounts in radians and pixels."""
+def all_transformed(images: Tensor, angle: float = 0.0, across: float = 0.0, down: float = 0.0) -> numpy.ndarray:
+    """Transform all images by the same amounts, in radians and pixels."""
     half = images.shape[-1] / 2
     amounts = torch.tensor([[angle, across / half, down / half]], dtype=images.dtype).expand(len(images), -1)
-    return moved(images, amounts[:, 0], amounts[:, 1:]).numpy()
+    return transformed(images, amounts[:, 0], amounts[:, 1:]).numpy()
 
 
 def centre_of_ink(image: numpy.ndarray) -> tuple[float, float]:
@@ -53,13 +60,13 @@ def centre_of_ink(image: numpy.ndarray) -> tuple[float, float]:
     return float((image * columns).sum() / ink - middle), float((image * rows).sum() / ink - middle)
 
 
-def test_a_dot_moved_by_whole_pixels_lands_there() -> None:
-    result = turned(dot(4, 3), across=2, down=-3)
+def test_a_dot_translated_by_whole_pixels_lands_there() -> None:
+    result = all_transformed(dot(4, 3), across=2, down=-3)
     numpy.testing.assert_allclose(result, dot(1, 5).numpy(), atol=1e-12)
 
 
-def test_a_dot_moved_by_part_of_a_pixel_is_shared_among_its_neighbours() -> None:
-    result = turned(dot(5, 5), across=0.25)[0]
+def test_a_dot_translated_by_part_of_a_pixel_is_shared_among_its_neighbours() -> None:
+    result = all_transformed(dot(5, 5), across=0.25)[0]
     assert result[5, 5] == pytest.approx(0.75)
     assert result[5, 6] == pytest.approx(0.25)
     assert result.sum() == pytest.approx(1)
@@ -70,56 +77,56 @@ def test_a_dot_moved_by_part_of_a_pixel_is_shared_among_its_neighbours() -> None
 def test_quarter_turns_are_counter_clockwise(side: int, quarters: int) -> None:
     images = random_images(2, side)
     expected = numpy.rot90(images.numpy(), quarters, axes=(1, 2))
-    numpy.testing.assert_allclose(turned(images, angle=quarters * math.pi / 2), expected, atol=1e-12)
+    numpy.testing.assert_allclose(all_transformed(images, angle=quarters * math.pi / 2), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("angle", [0.2, -0.7])
-def test_a_dot_is_turned_about_the_middle_first_and_moved_then(angle: float) -> None:
+def test_a_dot_is_rotated_about_the_centre_first_and_then_translated(angle: float) -> None:
     # Right of the middle by 6; counter-clockwise, with y pointing down, is (cos, -sin).
     image = torch.zeros(1, 41, 41, dtype=torch.float64)
     image[0, 19:22, 25:28] = 1
-    column, row = centre_of_ink(turned(image, angle, across=4, down=2)[0])
+    column, row = centre_of_ink(all_transformed(image, angle, across=4, down=2)[0])
     assert column == pytest.approx(6 * math.cos(angle) + 4, abs=0.05)
     assert row == pytest.approx(-6 * math.sin(angle) + 2, abs=0.05)
 
 
-def test_what_comes_in_from_outside_is_blank() -> None:
-    result = turned(torch.ones(1, 6, 6, dtype=torch.float64), across=2)[0]
+def test_pixels_from_outside_the_image_are_blank() -> None:
+    result = all_transformed(torch.ones(1, 6, 6, dtype=torch.float64), across=2)[0]
     numpy.testing.assert_allclose(result[:, :2], 0, atol=1e-12)
     numpy.testing.assert_allclose(result[:, 2:], 1)
 
 
-def test_each_image_is_moved_by_its_own_amounts() -> None:
+def test_each_image_is_transformed_by_its_own_amounts() -> None:
     images = torch.cat([dot(5, 5), dot(5, 5)])
-    moves = torch.tensor([[2.0, 0.0], [0.0, -1.0]], dtype=torch.float64) * 2 / 11
-    result = moved(images, torch.zeros(2, dtype=torch.float64), moves)
+    translations = torch.tensor([[2.0, 0.0], [0.0, -1.0]], dtype=torch.float64) * 2 / 11
+    result = transformed(images, torch.zeros(2, dtype=torch.float64), translations)
     numpy.testing.assert_allclose(result.numpy(), torch.cat([dot(5, 7), dot(4, 5)]).numpy(), atol=1e-12)
 
 
 @settings(deadline=None)
 @given(side=st.integers(1, 6), count=st.integers(1, 3), seed=st.integers(0, 100))
 def test_no_jitter_changes_nothing(side: int, count: int, seed: int) -> None:
-    drawings = random_drawings(count, side)
-    result = jittered(Jitter(0.0, 0.0), drawings, seed)
-    numpy.testing.assert_allclose(result, drawings.numpy() / 255, atol=1e-5)
+    images = random_bytes(count, side)
+    result = jittered(Jitter(0.0, 0.0), images, seed)
+    numpy.testing.assert_allclose(result, images.numpy() / 255, atol=1e-5)
     images = random_images(count, side)
-    numpy.testing.assert_allclose(turned(images), images.numpy(), atol=1e-12)
+    numpy.testing.assert_allclose(all_transformed(images), images.numpy(), atol=1e-12)
 
 
 @settings(deadline=None)
 @given(side=st.integers(1, 9), rotation=st.floats(0, math.pi), translation=st.floats(0, 0.5), seed=st.integers(0, 100))
 def test_jittered_images_stay_between_0_and_1(side: int, rotation: float, translation: float, seed: int) -> None:
-    drawings = (random_images(4, side) > 0.3).to(torch.uint8) * 255
-    result = jittered(Jitter(rotation, translation), drawings, seed)
-    assert result.shape == drawings.shape
+    images = (random_images(4, side) > 0.3).to(torch.uint8) * 255
+    result = jittered(Jitter(rotation, translation), images, seed)
+    assert result.shape == images.shape
     assert result.min() >= 0 and result.max() <= 1 + 1e-5
 
 
-def test_translations_fill_their_bounds_in_both_directions_and_go_no_further() -> None:
-    # 4 of 40 pixels; a blob in the middle stays whole, so that its centre says how far it went.
-    drawings = torch.zeros(400, 40, 40, dtype=torch.uint8)
-    drawings[:, 19:21, 19:21] = 255
-    result = jittered(Jitter(0.0, 0.1), drawings)
+def test_translations_fill_their_bounds_in_both_directions_and_do_not_exceed_them() -> None:
+    # 4 of 40 pixels; a blob in the middle stays whole, so that its centre tells the translation.
+    images = torch.zeros(400, 40, 40, dtype=torch.uint8)
+    images[:, 19:21, 19:21] = 255
+    result = jittered(Jitter(0.0, 0.1), images)
     centres = numpy.array([centre_of_ink(image) for image in result])
     assert numpy.abs(centres).max() <= 4 + 1e-3
     for axis in centres.T:
@@ -130,10 +137,10 @@ def test_translations_fill_their_bounds_in_both_directions_and_go_no_further() -
     assert abs(numpy.corrcoef(centres.T)[0, 1]) < 4 / math.sqrt(400)
 
 
-def test_rotations_fill_their_bounds_in_both_senses_and_go_no_further() -> None:
-    drawings = torch.zeros(400, 41, 41, dtype=torch.uint8)
-    drawings[:, 19:22, 32:35] = 255
-    result = jittered(Jitter(0.4, 0.0), drawings)
+def test_rotations_fill_their_bounds_in_both_senses_and_do_not_exceed_them() -> None:
+    images = torch.zeros(400, 41, 41, dtype=torch.uint8)
+    images[:, 19:22, 32:35] = 255
+    result = jittered(Jitter(0.4, 0.0), images)
     angles = numpy.array([math.atan2(-row, column) for column, row in map(centre_of_ink, result)])
     assert numpy.abs(angles).max() <= 0.4 + 0.005
     assert angles.min() < -0.38 and angles.max() > 0.38
@@ -145,40 +152,42 @@ def test_the_defaults_are_the_papers_bounds() -> None:
 
 
 def test_jitter_is_a_function_of_the_generator_alone() -> None:
-    drawings = random_drawings(3, 8)
-    one, same, other = (jittered(Jitter(), drawings, seed) for seed in (1, 1, 2))
+    images = random_bytes(3, 8)
+    one, same, other = (jittered(Jitter(), images, seed) for seed in (1, 1, 2))
     assert (one == same).all()
     assert not (one == other).all()
 
 
-@pytest.mark.parametrize("way", [by_loops, by_torch])
+@pytest.mark.parametrize("transform", [transform_in_cpp, transform_in_torch])
 @settings(deadline=None)
 @given(data=st.data())
-def test_drawings_are_moved_from_their_bytes_as_images_are(cxx_compiler: None, way: Move, data: st.DataObject) -> None:
+def test_selected_bytes_are_transformed_as_floats_are(
+    cxx_compiler: None, transform: Transform, data: st.DataObject
+) -> None:
     count, height, width = (data.draw(st.integers(1, most)) for most in (5, 7, 19))
     torch.manual_seed(data.draw(st.integers(0, 100)))
-    drawings = torch.randint(256, (3, height, width), dtype=torch.uint8)
-    places = torch.randint(3, (count,))
-    # Far enough for a drawing to be out of sight.
-    angle, move = 4 * torch.randn(count), torch.randn(count, 3)[:, 1:]
-    expected = moved(drawings[places].double() / 255, angle.double(), move.double())
-    result = way(drawings, places, angle, move)
+    images = torch.randint(256, (3, height, width), dtype=torch.uint8)
+    indices = torch.randint(3, (count,))
+    # Far enough for an image to leave the frame.
+    angle, translation = 4 * torch.randn(count), torch.randn(count, 3)[:, 1:]
+    expected = transformed(images[indices].double() / 255, angle.double(), translation.double())
+    result = transform(images, indices, angle, translation)
     assert result.dtype == torch.float32
     numpy.testing.assert_allclose(result.numpy(), expected.numpy(), atol=3e-5)
 
 
-def test_threads_share_drawings_and_change_none(cxx_compiler: None) -> None:
-    drawings, places = random_drawings(50, 20), torch.randint(50, (800,))
-    before, amounts = drawings.clone(), (torch.randn(800), torch.randn(800, 2) / 10)
-    alone = by_loops(drawings, places, *amounts)
+def test_three_threads_give_the_result_of_one_and_leave_the_images_unchanged(cxx_compiler: None) -> None:
+    images, indices = random_bytes(50, 20), torch.randint(50, (800,))
+    before, amounts = images.clone(), (torch.randn(800), torch.randn(800, 2) / 10)
+    expected = transform_in_cpp(images, indices, *amounts)
     torch.set_num_threads(3)
-    assert torch.equal(by_loops(drawings, places, *amounts), alone)
-    assert torch.equal(drawings, before)
+    assert torch.equal(transform_in_cpp(images, indices, *amounts), expected)
+    assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize("has", [True, False])
-def test_torch_moves_drawings_where_there_is_no_compiler(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_images_are_transformed_in_torch(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jitter, "has_compiler", lambda: has)
-    jitter._quickest.cache_clear()
-    assert jitter._quickest(CPU) is (by_loops if has else by_torch)
-    jitter._quickest.cache_clear()
+    fastest_transform.cache_clear()
+    assert fastest_transform(CPU) is (transform_in_cpp if has else transform_in_torch)
+    fastest_transform.cache_clear()

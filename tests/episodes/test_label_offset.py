@@ -1,4 +1,4 @@
-"""Label-offset episodes: what is shown, what it is called, and what of the answer is given away when."""
+"""Label-offset episodes: the images presented, their labels, and the step at which each label becomes an input."""
 
 import itertools
 from collections import Counter
@@ -22,7 +22,7 @@ COUNTING: list[Counting] = ["exact", "random"]
 
 
 def numbered(counts: list[int]) -> ImageClasses:
-    """Return classes whose drawings say who they are: the first pixel is class + 1, the second sample + 1."""
+    """Return classes of images that encode their class + 1 in the first pixel and their sample + 1 in the second."""
     images = torch.zeros(len(counts), max(counts), 2, 3, dtype=torch.uint8)
     for index, count in enumerate(counts):
         images[index, :count, 0, 0] = index + 1
@@ -30,7 +30,7 @@ def numbered(counts: list[int]) -> ImageClasses:
     return ImageClasses(images, torch.tensor(counts), tuple(f"class{index}" for index in range(len(counts))))
 
 
-def shown(episode: Episode) -> tuple[numpy.ndarray, numpy.ndarray]:
+def presented(episode: Episode) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Read class and sample, [time, batch] each, from the pixels; -1 is padding."""
     pixels = (episode.images * 255).round().long().numpy() - 1
     return pixels[..., 0, 0], pixels[..., 0, 1]
@@ -75,18 +75,20 @@ def test_classes_of_one_alphabet_are_drawn_together_and_each_alphabet_is_as_like
 
 
 @pytest.mark.parametrize("counting", COUNTING)
-def test_a_sequence_can_end_before_all_drawings_were_shown(counting: Counting) -> None:
+def test_a_sequence_can_end_before_all_images_were_presented(counting: Counting) -> None:
     whole = replace(SOURCE, images=numbered([5] * 4), counting=counting, batch=200)
     cut = replace(whole, length=7)
     episode = cut(0)
     assert len(episode.images) == len(episode.targets) == 7
     times = Counter(number for column in episode.classes.T for number in Counter(column.tolist()).values())
-    # In any order: some classes are shown as often as they can be, some once.
+    # In any order: some classes are presented as often as they can be, some once.
     assert set(times) == ({1, 2, 3} if counting == "exact" else {1, 2, 3, 4, 5})
-    drawn = Counter(tuple(map(int, pair)) for pair in zip(*(part[:, 0] for part in shown(episode)), strict=True))
+    drawn = Counter(tuple(map(int, pair)) for pair in zip(*(part[:, 0] for part in presented(episode)), strict=True))
     assert set(drawn.values()) == {1}
     assert same(replace(whole, length=12)(3), whole(3))
-    with pytest.raises(InputError, match="13 steps asked for in an episode, but 4 classes with 3 .* have 12"):
+    with pytest.raises(
+        InputError, match="13 steps asked for in an episode, but 4 classes with 3 .* 12: lower `length`"
+    ):
         replace(whole, length=13)
 
 
@@ -120,18 +122,18 @@ def test_drawing_an_episode_leaves_the_global_random_state_alone() -> None:
 
 
 @pytest.mark.parametrize("source", PLAIN_SOURCES)
-def test_images_are_drawings_of_the_classes_they_are_said_to_be_and_none_comes_twice(
+def test_images_are_of_the_classes_that_the_episode_states_and_none_is_presented_twice(
     source: ClassificationEpisodes,
 ) -> None:
     counts = source.images.counts.numpy()
     for step in range(20):
         episode = source(step)
-        classes, samples = shown(episode)
+        classes, samples = presented(episode)
         assert numpy.array_equal(classes, episode.classes.numpy())
         assert (samples >= 0).all() and (samples < counts[classes]).all()
         for sequence in range(source.batch):
-            drawings = set(zip(classes[:, sequence], samples[:, sequence], strict=True))
-            assert len(drawings) == source.time
+            images = set(zip(classes[:, sequence], samples[:, sequence], strict=True))
+            assert len(images) == source.time
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -147,7 +149,7 @@ def test_one_class_has_one_label_and_two_classes_have_two(source: Classification
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_label_given_is_the_one_before_and_none_at_first(source: ClassificationEpisodes) -> None:
+def test_the_label_in_the_input_is_the_preceding_one_and_none_at_first(source: ClassificationEpisodes) -> None:
     episode = source(0)
     characters, symbols = source.labels.characters, source.labels.symbols
     previous = episode.previous.unflatten(-1, (characters, symbols))
@@ -183,15 +185,15 @@ def test_presentation_numbers_are_those_of_a_slow_count(rows: list[list[int]]) -
 
 
 @pytest.mark.parametrize("images", [numbered([6] * 8), numbered([3, 9, 4, 5])])
-def test_exact_counting_shows_every_class_equally_often(images: ImageClasses) -> None:
+def test_exact_counting_presents_every_class_equally_often(images: ImageClasses) -> None:
     source = replace(SOURCE, images=images)
     for step in range(20):
         for sequence in source(step).classes.T.tolist():
             assert sorted(Counter(sequence).values()) == [3, 3, 3, 3]
 
 
-def test_random_counting_draws_from_all_drawings_without_replacement() -> None:
-    # 6 of the 12 drawings of 3 classes: a class's count is hypergeometric, with mean 2 and variance 6/11 * 4/3.
+def test_random_counting_draws_from_all_images_without_replacement() -> None:
+    # 6 of the 12 images of 3 classes: a class's count is hypergeometric, with mean 2 and variance 6/11 * 4/3.
     source = ClassificationEpisodes(
         numbered([4] * 3), OneHot(3), classes=3, presentations=2, counting="random", batch=4000
     )
@@ -204,7 +206,7 @@ def test_random_counting_draws_from_all_drawings_without_replacement() -> None:
     assert counts.max() == 4 and counts.min() == 0
 
 
-def test_random_counting_shows_a_larger_class_more_often() -> None:
+def test_random_counting_presents_a_larger_class_more_often() -> None:
     source = ClassificationEpisodes(
         numbered([9, 3]), OneHot(2), classes=2, presentations=2, counting="random", batch=4000
     )
@@ -226,7 +228,7 @@ def test_every_sequence_of_a_batch_draws_classes_of_its_own_without_replacement(
 
 @pytest.mark.parametrize("counting", COUNTING)
 def test_every_set_of_classes_is_about_equally_likely(counting: Counting) -> None:
-    # Every drawing is shown, so that random counting shows all classes too.
+    # Every image is presented, so that random counting presents all classes too.
     source = ClassificationEpisodes(
         numbered([2] * 5), OneHot(3), classes=3, presentations=2, counting=counting, batch=6000
     )
@@ -255,18 +257,18 @@ def test_labels_are_independent_of_the_classes_and_of_their_order(counting: Coun
         assert chisquare(list(counts.values())).pvalue > 1e-3
 
 
-def test_every_order_of_the_drawings_is_about_equally_likely() -> None:
-    # 2 classes, 2 drawings of each: 24 orders.
+def test_every_order_of_the_images_is_about_equally_likely() -> None:
+    # 2 classes, 2 images of each: 24 orders.
     source = ClassificationEpisodes(numbered([2, 2]), OneHot(2), classes=2, presentations=2, batch=12_000)
-    classes, samples = shown(source(0))
+    classes, samples = presented(source(0))
     orders = Counter(map(tuple, (classes * 2 + samples).T.tolist()))
     assert len(orders) == 24
     assert chisquare(list(orders.values())).pvalue > 1e-3
 
 
-def test_every_drawing_of_a_class_is_about_equally_likely_with_unequal_counts() -> None:
+def test_every_image_of_a_class_is_about_equally_likely_with_unequal_counts() -> None:
     source = ClassificationEpisodes(numbered([3, 5]), OneHot(2), classes=2, presentations=1, batch=6000)
-    classes, samples = shown(source(0))
+    classes, samples = presented(source(0))
     for index, count in ((0, 3), (1, 5)):
         drawn = numpy.bincount(samples[classes == index])
         assert len(drawn) == count
@@ -292,7 +294,7 @@ def test_jitter_changes_the_images_and_nothing_else() -> None:
     numpy.testing.assert_allclose(still.images.numpy(), plain.images.numpy(), atol=1e-6)
 
 
-def test_jitter_moves_each_drawing_by_amounts_of_its_own() -> None:
+def test_jitter_transforms_each_image_by_amounts_of_its_own() -> None:
     images = torch.zeros(1, 4, 9, 9, dtype=torch.uint8)
     images[:, :, 4, 4] = 255
     source = ClassificationEpisodes(
@@ -323,22 +325,25 @@ def test_all_sizes_from_one_up_give_whole_episodes(data: st.DataObject) -> None:
     assert episode.images.shape == (time, batch, 2, 3)
     assert episode.previous.shape == (time, batch, labels.characters * labels.symbols)
     assert episode.targets.shape == (time, batch, labels.characters)
-    read, samples = shown(episode)
+    read, samples = presented(episode)
     assert numpy.array_equal(read, episode.classes.numpy()) and (samples >= 0).all()
     assert episode.presentation.tolist() == counted(episode.classes)
     assert episode.previous.sum(-1).tolist() == [[0] * batch] + [[labels.characters] * batch] * (time - 1)
-    drawings = list(zip(read.T.tolist(), samples.T.tolist(), strict=True))
-    assert all(len(set(zip(*pair, strict=True))) == time for pair in drawings)
+    images = list(zip(read.T.tolist(), samples.T.tolist(), strict=True))
+    assert all(len(set(zip(*pair, strict=True))) == time for pair in images)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": 9}, "9 classes asked for.*only 8 to draw from"),
+        ({"classes": 9}, "9 classes asked for.*only 8 to draw from: lower `classes`"),
         ({"classes": 5}, "5 classes cannot be told apart by 4 labels"),
         ({"classes": 5, "labels": Strings(2, 2)}, "5 classes cannot be told apart by 4 labels"),
         ({"presentations": 7}, "7 presentations.*'class0' has 6"),
-        ({"presentations": 4, "images": numbered([5, 9, 3, 5])}, "4 presentations.*'class2' has 3 drawings.*to 3"),
+        (
+            {"presentations": 4, "images": numbered([5, 9, 3, 5])},
+            "4 presentations.*'class2' has 3 images: lower `presentations` to 3",
+        ),
         ({"presentations": 7, "counting": "random"}, "7 presentations.*has 6"),
     ],
 )
@@ -347,8 +352,8 @@ def test_episodes_that_cannot_be_drawn_are_refused_with_the_numbers(changes: dic
         replace(SOURCE, **changes)
 
 
-def test_as_much_as_there_is_can_be_asked_for() -> None:
+def test_all_images_and_labels_can_be_used() -> None:
     source = ClassificationEpisodes(numbered([3, 3]), Strings(2, 1), classes=2, presentations=3, batch=2)
-    classes, samples = shown(source(0))
+    classes, samples = presented(source(0))
     for sequence in range(2):
         assert len(set(zip(classes[:, sequence], samples[:, sequence], strict=True))) == 6

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from episodes import randomness
-from episodes.randomness import MANY, draw_without_replacement, generator_of
+from episodes.randomness import REJECTION_RATIO, draw_without_replacement, generator_of
 
 CPU = torch.device("cpu")
 
@@ -58,7 +58,7 @@ def test_numbers_of_neighbouring_steps_are_uniform_and_uncorrelated() -> None:
 
 
 @given(st.data())
-def test_exactly_so_many_different_allowed_choices_are_drawn(data: st.DataObject) -> None:
+def test_the_given_number_of_different_allowed_options_are_drawn(data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=4))
     allowed = torch.tensor(rows)
     fewest = int(allowed.sum(-1).min())
@@ -88,30 +88,30 @@ def test_rows_are_drawn_independently_of_each_other() -> None:
 
 
 @given(st.integers(0, 4), st.integers(1, 3), st.integers(0, 10**12))
-def test_from_many_exactly_so_many_different_choices_are_drawn(count: int, rows: int, seed: int) -> None:
-    options = MANY * count**2 + 1
+def test_rejection_draws_the_given_number_of_different_options(count: int, rows: int, seed: int) -> None:
+    options = REJECTION_RATIO * count**2 + 1
     drawn = draw_without_replacement((2, rows, options), count, generator_of(seed, 0, CPU))
     assert drawn.shape == (2, rows, count) and drawn.dtype == torch.int64
     for picked in drawn.flatten(0, 1).tolist():
         assert len(set(picked)) == count and all(0 <= position < options for position in picked)
 
 
-def test_rows_that_have_an_option_twice_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    # With every number of options "many" all but 6 of the 27 triples of 3 options are drawn again, and again.
-    monkeypatch.setattr(randomness, "MANY", 0)
+def test_rows_with_a_repeated_option_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With rejection for every number of options, all but 6 of the 27 triples of 3 options are drawn again, and again.
+    monkeypatch.setattr(randomness, "REJECTION_RATIO", 0)
     drawn = draw_without_replacement((30_000, 3), 3, generator_of(0, 0, CPU))
     counts = Counter(map(tuple, drawn.tolist()))
     assert set(counts) == set(itertools.permutations(range(3)))
     assert chisquare(list(counts.values())).pvalue > 1e-3
 
 
-def test_all_of_many_are_about_equally_likely() -> None:
-    options = MANY * 4 + 1
+def test_all_options_are_about_equally_likely_with_rejection() -> None:
+    options = REJECTION_RATIO * 4 + 1
     drawn = draw_without_replacement((100_000, options), 2, generator_of(0, 0, CPU))
     for place in drawn.unbind(-1):
         assert chisquare(place.bincount(minlength=options).numpy()).pvalue > 1e-3
 
 
-def test_what_the_papers_evaluations_draw_from_is_not_many() -> None:
-    # Their episodes stay what they were: classes of the test part, and labels of five characters.
-    assert max(423, 5**5) <= MANY * 5**2
+def test_the_papers_evaluations_do_not_draw_by_rejection() -> None:
+    # So that their episodes never change: test classes of Omniglot, and labels of five characters.
+    assert max(423, 5**5) <= REJECTION_RATIO * 5**2

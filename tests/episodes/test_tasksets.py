@@ -1,5 +1,6 @@
-"""Tasks of other libraries: their drawings and classes, our order, labels and random numbers."""
+"""Tasks of other libraries: their images and classes in an order, with labels and random numbers of our own."""
 
+import importlib
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,9 +16,9 @@ from episodes import Labels, OneHot, Strings, TasksetEpisodes
 
 @dataclass
 class Tasks:
-    """Tasks as learn2learn makes them: drawn when first asked for, class after class, with random labels.
+    """Tasks as learn2learn makes them: drawn on first use, class after class, with random labels.
 
-    A drawing's pixels say which class of ten and which of its drawings it is.
+    The pixels of an image encode its class, one of ten, and its sample.
     """
 
     num_tasks: int = -1
@@ -34,9 +35,9 @@ class Tasks:
         if index in self.drawn:
             return self.drawn[index]
         chosen = random.sample(range(10), self.ways)
-        drawings = [number for row in chosen for number in random.sample(range(row * 10, row * 10 + 10), self.shots)]
+        samples = [number for row in chosen for number in random.sample(range(row * 10, row * 10 + 10), self.shots)]
         labels = torch.as_tensor(numpy.random.permutation(self.ways) * 7).repeat_interleave(self.shots)
-        shade = torch.tensor(drawings).float() / 200 + torch.rand(()) * 1e-3
+        shade = torch.tensor(samples).float() / 200 + torch.rand(()) * 1e-3
         task = [shade[:, None, None, None].expand(-1, self.channels, self.side, self.side), labels]
         if self.num_tasks != -1:
             self.drawn[index] = task
@@ -44,23 +45,23 @@ class Tasks:
 
 
 def numbers(images: Tensor) -> Tensor:
-    """Return which drawings images show."""
+    """Return the numbers that images encode."""
     return (images[..., 0, 0] * 200).floor().long()
 
 
 @pytest.mark.parametrize("labels", [OneHot(4), Strings()])
-def test_an_episode_has_the_drawings_of_a_task_in_an_order_and_with_labels_of_its_own(labels: Labels) -> None:
+def test_an_episode_has_the_images_of_a_task_in_an_order_and_with_labels_of_its_own(labels: Labels) -> None:
     source = TasksetEpisodes(Tasks(), labels, classes=3, presentations=4, batch=60, seed=1)
     episode = source(0)
-    drawings = numbers(episode.images)
+    samples = numbers(episode.images)
     assert episode.images.shape == (source.time, 60, 20, 20) and episode.images.dtype == torch.float32
     firsts, names = set(), set()
     for column in range(60):
-        classes = (drawings[:, column] // 10).tolist()
-        assert len(set(drawings[:, column].tolist())) == 12 and len(set(classes)) == 3
+        classes = (samples[:, column] // 10).tolist()
+        assert len(set(samples[:, column].tolist())) == 12 and len(set(classes)) == 3
         targets = [tuple(target) for target in episode.targets[:, column].tolist()]
-        told = dict(zip(classes, targets, strict=True))
-        assert len(set(told.values())) == 3 and targets == [told[one] for one in classes]
+        label_of = dict(zip(classes, targets, strict=True))
+        assert len(set(label_of.values())) == 3 and targets == [label_of[one] for one in classes]
         # Not the order of the task, in which classes come one after the other.
         firsts.add(tuple(sorted(classes).index(one) for one in classes))
         assert episode.presentation[:, column].tolist() == [
@@ -68,7 +69,7 @@ def test_an_episode_has_the_drawings_of_a_task_in_an_order_and_with_labels_of_it
         ]
         assert len({(one, int(code)) for one, code in zip(classes, episode.classes[:, column], strict=True)}) == 3
         # Labels do not follow from the task's, which are 0, 7 and 14.
-        names.add(tuple(told[classes[episode.classes[:, column].tolist().index(label)]] for label in (0, 7, 14)))
+        names.add(tuple(label_of[classes[episode.classes[:, column].tolist().index(label)]] for label in (0, 7, 14)))
         before = episode.previous[:, column].unflatten(-1, (labels.characters, labels.symbols))
         assert not before[0].any() and torch.equal(before[1:].argmax(-1), episode.targets[:-1, column])
     assert len(firsts) > 50 and len(names) > 15
@@ -113,7 +114,7 @@ def test_tasks_that_are_not_as_said_are_refused() -> None:
     with pytest.raises(InputError, match="^3 classes cannot be told apart by 2 labels"):
         TasksetEpisodes(Tasks(), OneHot(2), **said)
     with pytest.raises(
-        InputError, match=r"^task 0 of the taskset has \[5\] drawings of each of its 3 classes, expected 4"
+        InputError, match=r"^task 0 of the taskset has \[5\] images of each of its 3 classes, expected 4"
     ):
         TasksetEpisodes(Tasks(shots=5), OneHot(3), **said)(0)
     with pytest.raises(InputError, match=r"of its 2 classes, expected 4 of 3"):
@@ -123,10 +124,10 @@ def test_tasks_that_are_not_as_said_are_refused() -> None:
         TasksetEpisodes(bright, OneHot(3), **said)(0)
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.learn2learn
 @pytest.mark.parametrize("count", [-1, 3])
 def test_tasksets_of_learn2learn_are_drawn_from(count: int) -> None:
-    learn2learn = pytest.importorskip("learn2learn", reason="needs learn2learn: requirements-learn2learn.txt")
+    learn2learn = importlib.import_module("learn2learn")
     shades = torch.arange(100.0)[:, None, None, None].expand(-1, 1, 28, 28) / 200 + 1e-3
     dataset = learn2learn.data.MetaDataset(
         torch.utils.data.TensorDataset(shades, torch.arange(100) // 10),
@@ -140,14 +141,14 @@ def test_tasksets_of_learn2learn_are_drawn_from(count: int) -> None:
     ]
 
     def source() -> TasksetEpisodes:
-        taskset = learn2learn.data.TaskDataset(dataset, task_transforms=steps, num_tasks=count)
+        taskset = learn2learn.data.Taskset(dataset, task_transforms=steps, num_tasks=count)
         return TasksetEpisodes(taskset, Strings(), classes=3, presentations=4, batch=8)
 
     first, again = source(), source()
     again(1)
     one, other = first(0), again(0)
     assert torch.equal(one.images, other.images) and torch.equal(one.targets, other.targets)
-    drawings = numbers(one.images)
+    samples = numbers(one.images)
     for column in range(8):
-        pairs = zip((drawings[:, column] // 10).tolist(), map(tuple, one.targets[:, column].tolist()), strict=True)
-        assert len(set(drawings[:, column].tolist())) == 12 and len(set(pairs)) == 3
+        pairs = zip((samples[:, column] // 10).tolist(), map(tuple, one.targets[:, column].tolist()), strict=True)
+        assert len(set(samples[:, column].tolist())) == 12 and len(set(pairs)) == 3

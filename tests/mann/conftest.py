@@ -1,23 +1,26 @@
 """A classification run small enough to train within a second."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from data import ImageClasses, Split
-from mann.evaluation.instances import HeldOut
+from mann.addressing import LRUA
+from mann.evaluation.held_out import HeldOut
 from mann.problems import classification
-from mann.runs.run import Run
-from mann.settings.schema import Config
+from mann.runs import Run
+from mann.settings import Config, Memory
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config() -> Config:
     """Return settings of 12 steps."""
-    return replace(
-        Config("strokes"),
+    scheme = LRUA(
+        read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", usage_decay=0.99, start="paired"
+    )
+    return Config(
+        "strokes",
         size=8,
         rotations=True,
         classes=2,
@@ -26,10 +29,7 @@ def tiny_config() -> Config:
         counting="exact",
         jitter_rotation=0.0,
         jitter_translation=0.0,
-        hidden_size=8,
-        slots=6,
-        word_size=4,
-        scheme=replace(Config("strokes").scheme, usage_decay=0.99),
+        model=Memory(hidden_size=8, slots=6, word_size=4, scheme=scheme),
         schedule="cosine",
         warm_up=3,
         clip_to_median=1.2,
@@ -38,15 +38,15 @@ def tiny_config() -> Config:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_classes() -> ImageClasses:
-    """Return 20 classes of 4 random drawings."""
+    """Return 20 classes of 4 random images."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (20, 4, 8, 8), dtype=torch.uint8, generator=generator)
     return ImageClasses(images, torch.full((20,), 4), tuple(f"class{index:02d}" for index in range(20)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_split(tiny_classes: ImageClasses) -> Split:
     """Return 12 classes to train on, 4 to validate and 4 to test on."""
     names = tiny_classes.names

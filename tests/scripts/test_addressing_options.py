@@ -16,13 +16,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 ADDED = '''"""Round robin: writes to the slots in turn, reads by content."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mann.addressing.scheme import AtLeastOne, Control, Controls, Scheme, Write
+from data.checking import AtLeastOne
+from mann.addressing.scheme import Control, Controls, Scheme, Write
 from mann.addressing.ntm import first_slot
 from mann.addressing.similarity import content_weights
 
@@ -41,6 +42,8 @@ class RoundRobin(Scheme):
     """Read heads."""
     pace: AtLeastOne = 1
     """Slots from one write to the next."""
+    name: Literal["round-robin"] = field(default="round-robin", repr=False, kw_only=True)
+    """The scheme's name in settings and on the command line."""
 
     def controls(self, word_size: int) -> dict[str, Control]:
         """A key for each head, and a word to write."""
@@ -68,9 +71,9 @@ def test_a_scheme_that_somebody_adds_trains_from_the_command_line(tiny: list[Any
     (tmp_path / "mann" / "addressing" / "round_robin.py").write_text(ADDED)
     listing = tmp_path / "mann" / "addressing" / "__init__.py"
     text = listing.read_text()
-    assert text.count('        "ntm": NTM,\n') == 1
+    assert text.count("(NTM, Content,") == 1
     listing.write_text(
-        text.replace('        "ntm": NTM,\n', '        "ntm": NTM,\n        "round-robin": RoundRobin,\n').replace(
+        text.replace("(NTM, Content,", "(NTM, RoundRobin, Content,").replace(
             "from mann.addressing.ntm import NTM\n",
             "from mann.addressing.ntm import NTM\nfrom mann.addressing.round_robin import RoundRobin\n",
         )

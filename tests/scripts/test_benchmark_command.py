@@ -21,7 +21,7 @@ from mann.benchmark import schemes as addressing
 from mann.benchmark import speed
 from mann.benchmark.cells import run_cells
 from mann.benchmark.schemes import QUICK, Size, cells
-from mann.fast.through_time import plain
+from mann.models.unrolling import plain
 from mann.runs.run import Run
 
 Command = Callable[..., Any]

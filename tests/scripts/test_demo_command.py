@@ -39,8 +39,8 @@ def test_what_cannot_be_served_is_refused(refused: Callable[..., str], tmp_path:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refused("demo", "--no-browser", "--port", port)
-    assert said.startswith(f"port {port} cannot be had") and said.endswith("choose another with --port")
-    assert "port 70000 cannot be had" in refused("demo", "--no-browser", "--port", 70000)
+    assert said.startswith(f"--port {port} is not available") and said.endswith("choose another")
+    assert "--port is 70000: it has to be from 0 to 65535" in refused("demo", "--no-browser", "--port", 70000)
 
 
 def test_without_its_libraries_it_says_what_to_install(

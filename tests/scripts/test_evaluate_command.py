@@ -293,12 +293,12 @@ def test_metrics_of_another_run_are_refused(command: Command, copies: list[Path]
     of_images.write_text(of_copy.read_text())
     status, _, errors = command("evaluate", run, "--episodes", 10)
     assert status == 2
-    line = "error: the line of step 8 in metrics.jsonl has"
-    assert errors == f"{line} 'bits_per_sequence' where instances belong: is it of another run?\n"
+    line = "error: metrics.jsonl, step 8:"
+    assert errors == f"{line} expected an instance, found 'bits_per_sequence': does the file belong to another run?\n"
     of_copy.write_text(said)
     status, _, errors = command("evaluate", copies[1], "--episodes", 10)
     assert status == 2
-    assert errors == ("error: the line of step 8 in metrics.jsonl has no bits_per_sequence: is it of another run?\n")
+    assert errors == f"{line} bits_per_sequence is missing: does the file belong to another run?\n"
 
 
 def test_evaluating_again_and_again_leaves_no_file_open(command: Command, run: Path) -> None:

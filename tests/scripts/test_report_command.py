@@ -48,7 +48,7 @@ def test_a_report_before_the_evaluation_says_what_to_run(command: Command, run: 
     status, output, errors = command("report", run)
     assert (status, output, errors) == (0, f"{run / 'report.html'}\n", "")
     text = (run / "report.html").read_text()
-    assert "It was not evaluated yet" in text and "python scripts/evaluate.py" in text
+    assert "Not evaluated yet: evaluate the run" in text
     assert "<h1>&lt;b&gt;run &amp; co</h1>" in text and "<b>" not in text
     for name in ("scheme.usage_decay", "0.99", "label_scale"):
         assert name in text
@@ -105,13 +105,13 @@ def test_a_task_is_reported_with_and_without_memory(command: Command, tmp_path: 
         assert command("evaluate", run, "--episodes", 4).status == 0
     assert command("report", run).status == 0
     text, found = (run / "report.html").read_text(), content(run / "report.html")
-    assert ("length 120" in text) == bool(options) == ("not evaluated" not in text)
+    assert ("length 120" in text) == bool(options) == ("Not evaluated" not in text)
     assert text.count("data:image/png;base64,") == 3  # sequences, training; sizes, or memory
-    assert ("This network has no memory" in text) == bool(options)
+    assert ("This network has no external memory" in text) == bool(options)
     example = examples_of(Run(run), torch.device("cpu"))[0]
     for number, step in enumerate(found["steps"]):
         assert agrees(step["input"], example.episode.inputs[number, 0])
-        assert step["asked"] == bool(example.episode.mask[number, 0])
+        assert step["has_target"] == bool(example.episode.mask[number, 0])
         assert agrees(step["target"], example.episode.targets[number, 0])
         assert agrees(step["output"], example.outputs[number, 0].sigmoid())
         assert ("writes" in step) == (not options)
@@ -152,7 +152,7 @@ INSTANCE = {"instance": 1, "accuracy": 0.5, "low": 0.25, "high": 0.75, "observat
         ({"episodes": 2.5}, "episodes: Input should be a valid integer"),
         ({"labels": 5}, "labels: Input should be a valid string"),
         ({"comment": "mine"}, "comment: Extra inputs are not permitted"),
-        ({"task": "copy"}, "it is of copy, the run of classification"),
+        ({"task": "copy"}, "task: is copy, and the run's is classification"),
         ({"dataset": ...}, "dataset: Field required"),
     ],
 )
@@ -222,8 +222,8 @@ def test_in_a_browser_every_picture_is_seen_and_nothing_is_loaded(browser: Any, 
             page.keyboard.press("ArrowRight")
             expect(page.locator("#number")).to_have_text("step 2 of 4")
             page.get_by_role("button", name="The next step").click()
-            expect(page.locator("#came")).to_contain_text(
-                f"label {step['label']}, shown for the {step['presentation']}"
+            expect(page.locator("#input")).to_contain_text(
+                f"label {step['label']}, presented for the {step['presentation']}"
             )
             bars = page.locator("#slots svg").first.locator("rect").all()
             heights = [float(bar.get_attribute("height") or "") / 54 for bar in bars]

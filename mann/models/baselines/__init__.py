@@ -1,4 +1,4 @@
-"""Models without an external memory, to compare with.
+"""Models without an external memory, for comparison.
 
 recurrent:  LSTM, GRU and feed-forward networks (Santoro et al. 2016)
 prototypes: prototypical networks (Snell et al. 2017)

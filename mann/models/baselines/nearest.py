@@ -1,6 +1,6 @@
-"""Nearest neighbours: a memory of every drawing and its label, with nothing learned (Santoro et al. 2016, "KNN").
+"""Nearest neighbours: a memory of every image and its label, without parameters (Santoro et al. 2016, "KNN").
 
-What is near, the encoder decides: of raw pixels, or of the features of an autoencoder.
+Distances are taken between features: raw pixels, or those of an autoencoder, as the encoder is.
 """
 
 from typing import NamedTuple
@@ -11,25 +11,30 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 
-class Seen(NamedTuple):
-    """Everything that has been shown.
+class NearestState(NamedTuple):
+    """All inputs so far.
 
     Attributes:
         features: [batch, time, features].
-        before: [batch, time, output_size], the encoded label of the drawing before.
+        previous: [batch, time, output_size], the encoded label of the previous image.
     """
 
     features: Tensor
-    before: Tensor
+    previous: Tensor
 
 
 class NearestNeighbour(nn.Module):
-    """Gives a drawing the label of the most similar one before, by their distance; used like `torch.nn.LSTM`.
+    """Answers with the label of the nearest earlier image of the sequence; used like `torch.nn.LSTM`.
 
-    The first drawing of a sequence, which is like nothing yet, gets the first of all labels.
+    The first image of a sequence, which has no earlier one, gets the first of all labels.
+
+    >>> network = NearestNeighbour(input_size=2 + 3, output_size=3)
+    >>> inputs = torch.tensor([[0.0, 0, 0, 0, 0], [9, 9, 0, 1, 0], [0, 1, 0, 0, 1]])[:, None]
+    >>> network(inputs)[0][2, 0]  # nearest to the first image, whose label comes with the second
+    tensor([0., 1., 0.])
 
     Args:
-        input_size: Width of an input: features, and then the encoded label of the drawing before, of any magnitude.
+        input_size: Width of an input: features, then the encoded label of the previous image, of any magnitude.
         output_size: Width of an output, that of a label.
     """
 
@@ -37,26 +42,27 @@ class NearestNeighbour(nn.Module):
         super().__init__()
         self.widths = [input_size - output_size, output_size]
 
-    def initial_state(self, batch: int, like: Tensor) -> Seen:
+    def initial_state(self, batch: int, like: Tensor) -> NearestState:
         """Return the state before the first step, with the dtype and device of `like`."""
-        return Seen(*(like.new_zeros(batch, 0, width) for width in self.widths))
+        return NearestState(*(like.new_zeros(batch, 0, width) for width in self.widths))
 
-    def forward(self, inputs: Tensor, state: Seen | None = None) -> tuple[Tensor, Seen]:
-        """[time, batch, input_size] -> [time, batch, output_size], the label's ones; and what has been seen by then."""
-        shown = inputs.detach().transpose(0, 1)
-        before = self.initial_state(len(shown), shown) if state is None else state
-        seen = Seen(*(torch.cat(parts, 1) for parts in zip(before, shown.split(self.widths, -1), strict=True)))
-        rows = [_nearest_before(features.cpu().numpy(), len(inputs)) for features in seen.features]
+    def forward(self, inputs: Tensor, state: NearestState | None = None) -> tuple[Tensor, NearestState]:
+        """[time, batch, input_size] -> [time, batch, output_size], labels as in the inputs; and all inputs so far."""
+        presented = inputs.detach().transpose(0, 1)
+        before = self.initial_state(len(presented), presented) if state is None else state
+        parts = zip(before, presented.split(self.widths, -1), strict=True)
+        after = NearestState(*(torch.cat(part, 1) for part in parts))
+        rows = [_nearest_before(features.cpu().numpy(), len(inputs)) for features in after.features]
         nearest = torch.from_numpy(numpy.stack(rows)).to(inputs.device)
-        # A drawing's label comes with the drawing after it; for the first drawing, -1, there are the zeros of step 0.
-        labels = seen.before[torch.arange(len(shown), device=inputs.device)[:, None], nearest + 1]
-        return labels.transpose(0, 1), seen
+        # An image's label comes with the next image. Where there is no earlier image, -1 leads to the zeros of step 0.
+        labels = after.previous[torch.arange(len(presented), device=inputs.device)[:, None], nearest + 1]
+        return labels.transpose(0, 1), after
 
 
 def _nearest_before(features: numpy.ndarray, last: int) -> numpy.ndarray:
-    """Return for each of the last drawings which one before it is nearest, int64 [last]; -1 where there is none.
+    """Return the index of the nearest earlier image for each of the last images, int64 [last]; -1 where there is none.
 
-    features: [drawings, features].
+    features: [images, features].
     """
     count = len(features)
     neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)

@@ -1,11 +1,11 @@
-"""Prototypical networks (Snell et al. 2017, arXiv 1703.05175), as a network that goes through a sequence.
+"""Prototypical networks (Snell et al. 2017, arXiv 1703.05175), as a network that runs through a sequence.
 
-    c_k       the mean of the features of the drawings that carried label k so far
-    -|x - c_k|^2     the logit of label k for a drawing with features x
+    c_k              the mean of the features of the images with label k so far
+    -|x - c_k|^2     the logit of label k for an image with features x
 
-Beside a memory network with the same encoder, it says what the memory adds. Where the paper leaves off: the sequence
-shows drawings of classes that have had no label yet. All labels that nothing has carried share one logit, a learned
-one, so that a drawing far from everything is called something new.
+Compared with a memory network of the same encoder, it shows the contribution of the memory. Beyond the paper, a
+sequence presents images of classes that had no label yet: all labels without an image share one trained logit, so that
+an image far from all prototypes is answered with a new label.
 """
 
 from itertools import accumulate
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 
 class PrototypesState(NamedTuple):
-    """What has been seen.
+    """The images so far.
 
     Attributes:
-        last: [batch, features], the drawing whose label comes with the next.
-        sums: [batch, labels, features], of the drawings of each label.
-        counts: [batch, labels], how many.
+        last: [batch, features], the image whose label comes with the next one.
+        sums: [batch, labels, features], the sum over the images of each label.
+        counts: [batch, labels], the number of images of each label.
     """
 
     last: Tensor
@@ -29,19 +29,24 @@ class PrototypesState(NamedTuple):
     counts: Tensor
 
 
-class Prototypes(nn.Module):
-    """Answers with the label whose drawings so far are nearest on average; used like `torch.nn.LSTM`.
+class PrototypicalNetwork(nn.Module):
+    """Answers with the label of the nearest prototype; used like `torch.nn.LSTM`.
+
+    >>> network = PrototypicalNetwork(input_size=2 + 3, output_size=3)
+    >>> inputs = torch.tensor([[0.0, 0, 0, 0, 0], [9, 9, 0, 1, 0], [0.1, 0, 1, 0, 0]])[:, None]
+    >>> network(inputs)[0].argmax(-1)[2].item()  # the label of the first image, which came with the second
+    1
 
     Args:
-        input_size: Width of an input: features, and then the one-hot label of the drawing before, of any magnitude.
-        output_size: Width of an output: labels.
+        input_size: Width of an input: features, then the one-hot label of the previous image, of any magnitude.
+        output_size: Width of an output, the number of labels.
     """
 
     def __init__(self, input_size: int, output_size: int):
         super().__init__()
         self.labels = output_size
         self.features = input_size - output_size
-        # Squared, as distances are; for each of the features, so that it is learned as fast however many there are.
+        # A squared distance per feature, so that it is learned at the same rate for any number of features.
         self.newness = nn.Parameter(torch.tensor(0.5))
 
     def initial_state(self, batch: int, like: Tensor) -> PrototypesState:
@@ -52,13 +57,13 @@ class Prototypes(nn.Module):
         )
 
     def forward(self, inputs: Tensor, state: PrototypesState | None = None) -> tuple[Tensor, PrototypesState]:
-        """[time, batch, input_size] -> logits [time, batch, output_size], and what has been seen by then."""
+        """[time, batch, input_size] -> logits [time, batch, output_size], and the state after the last step."""
         features, labels = inputs.split([self.features, self.labels], -1)
         last, sums, counts = self.initial_state(inputs.shape[1], features) if state is None else state
         carried = (labels > 0).to(features)
         before = torch.cat([last[None], features[:-1]])
         counts = counts + carried.cumsum(0)
-        # Added up a step at a time: `cumsum` goes along the steps of one number after the other (docs/log.md).
+        # One step at a time: `cumsum` along the first dimension runs through memory with a stride (docs/log.md).
         _, *added = accumulate((carried[..., None] * before[:, :, None]).unbind(), initial=sums)
         sums = torch.stack(added)
         means = sums / counts.clamp(min=1)[..., None]

@@ -1,10 +1,9 @@
-"""Networks without an external memory, to compare with; used like `torch.nn.LSTM` too."""
+"""Networks without an external memory, for comparison; used like `torch.nn.LSTM`."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor, nn
 
@@ -12,10 +11,17 @@ from torch import Tensor, nn
 class RecurrentBaseline(nn.Module):
     """A recurrent network and a linear output layer (Santoro et al. 2016, "LSTM").
 
+    >>> import torch
+    >>> outputs, state = RecurrentBaseline(nn.LSTM, 9, 8, hidden_size=16)(torch.zeros(5, 3, 9))
+    >>> outputs.shape
+    torch.Size([5, 3, 8])
+
     Args:
         kind: `torch.nn.LSTM` or `torch.nn.GRU`.
-        input_size, output_size, hidden_size: Widths.
-        layers: How many recurrent layers.
+        input_size: Width of an input.
+        output_size: Width of an output.
+        hidden_size: Width of a recurrent layer.
+        layers: Number of recurrent layers.
     """
 
     def __init__(
@@ -37,9 +43,15 @@ class RecurrentBaseline(nn.Module):
 
 
 class FeedForwardBaseline(nn.Module):
-    """Hidden layers of rectified linear units, blind to all earlier steps ("feed-forward").
+    """Hidden layers of rectified linear units, without a state ("feed-forward").
 
-    It shows what can be known without remembering: the label before, and so the share of guessing.
+    It shows the accuracy that is possible without memory: that of guessing, with the previous label as the only hint.
+
+    Args:
+        input_size: Width of an input.
+        output_size: Width of an output.
+        hidden_size: Width of a hidden layer.
+        layers: Number of hidden layers.
     """
 
     def __init__(self, input_size: int, output_size: int, hidden_size: int, layers: int = 1):
@@ -53,11 +65,9 @@ class FeedForwardBaseline(nn.Module):
         return self.output(self.hidden(inputs)), ()
 
 
-BASELINES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {
-        "lstm": partial(RecurrentBaseline, nn.LSTM),
-        "gru": partial(RecurrentBaseline, nn.GRU),
-        "feedforward": FeedForwardBaseline,
-    }
-)
-"""By the controller's name, what makes a baseline from (input_size, output_size, hidden_size, layers)."""
+BASELINES: Final[Mapping[str, Callable[..., nn.Module]]] = {
+    "lstm": partial(RecurrentBaseline, nn.LSTM),
+    "gru": partial(RecurrentBaseline, nn.GRU),
+    "feedforward": FeedForwardBaseline,
+}
+"""By the controller's name, a function that makes a baseline from (input_size, output_size, hidden_size, layers)."""

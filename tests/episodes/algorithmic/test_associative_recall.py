@@ -1,4 +1,4 @@
-"""Associative recall: the answer is the item that came after the one asked for, which is never the last."""
+"""Associative recall: the answer is the item after the queried one, which is never the last."""
 
 from collections import Counter
 from typing import Any
@@ -35,7 +35,7 @@ def decoded(sequence: Vectors, bits: int, vectors: int) -> tuple[list[Vectors], 
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_the_answer_is_the_item_after_the_one_asked_for(data: st.DataObject) -> None:
+def test_the_answer_is_the_item_after_the_query(data: st.DataObject) -> None:
     bits, vectors, fewest = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3)), data.draw(st.integers(2, 5))
     task = AssociativeRecall(
         bits,
@@ -56,17 +56,17 @@ def test_the_answer_is_the_item_after_the_one_asked_for(data: st.DataObject) -> 
         assert mask[:, sequence].tolist() == [False] * before + [True] * vectors
 
 
-def test_every_item_but_the_last_is_asked_for_about_equally_often_and_answered_by_the_next() -> None:
+def test_every_item_but_the_last_is_queried_about_equally_often_and_answered_by_the_next() -> None:
     # 40 bits: no two items are equal, so that the query names one.
     inputs, targets, _ = TaskEpisodes(AssociativeRecall(bits=20, vectors=2, fewest=5, most=5), batch=2000)(0)
-    asked: Counter[int] = Counter()
-    for shown, answer in zip(inputs.transpose(0, 1).tolist(), targets[-2:].transpose(0, 1).tolist(), strict=True):
-        items, query = decoded(shown, 20, 2)
+    queried: Counter[int] = Counter()
+    for presented, answer in zip(inputs.transpose(0, 1).tolist(), targets[-2:].transpose(0, 1).tolist(), strict=True):
+        items, query = decoded(presented, 20, 2)
         position = items.index(query)
-        asked[position] += 1
+        queried[position] += 1
         assert answer == items[position + 1]
-    assert sorted(asked) == [0, 1, 2, 3]
-    assert chisquare(list(asked.values())).pvalue > 1e-3
+    assert sorted(queried) == [0, 1, 2, 3]
+    assert chisquare(list(queried.values())).pvalue > 1e-3
 
 
 def test_every_number_of_items_is_about_equally_likely() -> None:
@@ -80,8 +80,8 @@ def test_every_content_is_about_equally_likely() -> None:
     # 2 items of 2 vectors of 1 bit: 16 contents, of which the first item is the query and the second the answer.
     inputs, targets, _ = TaskEpisodes(AssociativeRecall(bits=1, vectors=2, fewest=2, most=2), batch=8000)(0)
     contents: Counter[tuple[float, ...]] = Counter()
-    for shown, answer in zip(inputs.transpose(0, 1).tolist(), targets[-2:].transpose(0, 1).tolist(), strict=True):
-        items, query = decoded(shown, 1, 2)
+    for presented, answer in zip(inputs.transpose(0, 1).tolist(), targets[-2:].transpose(0, 1).tolist(), strict=True):
+        items, query = decoded(presented, 1, 2)
         assert [query, answer] == items
         contents[tuple(row[0] for item in items for row in item)] += 1
     assert len(contents) == 16
@@ -97,10 +97,10 @@ def test_a_test_of_more_items_is_the_same_source_with_other_sizes() -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"fewest": 1}, "fewest is 1: use 2 or more"),
-        ({"fewest": 7}, "fewest is 7 and most only 6: lower fewest to 6 or less, or raise most to 7 or more"),
+        ({"fewest": 1}, "`fewest` of associative-recall: Input should be greater than or equal to 2, found 1"),
+        ({"fewest": 7}, "`fewest` is 7 and `most` only 6: lower `fewest` to 6 or less, or raise `most` to 7 or more"),
     ],
 )
-def test_items_that_cannot_be_asked_for_are_refused(sizes: dict[str, Any], message: str) -> None:
+def test_numbers_of_items_that_cannot_be_queried_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         AssociativeRecall(**sizes)

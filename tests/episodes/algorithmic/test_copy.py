@@ -1,4 +1,4 @@
-"""Copy: the vectors shown before the delimiter are the answer after it."""
+"""Copy: the vectors presented before the delimiter are the answer after it."""
 
 import itertools
 from collections import Counter
@@ -24,17 +24,17 @@ def delimiter_step(sequence: list[list[float]], channel: int) -> int:
 @given(
     st.integers(1, 5), st.integers(1, 6), st.integers(0, 4), st.integers(1, 3), st.integers(0, 10**20), st.integers(0)
 )
-def test_the_answer_is_what_was_shown(bits: int, shortest: int, more: int, batch: int, seed: int, step: int) -> None:
+def test_the_answer_repeats_the_question(bits: int, shortest: int, more: int, batch: int, seed: int, step: int) -> None:
     inputs, targets, mask = TaskEpisodes(Copy(bits, shortest, shortest + more), batch, seed)(step % 10**6)
     for sequence in range(batch):
-        shown = inputs[:, sequence].tolist()
-        length = delimiter_step(shown, channel=bits)
+        presented = inputs[:, sequence].tolist()
+        length = delimiter_step(presented, channel=bits)
         assert shortest <= length <= shortest + more
-        vectors = [row[:bits] for row in shown[:length]]
+        vectors = [row[:bits] for row in presented[:length]]
         assert set(itertools.chain(*vectors)) <= {0, 1}
         nothing = [0.0] * bits
-        # Nothing is shown with the delimiter, nor while the answer is given.
-        assert shown[length:] == [[*nothing, 1]] + [[*nothing, 0]] * length
+        # Nothing is presented with the delimiter, nor while the answer is given.
+        assert presented[length:] == [[*nothing, 1]] + [[*nothing, 0]] * length
         assert targets[:, sequence].tolist() == [nothing] * (length + 1) + vectors
         assert mask[:, sequence].tolist() == [False] * (length + 1) + [True] * length
 
@@ -71,5 +71,7 @@ def test_a_test_of_longer_sequences_is_the_same_source_with_other_sizes() -> Non
 
 
 def test_a_shortest_sequence_longer_than_the_longest_is_refused() -> None:
-    with pytest.raises(InputError, match="shortest is 5 and longest only 4: lower shortest to 4 or less, or raise lon"):
+    with pytest.raises(
+        InputError, match="`shortest` is 5 and `longest` only 4: lower `shortest` to 4 or less, or raise `longest`"
+    ):
         Copy(shortest=5, longest=4)

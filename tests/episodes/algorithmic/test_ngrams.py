@@ -74,8 +74,8 @@ def test_the_bayes_estimate_is_the_conditional_probability_of_the_source(context
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 1), min_size=8, max_size=20), st.integers(1, 3), st.integers(3, 7))
 def test_the_bayes_estimate_does_not_look_ahead(bits: list[int], context: int, step: int) -> None:
-    turned = bits[: step + 1] + [1 - bit for bit in bits[step + 1 :]]
-    before, after = bayes_estimate(column(bits), context), bayes_estimate(column(turned), context)
+    flipped = bits[: step + 1] + [1 - bit for bit in bits[step + 1 :]]
+    before, after = bayes_estimate(column(bits), context), bayes_estimate(column(flipped), context)
     assert torch.equal(before[: step + 1], after[: step + 1])
 
 
@@ -131,11 +131,11 @@ def test_the_answer_is_the_next_bit_and_first_bits_do_not_count(
     inputs, targets, mask = TaskEpisodes(NGrams(context, context + more), batch, seed)(step)
     assert len(inputs) == context + more - 1
     for sequence in range(batch):
-        shown, answers = inputs[:, sequence, 0].tolist(), targets[:, sequence, 0].tolist()
-        assert set(shown) <= {0, 1}
+        presented, answers = inputs[:, sequence, 0].tolist(), targets[:, sequence, 0].tolist()
+        assert set(presented) <= {0, 1}
         assert mask[:, sequence].tolist() == [False] * (context - 1) + [True] * more
         assert answers[: context - 1] == [0] * (context - 1)
-        assert answers[context - 1 : -1] == shown[context:]
+        assert answers[context - 1 : -1] == presented[context:]
 
 
 def test_every_sequence_has_probabilities_of_its_own_and_keeps_them() -> None:
@@ -173,5 +173,7 @@ def test_the_papers_optimum_is_found() -> None:
 
 @pytest.mark.parametrize("length", [4, 5])
 def test_a_sequence_no_longer_than_a_context_is_refused(length: int) -> None:
-    with pytest.raises(InputError, match=f"{length} bits hold none that follows a context of 5: raise length to 6"):
+    with pytest.raises(
+        InputError, match=f"`length` is {length}, so that no bit follows a context of 5: raise `length` to 6"
+    ):
         NGrams(length=length)

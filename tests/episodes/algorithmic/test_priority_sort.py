@@ -21,10 +21,10 @@ def test_the_answer_is_the_vectors_of_highest_priority_in_order(data: st.DataObj
     source = TaskEpisodes(PrioritySort(bits, items, answers), batch, data.draw(st.integers(0, 10**20)))
     inputs, targets, mask = source(data.draw(st.integers(0, 10**6)))
     for sequence in range(batch):
-        shown = inputs[:, sequence].tolist()
-        assert [row[bits + 1] for row in shown] == [0] * items + [1] + [0] * answers
-        assert [row[: bits + 1] for row in shown[items:]] == [[0] * (bits + 1)] * (1 + answers)
-        pairs = [(row[bits], row[:bits]) for row in shown[:items]]
+        presented = inputs[:, sequence].tolist()
+        assert [row[bits + 1] for row in presented] == [0] * items + [1] + [0] * answers
+        assert [row[: bits + 1] for row in presented[items:]] == [[0] * (bits + 1)] * (1 + answers)
+        pairs = [(row[bits], row[:bits]) for row in presented[:items]]
         assert all(-1 <= priority <= 1 and set(vector) <= {0, 1} for priority, vector in pairs)
         ranked = [vector for _, vector in sorted(pairs, key=lambda pair: -pair[0])]
         assert targets[:, sequence].tolist() == [[0] * bits] * (items + 1) + ranked[:answers]
@@ -49,7 +49,7 @@ def test_priorities_are_uniform_from_minus_one_to_one() -> None:
 
 
 def test_every_content_in_every_order_is_about_equally_likely() -> None:
-    # 2 vectors of 2 bits, and which of them goes first: 32 cases.
+    # 2 vectors of 2 bits, and which of them is first: 32 cases.
     inputs = TaskEpisodes(PrioritySort(bits=2, items=2, answers=1), batch=8000)(0).inputs
     contents = inputs[:2, :, :2].transpose(0, 1).flatten(1).tolist()
     first = (inputs[0, :, 2] > inputs[1, :, 2]).tolist()
@@ -58,12 +58,12 @@ def test_every_content_in_every_order_is_about_equally_likely() -> None:
     assert chisquare(list(cases.values())).pvalue > 1e-3
 
 
-def test_the_paper_shows_20_and_asks_for_16() -> None:
+def test_the_paper_presents_20_and_expects_16() -> None:
     inputs, _, mask = TaskEpisodes(PrioritySort())(0)
     assert mask[:, 0].tolist() == [False] * 21 + [True] * 16
     assert len(torch.unique(inputs[:20, 0, 8])) == 20
 
 
 def test_more_answers_than_vectors_are_refused() -> None:
-    with pytest.raises(InputError, match="16 answers asked for, but only 15 vectors shown: lower answers to 15"):
+    with pytest.raises(InputError, match="`answers` is 16, but only 15 vectors are presented: lower `answers` to 15"):
         PrioritySort(items=15)

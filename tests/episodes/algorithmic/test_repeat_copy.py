@@ -1,4 +1,4 @@
-"""Repeat copy: the answer is what was shown, as often as the number says, and then the end marker."""
+"""Repeat copy: the answer is the question, repeated the given number of times, and then the end marker."""
 
 from collections import Counter
 from typing import Any
@@ -24,7 +24,7 @@ def sizes_of(inputs: Tensor, bits: int) -> tuple[int, int]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_the_answer_is_what_was_shown_repeated_and_an_end_marker(data: st.DataObject) -> None:
+def test_the_answer_is_the_question_repeated_and_an_end_marker(data: st.DataObject) -> None:
     bits, shortest, fewest, trained = (data.draw(st.integers(1, 4)) for _ in range(4))
     task = RepeatCopy(
         bits,
@@ -41,21 +41,21 @@ def test_the_answer_is_what_was_shown_repeated_and_an_end_marker(data: st.DataOb
     spread = sum((n - middle) ** 2 for n in range(task.trained_fewest, task.trained_most + 1))
     spread = (spread / (task.trained_most - task.trained_fewest + 1)) ** 0.5
     for sequence in range(batch):
-        shown = inputs[:, sequence].tolist()
-        (length,) = (step for step, row in enumerate(shown) if row[bits] != 0)
-        number = shown[length][bits + 1] * spread + middle
+        presented = inputs[:, sequence].tolist()
+        (length,) = (step for step, row in enumerate(presented) if row[bits] != 0)
+        number = presented[length][bits + 1] * spread + middle
         repeats = round(number)
         assert number == pytest.approx(repeats, abs=1e-4)
         assert task.shortest <= length <= task.longest and task.fewest <= repeats <= task.most
-        vectors = [row[:bits] for row in shown[:length]]
+        vectors = [row[:bits] for row in presented[:length]]
         assert all(bit in (0, 1) for vector in vectors for bit in vector)
-        assert [row[bits:] for row in shown[:length]] == [[0, 0]] * length
-        assert shown[length][: bits + 1] == [0] * bits + [1]
-        asked = length * repeats + 1
-        assert shown[length + 1 :] == [[0] * (bits + 2)] * asked
+        assert [row[bits:] for row in presented[:length]] == [[0, 0]] * length
+        assert presented[length][: bits + 1] == [0] * bits + [1]
+        steps = length * repeats + 1
+        assert presented[length + 1 :] == [[0] * (bits + 2)] * steps
         answer = [[*vector, 0] for vector in vectors] * repeats + [[0] * bits + [1]]
         assert targets[:, sequence].tolist() == [[0] * (bits + 1)] * (length + 1) + answer
-        assert mask[:, sequence].tolist() == [False] * (length + 1) + [True] * asked
+        assert mask[:, sequence].tolist() == [False] * (length + 1) + [True] * steps
 
 
 @settings(deadline=None)
@@ -67,14 +67,14 @@ def test_the_number_has_mean_0_and_variance_1_in_training(low: int, more: int) -
     assert numbers == sorted(numbers)
 
 
-def test_a_number_that_never_varied_in_training_is_told_by_its_difference() -> None:
+def test_a_number_that_never_varied_in_training_is_only_centred() -> None:
     assert [normalised(number, 4, 4) for number in (3, 4, 6)] == [-1, 0, 2]
 
 
 def test_the_papers_numbers_are_those_of_one_to_ten_and_go_on_beyond() -> None:
     assert normalised(1, 1, 10) == pytest.approx(-4.5 / 8.25**0.5)
     assert normalised(10, 1, 10) == pytest.approx(4.5 / 8.25**0.5)
-    # A test of 20 repeats shows what training would have shown.
+    # A test of 20 repeats scales the number as training does.
     inputs = TaskEpisodes(RepeatCopy(shortest=10, longest=10, fewest=20, most=20))(0).inputs
     assert inputs[10, :, 7].tolist() == pytest.approx([14.5 / 8.25**0.5] * 16)
     assert len(inputs) == 10 + 1 + 200 + 1
@@ -94,8 +94,10 @@ def test_every_length_with_every_number_of_repeats_is_about_equally_likely() -> 
 
 def test_every_content_is_about_equally_likely() -> None:
     # 2 vectors of 2 bits: 16 contents.
-    shown = TaskEpisodes(RepeatCopy(bits=2, shortest=2, longest=2, fewest=1, most=1), batch=8000)(0).inputs[:2, :, :2]
-    contents = Counter(map(tuple, shown.transpose(0, 1).flatten(1).tolist()))
+    presented = TaskEpisodes(RepeatCopy(bits=2, shortest=2, longest=2, fewest=1, most=1), batch=8000)(0).inputs[
+        :2, :, :2
+    ]
+    contents = Counter(map(tuple, presented.transpose(0, 1).flatten(1).tolist()))
     assert len(contents) == 16
     assert chisquare(list(contents.values())).pvalue > 1e-3
 
@@ -103,9 +105,9 @@ def test_every_content_is_about_equally_likely() -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"shortest": 5, "longest": 4}, "shortest is 5 and longest only 4"),
-        ({"fewest": 12}, "fewest is 12 and most only 10.*lower fewest to 10"),
-        ({"trained_fewest": 3, "trained_most": 2}, "trained_fewest is 3 and trained_most only 2"),
+        ({"shortest": 5, "longest": 4}, "`shortest` is 5 and `longest` only 4"),
+        ({"fewest": 12}, "`fewest` is 12 and `most` only 10.*lower `fewest` to 10"),
+        ({"trained_fewest": 3, "trained_most": 2}, "`trained_fewest` is 3 and `trained_most` only 2"),
     ],
 )
 def test_empty_ranges_are_refused(sizes: dict[str, Any], message: str) -> None:

@@ -1,5 +1,7 @@
-"""What all algorithmic tasks promise."""
+"""The properties that all algorithmic tasks share."""
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -33,8 +35,10 @@ every_task = pytest.mark.parametrize("name", TASKS)
 
 
 def options(name: str) -> list[str]:
-    """Names of a task's sizes."""
-    return [entry.name for entry in fields(TASKS[name])]  # pyright: ignore[reportArgumentType]
+    """Names of a task's sizes, which are all of its fields but `name`, the last."""
+    *sizes, last = [entry.name for entry in fields(TASKS[name])]  # pyright: ignore[reportArgumentType]
+    assert last == "name"
+    return sizes
 
 
 def same(one: TaskEpisode, other: TaskEpisode) -> bool:
@@ -51,7 +55,7 @@ def check(source: TaskEpisodes, episode: TaskEpisode) -> None:
     assert episode.targets.shape == (*episode.mask.shape, 1 if numbers else source.task.output_size)
     assert episode.inputs.isfinite().all()
     assert numbers or ((episode.targets == 0) | (episode.targets == 1)).all()
-    # What is asked and when is the same for all sequences of a batch, up to the end, and never from the start on.
+    # Answers are expected at the same steps of all sequences, up to the last step, and never from the first on.
     assert (episode.mask == episode.mask[:, :1]).all()
     answers = int(episode.mask[:, 0].sum())
     assert answers > 0 and episode.mask[-answers:].all()
@@ -77,8 +81,8 @@ def test_steps_seeds_and_the_sequences_of_a_batch_all_differ(name: str) -> None:
         "repeat-copy": {"shortest": 9, "longest": 9, "fewest": 1, "most": 1},
         "associative-recall": {"fewest": 6},
     }.get(name, {})
-    shown = [source_of(name, seed=seed, sizes=fixed)(step).inputs for seed in (0, 1, 2**40) for step in (0, 1, 2)]
-    sequences = torch.cat(shown, dim=1).transpose(0, 1).flatten(1)
+    presented = [source_of(name, seed=seed, sizes=fixed)(step).inputs for seed in (0, 1, 2**40) for step in (0, 1, 2)]
+    sequences = torch.cat(presented, dim=1).transpose(0, 1).flatten(1)
     assert len(sequences) == 9 * 16
     assert len(torch.unique(sequences, dim=0)) == len(sequences)
 
@@ -129,17 +133,41 @@ def test_sizes_below_the_smallest_are_refused_when_made_and_by_what_checks_setti
             adapter.validate_json(f'{{"{option}": {least - 1}}}')
         # By the range of the option itself, which says more than the refusal of the whole.
         assert caught.value.errors()[0]["loc"] == (option,)
-    with pytest.raises(InputError, match="batch is 0: use 1 or more"):
+    with pytest.raises(InputError, match="`batch` is 0: use 1 or more"):
         TaskEpisodes(task, batch=0)
 
 
 @every_task
-def test_sizes_go_through_json(name: str) -> None:
+def test_values_of_the_wrong_type_are_refused_in_one_line(name: str) -> None:
+    task = source_of(name).task
+    for option in options(name):
+        for wrong in (math.nan, math.inf, "3", None, True, [2] * 1000):
+            with pytest.raises(InputError, match=rf"^`{option}` of {name}: [^\n]*$") as caught:
+                replace(task, **{option: wrong})  # pyright: ignore[reportArgumentType]
+            assert len(str(caught.value)) < 200
+    if name != "regression":
+        with pytest.raises(InputError, match="valid integer.*, found 2.5"):
+            replace(task, **{options(name)[0]: 2.5})  # pyright: ignore[reportArgumentType]
+
+
+@every_task
+def test_a_task_has_the_name_by_which_it_is_found_and_no_other(name: str) -> None:
+    make: Any = TASKS[name]
+    assert make().name == make.name == name
+    assert name not in repr(make())
+    with pytest.raises(InputError, match="^`name` of"):
+        make(name="other")
+
+
+@every_task
+def test_sizes_and_name_are_kept_in_json(name: str) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(TASKS[name])
     task = source_of(name, sizes=SMALLEST[name]).task
     assert adapter.validate_json(adapter.dump_json(task)) == task
-    with pytest.raises(ValidationError, match="bitz"):
-        adapter.validate_json('{"bitz": 3}')
+    assert json.loads(adapter.dump_json(task))["name"] == name
+    for wrong in ('{"bitz": 3}', '{"name": "other"}'):
+        with pytest.raises(ValidationError, match="bitz|name"):
+            adapter.validate_json(wrong)
 
 
 @every_task

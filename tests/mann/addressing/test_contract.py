@@ -1,6 +1,7 @@
-"""What holds for every scheme of addressing; a new one is tested here by being in the list."""
+"""The contract of every addressing scheme; a new one is tested here once it is in the list of schemes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -8,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from data import InputError
 from mann.addressing import DNC, LRUA, NTM, SCHEMES, Content, Controls, Scheme, Sparse, Write
 from mann.addressing import memory as memories
-from mann.settings.schema import Config
 
 VARIANTS: dict[str, Callable[[], Scheme]] = {
     **SCHEMES,
     "lrua, one head": lambda: LRUA(read_heads=1),
-    "lrua, default of training": lambda: Config("strokes").scheme,
+    "lrua, default of training": lambda: LRUA(2, 8.0, "add", least_used="own", zeroed="all", start="paired"),
     "lrua, one writer": lambda: LRUA(read_heads=3, write_heads="one", zeroed="all"),
     "lrua, own and all": lambda: LRUA(read_heads=2, least_used="own", zeroed="all", usage_decay=0.5),
     "ntm, several heads": lambda: NTM(read_heads=3, write_heads=2, shift_range=2, similarity="euclidean"),
@@ -27,7 +28,7 @@ BATCH = 3
 
 
 class Step(NamedTuple):
-    """What goes into a step of access, and what comes out."""
+    """The inputs and the results of a step of access."""
 
     controls: Controls
     memory: Tensor
@@ -45,7 +46,7 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
 
 
 def emit(scheme: Scheme, generator: torch.Generator, dtype: torch.dtype) -> Controls:
-    """Return random controls, some of them far out, each in its range."""
+    """Return random controls, some of them at the ends of their ranges."""
     return {
         name: control.range(
             3 * torch.randn(BATCH, control.heads, control.size, generator=generator, dtype=torch.float64).to(dtype)
@@ -93,7 +94,7 @@ def test_weights_lie_between_0_and_1_and_reads_share_out_at_most_1(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_all_that_comes_out_has_the_dtype_and_device_that_went_in(scheme: Scheme, dtype: torch.dtype) -> None:
+def test_results_have_the_dtype_and_device_of_the_inputs(scheme: Scheme, dtype: torch.dtype) -> None:
     for step in steps(scheme, 4, dtype):
         for leaf in pytree.tree_leaves((step.state, step.write, step.read, step.after)):
             assert (leaf.dtype, leaf.device) == (dtype, step.memory.device)
@@ -149,10 +150,10 @@ def test_a_step_is_a_function_of_its_inputs_alone(scheme: Scheme) -> None:
 
 
 def test_exactly_the_declared_controls_are_used(scheme: Scheme) -> None:
-    """Each control matters in some step, and no other is asked for."""
+    """Each control matters in some step, and no other is read."""
     for name in scheme.controls(WORD_SIZE):
         assert any(
-            # That of another sequence: in its range, and no mere multiple.
+            # The control of another sequence: in its range, and not proportional.
             _differs(step, access(scheme, {**step.controls, name: step.controls[name].roll(1, 0)}, *step[1:3], False))
             for step in steps(scheme, 4)
         ), name
@@ -161,7 +162,7 @@ def test_exactly_the_declared_controls_are_used(scheme: Scheme) -> None:
 
 
 def _differs(one: Step, other: Step) -> bool:
-    """Whether anything that comes out differs."""
+    """Whether any result differs."""
     pairs = zip(pytree.tree_leaves(one[3:]), pytree.tree_leaves(other[3:]), strict=True)
     return any(not torch.equal(left, right) for left, right in pairs)
 
@@ -182,3 +183,12 @@ def test_a_scheme_is_a_frozen_value(scheme: Scheme) -> None:
     assert hash(scheme) == hash(scheme)
     with pytest.raises(AttributeError):
         scheme.read_heads = 2  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_scheme_is_listed_under_its_name_which_cannot_be_another(name: str) -> None:
+    scheme: Any = SCHEMES[name]()
+    assert scheme.name == SCHEMES[name].name == name
+    assert fields(scheme)[-1].name == "name" and "name=" not in repr(scheme)
+    with pytest.raises(InputError, match=f"^`name` of {name}: "):
+        replace(scheme, name="another")

@@ -1,4 +1,4 @@
-"""Least recently used access: every equation by loops, whole steps under every option, and cases by hand."""
+"""Least recently used access: equations and steps against the oracle, cases by hand, initial weights, gradients."""
 
 import itertools
 import math
@@ -12,9 +12,19 @@ from hypothesis import strategies as st
 
 from mann.addressing import LRUA
 from mann.addressing import memory as memories
-from mann.addressing.lrua import State, least_used_slots, next_usage, write_weights
-from mann.addressing.similarity import EPSILON
-from tests.mann.addressing.stepping import one_step, random_controls
+from mann.addressing.lrua import LRUAState, least_used_slots, next_usage, write_weights
+from tests.mann.addressing import oracles
+from tests.mann.addressing.stepping import (
+    assert_derivatives_match,
+    assert_finite,
+    assert_steps_match_the_oracle,
+    changed,
+    initial_memory,
+    initialised_maps,
+    one_step,
+    oracle_results,
+    random_controls,
+)
 
 OPTIONS = [
     LRUA(
@@ -32,94 +42,15 @@ OPTIONS = [
 ]
 
 
-def slow_step(
-    scheme: LRUA,
-    controls: dict[str, numpy.ndarray],
-    memory: numpy.ndarray,
-    read_before: numpy.ndarray,
-    usage_before: numpy.ndarray,
-) -> dict[str, numpy.ndarray]:
-    """Write to and read from the memory of one sequence as the paper says, one number at a time.
-
-    controls: [heads, size]; memory: [slots, word_size]; read_before: [read heads, slots]; usage_before: [slots].
-    """
-    slots, word_size = memory.shape
-    order = sorted(range(slots), key=lambda slot: (usage_before[slot], slot))
-    least = order[: min(scheme.read_heads, slots)]
-    writers = scheme.read_heads if scheme.write_heads == "each" else 1
-    written_weights = numpy.zeros((writers, slots))
-    for head, slot in numpy.ndindex(writers, slots):
-        gate = controls["gate"][head, 0]
-        if scheme.write_heads == "each":
-            before = read_before[head, slot]
-        else:
-            before = sum(read_before[reader, slot] for reader in range(scheme.read_heads)) / scheme.read_heads
-        chosen = slot in least if scheme.least_used == "shared" else slot == least[head % len(least)]
-        written_weights[head, slot] = gate * before + (1 - gate) * (1.0 if chosen else 0.0)
-    written = memory.copy()
-    for slot in least[:1] if scheme.zeroed == "one" else least:
-        written[slot] = 0
-    words = controls["add" if scheme.write_vector == "add" else "key"]
-    for head, slot, number in numpy.ndindex(writers, slots, word_size):
-        written[slot, number] += written_weights[head, slot] * words[head, number]
-    read = numpy.zeros((scheme.read_heads, slots))
-    for head in range(scheme.read_heads):
-        key = controls["key"][head]
-        strength = controls["strength"][head, 0] if scheme.key_strength else 1.0
-        powers = []
-        for slot in range(slots):
-            lengths = math.sqrt(key @ key + EPSILON) * math.sqrt(written[slot] @ written[slot] + EPSILON)
-            powers.append(math.exp(strength * (key @ written[slot]) / lengths))
-        read[head] = [power / sum(powers) for power in powers]
-    usage = numpy.array(
-        [
-            scheme.usage_decay * usage_before[slot]
-            + sum(read[head, slot] for head in range(scheme.read_heads))
-            + sum(written_weights[head, slot] for head in range(writers))
-            for slot in range(slots)
-        ]
-    )
-    return {"weights": written_weights, "memory": written, "read": read, "usage": usage}
-
-
 @pytest.mark.parametrize("slots", [1, 2, 5])
 @pytest.mark.parametrize("scheme", OPTIONS, ids=str)
-def test_steps_are_those_of_loops_under_every_option(scheme: LRUA, slots: int) -> None:
-    generator = torch.Generator().manual_seed(slots)
-    batch, word_size = 2, 3
-    memory = torch.full((batch, slots, word_size), 1e-6, dtype=torch.float64)
-    state = scheme.initial_state(batch, slots, memory)
-    for _ in range(6):
-        controls = random_controls(scheme, batch, word_size, generator)
-        before, old = memory, state
-        write, memory, read, state = one_step(scheme, controls, before, old)
-        for sequence in range(batch):
-            expected = slow_step(
-                scheme,
-                {name: control[sequence].numpy() for name, control in controls.items()},
-                *(part[sequence].numpy() for part in (before, old.read_weights, old.usage)),
-            )
-            found = {"weights": write.weights, "memory": memory, "read": read, "usage": state.usage}
-            for name, value in found.items():
-                numpy.testing.assert_allclose(value[sequence].numpy(), expected[name], atol=1e-10, err_msg=name)
-        assert torch.equal(state.read_weights, read)
+def test_steps_match_the_oracle_under_every_option(scheme: LRUA, slots: int) -> None:
+    assert_steps_match_the_oracle(scheme, slots)
 
 
-def test_the_reference_of_this_test_tells_all_options_apart() -> None:
-    # An option that changed nothing would be tested by nothing.
-    generator = torch.Generator().manual_seed(0)
-    memory = torch.randn(6, 2, generator=generator, dtype=torch.float64).numpy()
-    read_before = torch.rand(3, 6, generator=generator, dtype=torch.float64).softmax(-1).numpy()
-    usage = torch.rand(6, generator=generator, dtype=torch.float64).numpy()
-    everything = LRUA(3, 2.0, "add", "each", "own", "all")
-    emitted = random_controls(everything, 1, 2, generator)
-    controls = {name: value[0].numpy() for name, value in emitted.items()}
-    results = set()
+def test_the_oracle_tells_all_options_apart() -> None:
     schemes = [scheme for scheme in OPTIONS if scheme.read_heads == 3]
-    for scheme in schemes:
-        result = slow_step(scheme, controls, memory, read_before, usage)
-        results.add(tuple(numpy.concatenate([value.ravel() for value in result.values()]).round(9)))
-    assert len(results) == len(schemes)
+    assert len(oracle_results(schemes, slots=6)) == len(schemes)
 
 
 @given(
@@ -130,8 +61,7 @@ def test_least_used_slots_come_in_order_and_ties_go_to_the_lower_index(usages: l
     rows = least_used_slots(torch.tensor(usages, dtype=torch.float64), count)
     assert rows.dtype == torch.float64
     for usage, ranked in zip(usages, rows.tolist(), strict=True):
-        order = sorted(range(5), key=lambda slot: (usage[slot], slot))[:count]
-        assert ranked == [[float(slot == chosen) for slot in range(5)] for chosen in order]
+        assert ranked == [[float(slot == chosen) for slot in range(5)] for chosen in oracles.ranked(usage, count)]
 
 
 def test_ties_go_to_the_lower_index_among_many_slots() -> None:
@@ -143,7 +73,7 @@ def test_ties_go_to_the_lower_index_among_many_slots() -> None:
 
 @settings(deadline=None)
 @given(batch=st.integers(1, 3), heads=st.integers(1, 3), slots=st.integers(1, 4), seed=st.integers(0, 100))
-def test_write_weights_and_usage_are_those_of_loops(batch: int, heads: int, slots: int, seed: int) -> None:
+def test_write_weights_and_usage_match_the_oracle(batch: int, heads: int, slots: int, seed: int) -> None:
     generator = numpy.random.default_rng(seed)
     gate, previous, least = (
         torch.from_numpy(generator.random(shape))
@@ -152,14 +82,11 @@ def test_write_weights_and_usage_are_those_of_loops(batch: int, heads: int, slot
     usage = torch.from_numpy(generator.random((batch, slots)))
     found = write_weights(gate, previous, least)
     used = next_usage(usage, 0.7, previous, found)
-    for b, slot in numpy.ndindex(batch, slots):
-        total = 0.7 * float(usage[b, slot])
-        for head in range(heads):
-            g = float(gate[b, head, 0])
-            expected = g * float(previous[b, head, slot]) + (1 - g) * float(least[b, 0, slot])
-            assert float(found[b, head, slot]) == pytest.approx(expected, abs=1e-12)
-            total += float(previous[b, head, slot]) + expected
-        assert float(used[b, slot]) == pytest.approx(total, abs=1e-12)
+    for b in range(batch):
+        g, old, new, u = (part[b].numpy() for part in (gate, previous, least, usage))
+        expected = oracles.lru_write_weights(g, old, new.repeat(heads, 0))
+        numpy.testing.assert_allclose(found[b].numpy(), expected, atol=1e-12)
+        numpy.testing.assert_allclose(used[b].numpy(), oracles.next_usage(u, 0.7, old, expected), atol=1e-12)
 
 
 # Three slots; the last read was of slot 2; slot 1 is the least used, slot 0 the next.
@@ -174,7 +101,7 @@ def by_hand(gate: float, scheme: LRUA, heads: int = 1) -> tuple[list[list[float]
         "key": torch.tensor([[[10.0, 20.0]]]).expand(1, heads, 2),
         "gate": torch.full((1, scheme.writers, 1), gate),
     }
-    write, _ = scheme.write(controls, MEMORY, State(read, USAGE))
+    write, _ = scheme.write(controls, MEMORY, LRUAState(read, USAGE))
     return memories.write(MEMORY, *write)[0].tolist(), write.weights
 
 
@@ -209,7 +136,7 @@ def test_own_heads_write_to_a_slot_each_and_all_can_be_zeroed() -> None:
 
 def test_one_write_head_writes_once_where_the_read_heads_read_on_average() -> None:
     scheme = LRUA(read_heads=2, write_heads="one", least_used="own")
-    state = State(torch.tensor([[[0.0, 0.0, 1.0], [0.5, 0.0, 0.5]]]), USAGE)
+    state = LRUAState(torch.tensor([[[0.0, 0.0, 1.0], [0.5, 0.0, 0.5]]]), USAGE)
     controls = {"key": torch.tensor([[[8.0, 0.0], [0.0, 8.0]]]), "gate": torch.ones(1, 1, 1)}
     write, _ = scheme.write(controls, MEMORY, state)
     assert write.weights.tolist() == [[[0.25, 0, 0.75]]]
@@ -220,7 +147,7 @@ def test_one_write_head_writes_once_where_the_read_heads_read_on_average() -> No
 def test_with_fewer_slots_than_heads_the_heads_take_turns() -> None:
     scheme = LRUA(read_heads=3, least_used="own")
     controls = {"key": torch.ones(1, 3, 2), "gate": torch.zeros(1, 3, 1)}
-    state = State(torch.zeros(1, 3, 2), torch.tensor([[1.0, 0.0]]))
+    state = LRUAState(torch.zeros(1, 3, 2), torch.tensor([[1.0, 0.0]]))
     assert scheme.write(controls, torch.zeros(1, 2, 2), state)[0].weights.tolist() == [[[0, 1], [1, 0], [0, 1]]]
 
 
@@ -229,7 +156,7 @@ def test_usage_after_a_step_by_hand() -> None:
     write, _ = scheme.write(
         {"key": torch.ones(1, 2, 2), "gate": torch.tensor([[[1.0], [0.0]]])},
         MEMORY,
-        State(torch.tensor([[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]]), USAGE),
+        LRUAState(torch.tensor([[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]]), USAGE),
     )
     read = torch.tensor([[[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]]])
     # The writes: (0, 0, 1) where head 0 read, (1, 1, 0) to the two least used.
@@ -278,28 +205,9 @@ def test_strengths_of_two_schemes_have_scales_of_their_own() -> None:
     assert high["strength"].range(zero).item() == pytest.approx(1 + 9 * math.log(2))
 
 
-def emitted_maps(scheme: LRUA, word_size: int = 4) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Return random weights [heads, size, hidden] and biases [heads, size] by control."""
-    controls = scheme.controls(word_size)
-    weights = {name: torch.randn(control.heads, control.size, 6) for name, control in controls.items()}
-    return weights, {name: torch.randn(control.heads, control.size) for name, control in controls.items()}
-
-
-def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[tuple[str, int]]:
-    """Return the controls and heads that differ."""
-    return {
-        (name, head)
-        for name in before
-        for head in range(len(before[name]))
-        if (before[name] != after[name])[head].any()
-    }
-
-
-def test_heads_start_alike_as_chance_has_them() -> None:
-    weights, biases = emitted_maps(LRUA(write_vector="add"))
-    started = {name: value.clone() for name, value in weights.items()}, {k: v.clone() for k, v in biases.items()}
-    LRUA(write_vector="add").initialise(*started)
-    assert not changed(weights, started[0]) and not changed(biases, started[1])
+def test_heads_start_alike_with_random_weights() -> None:
+    weights, biases, *after = initialised_maps(LRUA(write_vector="add"))
+    assert not changed(weights, after[0]) and not changed(biases, after[1])
 
 
 @pytest.mark.parametrize(
@@ -316,9 +224,7 @@ def test_the_first_of_a_pair_starts_by_looking_for_what_the_second_writes(
     heads: int, options: dict[str, Any], keys: list[int], gates: list[int]
 ) -> None:
     scheme = LRUA(read_heads=heads, start="paired", **options)
-    weights, biases = emitted_maps(scheme)
-    started = {name: value.clone() for name, value in weights.items()}, {k: v.clone() for k, v in biases.items()}
-    scheme.initialise(*started)
+    weights, biases, *started = initialised_maps(scheme)
     assert changed(weights, started[0]) == {("key", head) for head in keys}
     assert changed(biases, started[1]) == {("gate", head) for head in gates}
     for head in keys:
@@ -326,17 +232,6 @@ def test_the_first_of_a_pair_starts_by_looking_for_what_the_second_writes(
     for head in gates:
         share = torch.sigmoid(started[1]["gate"][head]).item()
         assert share > 0.8 if head % 2 == 0 else share < 0.2
-
-
-def flattened_step(scheme: LRUA, names: list[str]) -> Any:
-    """Return a step as a function of tensors alone, for gradients; usage is handed in as it is."""
-
-    def step(memory: torch.Tensor, read: torch.Tensor, usage: torch.Tensor, *controls: torch.Tensor) -> Any:
-        by_name = dict(zip(names, controls, strict=True))
-        _, written, weights, _ = one_step(scheme, by_name, memory, State(read, usage))
-        return written, weights
-
-    return step
 
 
 @pytest.mark.parametrize(
@@ -348,15 +243,12 @@ def flattened_step(scheme: LRUA, names: list[str]) -> Any:
     ],
     ids=str,
 )
-def test_derivatives_agree_with_finite_differences(scheme: LRUA) -> None:
+def test_derivatives_match_finite_differences(scheme: LRUA) -> None:
     generator = torch.Generator().manual_seed(0)
-    controls = random_controls(scheme, 2, 3, generator)
-    memory = torch.randn(2, 4, 3, generator=generator, dtype=torch.float64)
+    memory = initial_memory("random", 2, 4, 3, generator)
     read = torch.randn(2, scheme.read_heads, 4, generator=generator, dtype=torch.float64).softmax(-1)
     usage = torch.rand(2, 4, generator=generator, dtype=torch.float64)
-    inputs = [tensor.requires_grad_() for tensor in (memory, read, *controls.values())]
-    step = flattened_step(scheme, list(controls))
-    assert torch.autograd.gradcheck(lambda memory, read, *rest: step(memory, read, usage, *rest), inputs)
+    assert_derivatives_match(scheme, memory, LRUAState(read, usage), through=["read_weights"])
 
 
 def test_usage_carries_no_gradient() -> None:
@@ -366,7 +258,7 @@ def test_usage_carries_no_gradient() -> None:
     usage = torch.rand(1, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     memory = torch.randn(1, 4, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     read = torch.rand(1, 2, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    _, written, weights, state = one_step(scheme, controls, memory, State(read, usage))
+    _, written, weights, state = one_step(scheme, controls, memory, LRUAState(read, usage))
     assert not state.usage.requires_grad
     assert state.read_weights.requires_grad
     (written.sum() + weights.square().sum()).backward()
@@ -379,17 +271,4 @@ def test_usage_carries_no_gradient() -> None:
 def test_zero_memory_and_zero_keys_leave_values_and_gradients_finite(
     scheme: LRUA, slots: int, dtype: torch.dtype
 ) -> None:
-    leaves = {
-        name: torch.zeros(2, control.heads, control.size, dtype=dtype, requires_grad=True)
-        for name, control in scheme.controls(3).items()
-    }
-    memory = torch.zeros(2, slots, 3, dtype=dtype, requires_grad=True)
-    state, now = scheme.initial_state(2, slots, memory), memory
-    for _ in range(3):
-        controls = {name: control.range(leaves[name]) for name, control in scheme.controls(3).items()}
-        _, now, read, state = one_step(scheme, controls, now, state)
-        assert torch.isfinite(now).all() and torch.isfinite(read).all() and torch.isfinite(state.usage).all()
-    (now.sum() + (state.read_weights[..., 0]).sum()).backward()
-    for leaf in (memory, *leaves.values()):
-        assert leaf.grad is None or torch.isfinite(leaf.grad).all()
-    assert memory.grad is not None and leaves["key"].grad is not None
+    assert {"memory", "key"} <= assert_finite(scheme, 0.0, slots, dtype)

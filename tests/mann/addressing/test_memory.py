@@ -1,4 +1,4 @@
-"""Reading and writing: against loops over every number, and planted memories."""
+"""Reading, erasing and writing: against the oracle, and planted memories."""
 
 import numpy
 import torch
@@ -6,41 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mann.addressing import memory as memories
+from tests.mann.addressing import oracles
 
 
 def random(generator: numpy.random.Generator, *shape: int) -> torch.Tensor:
     """Return float64 numbers from 0 to 1."""
     return torch.from_numpy(generator.random(shape))
-
-
-def read_by_loops(memory: numpy.ndarray, weights: numpy.ndarray) -> numpy.ndarray:
-    """Sum w(i) M(i) over slots, one number at a time."""
-    batch, heads, slots = weights.shape
-    result = numpy.zeros((batch, heads, memory.shape[2]))
-    for b, h, i, w in numpy.ndindex(batch, heads, slots, memory.shape[2]):
-        result[b, h, w] += weights[b, h, i] * memory[b, i, w]
-    return result
-
-
-def write_by_loops(
-    memory: numpy.ndarray, weights: numpy.ndarray, keep: numpy.ndarray, add: numpy.ndarray
-) -> numpy.ndarray:
-    """Erase, then add each head's words, one number at a time."""
-    result = memory.copy()
-    for b, i, w in numpy.ndindex(*memory.shape):
-        result[b, i, w] *= keep[b, i, w if keep.shape[2] > 1 else 0]
-        for h in range(weights.shape[1]):
-            result[b, i, w] += weights[b, h, i] * add[b, h, w]
-    return result
-
-
-def kept_by_loops(weights: numpy.ndarray, erase: numpy.ndarray) -> numpy.ndarray:
-    """Multiply 1 - w(i) e over heads, one number at a time."""
-    batch, heads, slots = weights.shape
-    result = numpy.ones((batch, slots, erase.shape[2]))
-    for b, h, i, w in numpy.ndindex(batch, heads, slots, erase.shape[2]):
-        result[b, i, w] *= 1 - weights[b, h, i] * erase[b, h, w]
-    return result
 
 
 SIZES = {name: st.integers(1, 4) for name in ("batch", "heads", "slots", "word_size")}
@@ -51,13 +22,13 @@ SIZES = {name: st.integers(1, 4) for name in ("batch", "heads", "slots", "word_s
 def test_reads_are_weighted_sums_of_the_slots(batch: int, heads: int, slots: int, word_size: int, seed: int) -> None:
     generator = numpy.random.default_rng(seed)
     memory, weights = random(generator, batch, slots, word_size), random(generator, batch, heads, slots)
-    expected = read_by_loops(memory.numpy(), weights.numpy())
+    expected = [oracles.read(*parts) for parts in zip(memory.numpy(), weights.numpy(), strict=True)]
     numpy.testing.assert_allclose(memories.read(memory, weights).numpy(), expected, atol=1e-12)
 
 
 @settings(deadline=None)
 @given(**SIZES, per_word=st.booleans(), seed=st.integers(0, 1000))
-def test_writes_erase_what_is_not_kept_and_add_up_over_heads(
+def test_writes_erase_and_add_up_over_heads(
     batch: int, heads: int, slots: int, word_size: int, per_word: bool, seed: int
 ) -> None:
     generator = numpy.random.default_rng(seed)
@@ -66,28 +37,29 @@ def test_writes_erase_what_is_not_kept_and_add_up_over_heads(
     add = random(generator, batch, heads, word_size)
     before = memory.clone()
     written = memories.write(memory, weights, keep, add)
-    expected = write_by_loops(*(part.numpy() for part in (memory, weights, keep, add)))
+    arrays = (part.numpy() for part in (memory, weights, keep, add))
+    expected = [oracles.write(*parts) for parts in zip(*arrays, strict=True)]
     numpy.testing.assert_allclose(written.numpy(), expected, atol=1e-12)
     assert torch.equal(memory, before)
 
 
 @settings(deadline=None)
 @given(**SIZES, seed=st.integers(0, 1000))
-def test_what_is_kept_is_the_product_of_the_erases(
+def test_the_retained_share_is_the_product_over_heads(
     batch: int, heads: int, slots: int, word_size: int, seed: int
 ) -> None:
     generator = numpy.random.default_rng(seed)
     weights, erase = random(generator, batch, heads, slots), random(generator, batch, heads, word_size)
-    expected = kept_by_loops(weights.numpy(), erase.numpy())
-    numpy.testing.assert_allclose(memories.kept(weights, erase).numpy(), expected, atol=1e-12)
+    expected = [oracles.retained(*parts) for parts in zip(weights.numpy(), erase.numpy(), strict=True)]
+    numpy.testing.assert_allclose(memories.retained(weights, erase).numpy(), expected, atol=1e-12)
 
 
-def test_what_is_kept_by_hand() -> None:
+def test_the_retained_share_by_hand() -> None:
     weights = torch.tensor([[[1.0, 0.5, 0.0], [0.0, 0.5, 0.0], [0.0, 0.5, 1.0]]])
     erase = torch.tensor([[[1.0, 0.0], [0.5, 0.0], [1.0, 0.25]]])
     # The second slot: half of each erase, three times over.
-    assert memories.kept(weights, erase)[0].tolist() == [[0, 1], [0.5 * 0.75 * 0.5, 0.875], [0, 0.75]]
-    assert memories.kept(weights[:, :1], erase[:, :1])[0].tolist() == [[0, 1], [0.5, 1], [1, 1]]
+    assert memories.retained(weights, erase)[0].tolist() == [[0, 1], [0.5 * 0.75 * 0.5, 0.875], [0, 0.75]]
+    assert memories.retained(weights[:, :1], erase[:, :1])[0].tolist() == [[0, 1], [0.5, 1], [1, 1]]
 
 
 def test_a_whole_weight_reads_one_slot_exactly() -> None:
@@ -116,7 +88,7 @@ def test_two_heads_on_one_slot_add_up() -> None:
     assert written.tolist() == [[[1 + 10 + 50], [1]]]
 
 
-def test_derivatives_agree_with_finite_differences() -> None:
+def test_derivatives_match_finite_differences() -> None:
     generator = numpy.random.default_rng(0)
     memory, weights, add = (random(generator, *shape).requires_grad_() for shape in ((2, 3, 2), (2, 2, 3), (2, 2, 2)))
     for width in (1, 2):
@@ -125,12 +97,12 @@ def test_derivatives_agree_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(memories.read, (memory, weights))
     for heads in (1, 3):
         weights, erase = (random(generator, *shape).requires_grad_() for shape in ((2, heads, 3), (2, heads, 2)))
-        assert torch.autograd.gradcheck(memories.kept, (weights, erase))
+        assert torch.autograd.gradcheck(memories.retained, (weights, erase))
 
 
-def test_derivatives_of_what_is_kept_are_finite_where_everything_is_erased() -> None:
+def test_derivatives_of_the_retained_share_are_finite_where_everything_is_erased() -> None:
     weights, erase = torch.ones(1, 3, 2, requires_grad=True), torch.ones(1, 3, 2, requires_grad=True)
-    keep = memories.kept(weights, erase)
+    keep = memories.retained(weights, erase)
     assert not keep.any()
     keep.sum().backward()
     for leaf in (weights, erase):

@@ -37,9 +37,8 @@ def test_drawings_are_those_of_the_classes(marked: ImageClasses) -> None:
     assert not turned[0].any()
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.learn2learn
 def test_a_task_of_learn2learn_is_like_an_episode(marked: ImageClasses) -> None:
-    pytest.importorskip("learn2learn", reason="needs learn2learn: requirements-learn2learn.txt")
     images, labels = learn2learn_tasks(ClassificationEpisodes(marked, LABELS["one-hot"](5), presentations=3))()
     numbers = [number(image) for image in images]
     assert len(set(numbers)) == 15  # no drawing twice

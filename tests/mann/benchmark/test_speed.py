@@ -20,8 +20,8 @@ from mann.benchmark import measuring, speed
 from mann.benchmark.implementations import CONTESTANTS, WORKLOADS, Floor, LeftOutError, Workload, entered, quick
 from mann.benchmark.measuring import interleaved, memory_mib, quartiles, ratio
 from mann.benchmark.speed import BATCHES, SLOTS, STEPS, Race, races, run
-from mann.fast.through_time import Plain, plain
 from mann.models.network import MemoryNetwork
+from mann.models.unrolling import Plain, plain
 
 CPU = torch.device("cpu")
 TINY = quick(WORKLOADS["w1"])

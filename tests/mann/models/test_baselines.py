@@ -1,4 +1,4 @@
-"""Networks without a memory: against numpy, and against what they cannot do."""
+"""Networks without a memory: against NumPy, and their dependence on earlier steps."""
 
 import numpy
 import pytest
@@ -31,11 +31,11 @@ def test_the_lstm_baseline_is_an_lstm_and_a_linear_layer(inputs: Tensor) -> None
     h, c = numpy.zeros((2, 4)), numpy.zeros((2, 4))
     for step in range(5):
         sums = inputs[step].numpy() @ weights["recurrent.weight_ih_l0"].T + h @ weights["recurrent.weight_hh_l0"].T
-        enter, forget, candidate, leave = numpy.split(
+        input_gate, forget_gate, candidate, output_gate = numpy.split(
             sums + weights["recurrent.bias_ih_l0"] + weights["recurrent.bias_hh_l0"], 4, axis=1
         )
-        c = sigmoid(forget) * c + sigmoid(enter) * numpy.tanh(candidate)
-        h = sigmoid(leave) * numpy.tanh(c)
+        c = sigmoid(forget_gate) * c + sigmoid(input_gate) * numpy.tanh(candidate)
+        h = sigmoid(output_gate) * numpy.tanh(c)
         expected = h @ weights["output.weight"].T + weights["output.bias"]
         numpy.testing.assert_allclose(outputs[step].detach().numpy(), expected, atol=1e-12)
     numpy.testing.assert_allclose(hidden[0].detach().numpy(), h, atol=1e-12)
@@ -52,7 +52,7 @@ def test_the_feed_forward_baseline_is_two_layers(inputs: Tensor) -> None:
     assert state == ()
 
 
-def test_the_feed_forward_baseline_is_blind_to_earlier_steps(inputs: Tensor) -> None:
+def test_the_feed_forward_baseline_ignores_earlier_steps(inputs: Tensor) -> None:
     network = FeedForwardBaseline(3, 2, 4).double()
     changed = inputs.clone()
     changed[:4] += 1

@@ -1,7 +1,8 @@
-"""What answers mean: losses and counts against loops; building from a config."""
+"""Classifiers: losses and counts against loops; building from settings."""
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy
 import pytest
@@ -14,17 +15,11 @@ from data import ImageClasses
 from episodes import ClassificationEpisodes, Episode, OneHot, Strings
 from mann.addressing import LRUA
 from mann.models.baselines.recurrent import FeedForwardBaseline, RecurrentBaseline
-from mann.models.classifier import (
-    Classifier,
-    answer_loss,
-    build_classifier,
-    count_by_instance,
-    episode_labels,
-    is_right,
-)
+from mann.models.building import build_classifier
+from mann.models.classifier import Classifier, answer_loss, count_by_instance, episode_labels, is_right
 from mann.models.controllers import FeedForwardController, LSTMController
 from mann.models.network import MemoryNetwork
-from mann.settings.schema import Config
+from mann.settings import Config, Memory, Recurrent
 
 SMALL = Config(
     "strokes",
@@ -32,15 +27,12 @@ SMALL = Config(
     classes=3,
     image_scale=0.5,
     label_scale=3.0,
-    hidden_size=5,
-    slots=4,
-    word_size=3,
-    scheme=LRUA(read_heads=2),
+    model=Memory(hidden_size=5, slots=4, word_size=3, scheme=LRUA(read_heads=2)),
 )
 
 
 def episode_of(targets: Tensor) -> Episode:
-    """Return an episode of which only the targets count."""
+    """Return an episode with nothing but targets."""
     nothing = torch.zeros(0)
     return Episode(nothing, nothing, targets, nothing, nothing)
 
@@ -53,9 +45,7 @@ def episode_of(targets: Tensor) -> Episode:
     symbols=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
-def test_loss_and_right_answers_are_those_of_loops(
-    time: int, batch: int, characters: int, symbols: int, seed: int
-) -> None:
+def test_loss_and_right_answers_match_loops(time: int, batch: int, characters: int, symbols: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(time, batch, characters, symbols, generator=generator, dtype=torch.float64)
     targets = torch.randint(symbols, (time, batch, characters), generator=generator)
@@ -92,9 +82,7 @@ def test_a_string_is_right_only_if_every_character_is() -> None:
 
 
 @given(data=st.data(), time=st.integers(1, 6), batch=st.integers(1, 3), instances=st.integers(1, 5))
-def test_counts_by_instance_are_those_of_a_slow_loop(
-    data: st.DataObject, time: int, batch: int, instances: int
-) -> None:
+def test_counts_by_instance_match_loops(data: st.DataObject, time: int, batch: int, instances: int) -> None:
     cells = st.lists(st.lists(st.integers(1, 7), min_size=batch, max_size=batch), min_size=time, max_size=time)
     presentation = data.draw(cells)
     correct = [[value % 2 == 1 for value in row] for row in data.draw(cells)]
@@ -103,14 +91,14 @@ def test_counts_by_instance_are_those_of_a_slow_loop(
         if presentation[t][b] <= instances:
             expected[1, b, presentation[t][b] - 1] += 1
             expected[0, b, presentation[t][b] - 1] += correct[t][b]
-    right, shown = count_by_instance(torch.tensor(correct), torch.tensor(presentation), instances)
-    assert right.dtype == shown.dtype == torch.int64
+    right, answers = count_by_instance(torch.tensor(correct), torch.tensor(presentation), instances)
+    assert right.dtype == answers.dtype == torch.int64
     assert numpy.array_equal(right.numpy(), expected[0])
-    assert numpy.array_equal(shown.numpy(), expected[1])
+    assert numpy.array_equal(answers.numpy(), expected[1])
 
 
 def blank_images(classes: int = 4, samples: int = 3, side: int = 8) -> ImageClasses:
-    """Return classes of random drawings."""
+    """Return classes of random images."""
     images = torch.randint(
         256, (classes, samples, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -118,12 +106,14 @@ def blank_images(classes: int = 4, samples: int = 3, side: int = 8) -> ImageClas
 
 
 @pytest.mark.parametrize(("labels", "shape"), [("one-hot", (1, 3)), ("strings", (5, 5))])
-@pytest.mark.parametrize("addressing", ["lrua", "none"])
+@pytest.mark.parametrize("kind", ["memory", "recurrent"])
 @pytest.mark.parametrize("controller", ["lstm", "feedforward"])
-def test_a_classifier_answers_every_step_from_the_pixels_and_the_label_before(
-    labels: str, shape: tuple[int, int], addressing: str, controller: str
+def test_a_classifier_answers_every_step_from_the_pixels_and_the_previous_label(
+    labels: Any, shape: tuple[int, int], kind: str, controller: Any
 ) -> None:
-    config = replace(SMALL, labels=labels, addressing=addressing, controller=controller)
+    recurrent = Recurrent(controller=controller, hidden_size=5)
+    model = replace(SMALL.model, controller=controller) if kind == "memory" else recurrent
+    config = replace(SMALL, labels=labels, model=model)
     model = build_classifier(config)
     source = ClassificationEpisodes(blank_images(), episode_labels(config), 3, 2, batch=2)
     episode = source(0)
@@ -135,35 +125,41 @@ def test_a_classifier_answers_every_step_from_the_pixels_and_the_label_before(
         changed = episode._replace(**{part: getattr(episode, part) + 1})
         assert not torch.equal(model(changed.images, changed.previous)[0], logits)
     again, _ = model(episode.images, episode.previous, state)
-    # Only the feed-forward baseline has nothing to go on from.
-    assert torch.equal(again, logits) == ((addressing, controller) == ("none", "feedforward"))
+    # Only the feed-forward baseline has no state to continue from.
+    assert torch.equal(again, logits) == ((kind, controller) == ("recurrent", "feedforward"))
 
 
-def test_labels_of_a_config_are_as_many_as_its_classes() -> None:
+def test_there_are_as_many_labels_as_classes() -> None:
     assert episode_labels(SMALL) == OneHot(3)
     assert episode_labels(replace(SMALL, labels="strings", classes=15)) == Strings(5, 5)
 
 
-def test_the_config_says_what_is_built() -> None:
-    network = build_classifier(replace(SMALL, read_first=True)).network
+def network_of(model: Any) -> Any:
+    """Return the network that is built for a model."""
+    return build_classifier(replace(SMALL, model=model)).network
+
+
+def test_the_network_is_built_from_the_settings() -> None:
+    small: Any = SMALL.model
+    network = network_of(replace(small, read_first=True))
     assert isinstance(network, MemoryNetwork)
     assert isinstance(network.controller, LSTMController)
-    assert network.scheme == SMALL.scheme
+    assert network.scheme == small.scheme
     assert (network.slots, network.word_size, network.read_first) == (4, 3, True)
     assert network.interface.in_features == 5 and not network.batch_first
-    network = build_classifier(replace(SMALL, controller="feedforward")).network
+    network = network_of(replace(small, controller="feedforward"))
     assert isinstance(network, MemoryNetwork) and not network.read_first
     assert isinstance(network.controller, FeedForwardController) and network.controller.activation is torch.tanh
-    network = build_classifier(replace(SMALL, controller="feedforward", activation="relu")).network
+    network = network_of(replace(small, controller="feedforward", activation="relu"))
     assert isinstance(network, MemoryNetwork) and isinstance(network.controller, FeedForwardController)
     assert network.controller.activation is torch.relu
-    network = build_classifier(replace(SMALL, addressing="none")).network
+    network = network_of(Recurrent(hidden_size=5))
     assert isinstance(network, RecurrentBaseline) and network.output.in_features == 5
-    network = build_classifier(replace(SMALL, addressing="none", controller="feedforward")).network
+    network = network_of(Recurrent(controller="feedforward", hidden_size=5))
     assert isinstance(network, FeedForwardBaseline) and network.output.in_features == 5
 
 
-def test_unless_told_otherwise_a_classifier_hands_on_what_it_sees() -> None:
+def test_by_default_a_classifier_passes_pixels_and_labels_on_unchanged() -> None:
     model = Classifier(FeedForwardBaseline(64 + 3, 3, 4), 3)
     images, previous = torch.rand(2, 1, 8, 8), torch.eye(3)[:2, None]
     expected, _ = model.network(torch.cat([images.flatten(2), previous], -1))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from mann.fast.products import affine
 from mann.models.controllers import (
     CONTROLLERS,
     Activation,
@@ -23,6 +22,7 @@ from mann.models.controllers import (
     StackedController,
     controller_kind,
 )
+from mann.models.unrolling import affine
 
 SIZES = {name: st.integers(1, 4) for name in ("batch", "input_size", "read_size", "hidden_size")}
 
@@ -123,7 +123,7 @@ def test_the_feed_forward_controller_is_one_layer_of_sums_rectified_or_through_t
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("name", list(CONTROLLERS))
-def test_each_layer_of_a_stack_sees_input_reads_and_the_layer_below(name: str, layers: int) -> None:
+def test_each_layer_of_a_stack_receives_input_reads_and_the_layer_below(name: str, layers: int) -> None:
     generator = torch.Generator().manual_seed(layers)
     stack = randomised(StackedController(CONTROLLERS[name], layers, 3, 2, 4), generator)
     state = stack.initial_state(5, torch.zeros(1, dtype=torch.float64))
@@ -133,16 +133,16 @@ def test_each_layer_of_a_stack_sees_input_reads_and_the_layer_below(name: str, l
         hidden, _, state = stepped(stack, inputs, state, reads)
         below = None
         for number, layer in enumerate(stack.layers):
-            seen = reads if below is None else torch.cat([reads, below], 1)
-            below, _, separate[number] = stepped(layer, inputs, separate[number], seen)
+            lower = reads if below is None else torch.cat([reads, below], 1)
+            below, _, separate[number] = stepped(layer, inputs, separate[number], lower)
         assert below is not None and torch.equal(hidden, below)
     assert all(torch.equal(one, other) for one, other in zip(leaves(state), leaves(tuple(separate)), strict=True))
 
 
 @pytest.mark.parametrize("name", list(CONTROLLERS))
 @pytest.mark.parametrize("layers", [1, 3])
-def test_each_weight_is_multiplied_with_what_the_step_says(name: str, layers: int) -> None:
-    """The gradient of each weight, taken from what the step says it was multiplied with, is autograd's."""
+def test_a_step_returns_the_input_of_each_weight(name: str, layers: int) -> None:
+    """The gradient of each weight, from its input as the step returns it, matches autograd."""
     generator = torch.Generator().manual_seed(0)
     controller = randomised(controller_kind(name, layers)(3, 2, 4), generator)
     state = pytree.tree_map(
@@ -163,7 +163,7 @@ def leaves(state: Any) -> list[torch.Tensor]:
     return pytree.tree_leaves(state)
 
 
-def test_a_new_lstm_answers_to_what_it_sees_more_than_to_the_step_before() -> None:
+def test_a_new_lstm_depends_on_its_inputs_more_than_on_the_step_before() -> None:
     controller = LSTMController(3, 2, 100)
     assert controller.input.bias.tolist() == [0.0] * 100 + [-1.0] * 100 + [0.0] * 200
     before, reads = controller.recurrent.split([100, 2], 1)
@@ -181,7 +181,7 @@ def test_an_open_forget_gate_and_a_shut_input_gate_keep_the_cell() -> None:
     assert state.hidden.tolist() == [pytest.approx([numpy.tanh(0.5), numpy.tanh(-2)])]
 
 
-def test_a_new_gru_answers_to_what_it_sees_more_than_to_the_step_before() -> None:
+def test_a_new_gru_depends_on_its_inputs_more_than_on_the_step_before() -> None:
     controller = GRUController(3, 2, 100)
     assert controller.input.bias.tolist() == [0.0] * 100 + [-3.0] * 100 + [0.0] * 100
     assert 0.005 < controller.recurrent.abs().max() < 0.0101 and 0.05 < controller.read.abs().max() < 0.101
@@ -213,7 +213,7 @@ def test_a_step_changes_nothing_in_place_and_starts_from_nothing(name: str, laye
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_biases_to_start_with_let_half_of_the_units_answer_to_nothing(layers: int) -> None:
+def test_with_initial_biases_half_of_the_units_are_active_without_input(layers: int) -> None:
     hidden = []
     for initial_biases in (0.0, 0.5):
         with torch.random.fork_rng(devices=[]):
@@ -226,7 +226,7 @@ def test_biases_to_start_with_let_half_of_the_units_answer_to_nothing(layers: in
     assert 130 < hidden[1].count_nonzero() < 270
 
 
-def test_units_of_tanh_start_with_a_tenth_of_what_was_read_and_otherwise_alike() -> None:
+def test_units_of_tanh_start_with_a_tenth_of_the_read_weights_and_otherwise_alike() -> None:
     weights = {}
     activations: tuple[Activation, ...] = ("relu", "tanh")
     for activation in activations:
@@ -239,8 +239,8 @@ def test_units_of_tanh_start_with_a_tenth_of_what_was_read_and_otherwise_alike()
 
 
 @pytest.mark.parametrize(("activation", "likeness"), [("relu", 1 / math.pi), ("tanh", 0.0)])
-def test_what_tanh_makes_of_unlike_inputs_is_unlike(activation: Activation, likeness: float) -> None:
-    """Rectified units make of unrelated inputs what has a cosine of 1 / pi (Cho and Saul 2009, arc-cosine kernel)."""
+def test_outputs_of_tanh_for_unrelated_inputs_are_uncorrelated(activation: Activation, likeness: float) -> None:
+    """The rectified outputs for unrelated inputs have a cosine of 1 / pi (Cho and Saul 2009, arc-cosine kernel)."""
     generator = torch.Generator().manual_seed(0)
     controller: Any = FeedForwardController(200, 2, 2000, activation=activation)
     with torch.no_grad():

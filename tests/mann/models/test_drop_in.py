@@ -13,10 +13,11 @@ from torch.utils import _pytree as pytree
 
 from mann.addressing import LRUA, SCHEMES, Sparse
 from mann.fast.compiled_step import CompiledStep, interpreted
-from mann.fast.through_time import Compiled, plain
+from mann.fast.compiled_unrolling import CompiledUnrolling
 from mann.models.controllers import LSTMController, controller_kind
-from mann.models.initial_state import Start
+from mann.models.initial_state import InitialState
 from mann.models.network import MemoryNetwork
+from mann.models.unrolling import plain
 from mann.settings.schema import Config
 
 TIME, BATCH, INPUTS, OUTPUTS = 6, 2, 3, 2
@@ -53,9 +54,9 @@ def sequence(time: int = TIME, dtype: torch.dtype = torch.float64) -> Tensor:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "learned": {"start": partial(Start, memory="learned", heads="learned")},
+    "learned": {"start": partial(InitialState, memory="learned", heads="learned")},
     "random memory, clipped, read first, two layers": {
-        "start": partial(Start, memory="random"),
+        "start": partial(InitialState, memory="random"),
         "clip": 2.0,
         "read_first": True,
         "controller": controller_kind("gru", 2),
@@ -113,7 +114,7 @@ def test_derivatives_agree_with_finite_differences(name: str) -> None:
 def test_the_fast_way_equals_the_plain_one(name: str) -> None:
     network = build(name)
     results = []
-    for unroll in (plain, Compiled(partial(CompiledStep, compiler=interpreted))):
+    for unroll in (plain, CompiledUnrolling(partial(CompiledStep, compiler=interpreted))):
         network.zero_grad()
         network.unroll = unroll
         outputs, _ = network(sequence())
@@ -241,7 +242,7 @@ def test_slots_that_cannot_be_reached_make_no_difference_and_no_work() -> None:
 def test_reading_by_content_alone_needs_slots_that_differ() -> None:
     """The reason why `content` starts with a learned memory: in a constant one all slots stay alike."""
     constant, learned = (
-        build("content", start=partial(Start, memory=memory))(sequence())[1].memory
+        build("content", start=partial(InitialState, memory=memory))(sequence())[1].memory
         for memory in ("constant", "learned")
     )
     assert (constant - constant[:, :1]).abs().max() < 1e-12

@@ -1,4 +1,4 @@
-"""MAML through learn2learn: its steps by hand, its gradient by finite differences, its run like any other."""
+"""MAML through learn2learn: its steps by hand, its gradient by finite differences, and a run."""
 
 import copy
 import sys
@@ -14,44 +14,34 @@ from data import ImageClasses, InputError, Split
 from episodes import ClassificationEpisodes, OneHot
 from episodes.few_shot import few_shot
 from mann.evaluation.few_shot_accuracy import answered_right, evaluate_few_shot
-from mann.evaluation.instances import HeldOut
-from mann.models.baselines.maml import RATE, STEPS, Maml, build_maml
-from mann.models.classifier import build_classifier
+from mann.evaluation.held_out import HeldOut
+from mann.models.baselines.maml import MAML, RATE, STEPS
+from mann.models.building import build_classifier, build_maml
+from mann.models.encoders import ConvEncoder
 from mann.problems import meta_learning
-from mann.problems.opening import MetaLearning
-from mann.runs.run import Run
-from mann.settings.schema import Config, checked, preset
-from mann.training.loop import Pace, fit
+from mann.problems.meta_learning import MetaLearning
+from mann.runs import Run
+from mann.settings import Config, Maml, preset
+from mann.training import LoggingInterval, fit
 
 
 @pytest.fixture
 def settings(tiny_config: Config) -> Config:
     """Return settings of a small MAML."""
-    config = replace(tiny_config, addressing="maml", scheme=None, encoder="conv", encoder_width=3)
-    return checked(replace(config, presentations=7, rotations=False, classes=3, clip_to_median=None))
-
-
-@pytest.fixture
-def learn2learn() -> None:
-    """Skip a test where there is no learn2learn."""
-    pytest.importorskip("learn2learn", reason="needs learn2learn: requirements-learn2learn.txt")
+    episodes = {"presentations": 7, "rotations": False, "classes": 3}
+    return replace(tiny_config, model=Maml(), encoder="conv", encoder_width=3, clip_to_median=None, **episodes)
 
 
 def pictures() -> ImageClasses:
-    """Return 12 classes of 10 drawings, alike within a class."""
+    """Return 12 classes of 10 images, similar within a class."""
     generator = torch.Generator().manual_seed(2)
     middles = torch.randint(200, (12, 1, 8, 8), generator=generator)
     noise = torch.randint(56, (12, 10, 8, 8), generator=generator)
     return ImageClasses((middles + noise).byte(), torch.full((12,), 10), tuple("abcdefghijkl"))
 
 
-needed = pytest.mark.usefixtures("learn2learn")
-quiet = pytest.mark.filterwarnings("ignore")  # of code that is not ours
-
-
-@needed
-@quiet
-def test_queries_are_answered_after_steps_of_gradient_descent_from_the_same_start(settings: Config) -> None:
+@pytest.mark.learn2learn
+def test_queries_are_answered_after_steps_of_gradient_descent_from_the_initial_weights(settings: Config) -> None:
     model = build_maml(settings).double()
     episode = ClassificationEpisodes(pictures(), OneHot(3), 3, 4, batch=4, seed=5)(0)
     cut = few_shot(episode._replace(images=episode.images.double(), previous=episode.previous.double()), 2)
@@ -59,21 +49,20 @@ def test_queries_are_answered_after_steps_of_gradient_descent_from_the_same_star
         logits = model(cut)
     torch.testing.assert_close(model(cut), logits)
     for column in range(4):
-        learned = copy.deepcopy(model.start)
+        adapted = copy.deepcopy(model.start)
         for _ in range(STEPS):
-            loss = functional.cross_entropy(learned(cut.support.images[:, column]), cut.support.targets[:, column, 0])
-            learned.zero_grad()
+            loss = functional.cross_entropy(adapted(cut.support.images[:, column]), cut.support.targets[:, column, 0])
+            adapted.zero_grad()
             loss.backward()
-            for weight in learned.parameters():
+            for weight in adapted.parameters():
                 assert weight.grad is not None
                 weight.data -= RATE * weight.grad
-        torch.testing.assert_close(logits[:, column, 0], learned(cut.queries.images[:, column]))
+        torch.testing.assert_close(logits[:, column, 0], adapted(cut.queries.images[:, column]))
     right = answered_right(model, episode._replace(images=episode.images.double()), 2)
     assert torch.equal(right, logits[:, :, 0].argmax(-1) == cut.queries.targets[..., 0])
 
 
-@needed
-@quiet
+@pytest.mark.learn2learn
 def test_the_gradient_goes_through_the_steps(settings: Config) -> None:
     split = Split(tuple("abcd"), tuple("efgh"), tuple("ijkl"))
     problem = MetaLearning(settings, pictures(), split)
@@ -101,9 +90,8 @@ def test_the_gradient_goes_through_the_steps(settings: Config) -> None:
     assert all(weight.grad is not None and weight.grad.any() for weight in problem.model.parameters())
 
 
-@needed
-@quiet
-def test_it_goes_on_where_it_stopped_and_is_measured(
+@pytest.mark.learn2learn
+def test_a_stopped_training_continues_and_is_measured(
     tmp_path: Path, settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(meta_learning, "VALIDATION", HeldOut(seed=10**9, episodes=20))
@@ -113,12 +101,12 @@ def test_it_goes_on_where_it_stopped_and_is_measured(
     def trained(name: str, stops: bool) -> Run:
         run = Run(tmp_path / name)
         run.start(config, split, {})
-        pace = Pace(log=4, validate=8)
+        interval = LoggingInterval(log=4, validate=8)
         if stops:
             asked = iter([False] * 4 + [True])
-            fit(MetaLearning(config, classes, split), config, run, pace, stopping=lambda: next(asked))
+            fit(MetaLearning(config, classes, split), config, run, interval, stopping=lambda: next(asked))
             assert run.steps_done() == 5
-        fit(MetaLearning(config, classes, split), config, run, pace)
+        fit(MetaLearning(config, classes, split), config, run, interval)
         return run
 
     whole, pieces = trained("whole", False), trained("pieces", True)
@@ -130,36 +118,39 @@ def test_it_goes_on_where_it_stopped_and_is_measured(
     assert all(torch.equal(value, other[name]) and not torch.equal(value, new[name]) for name, value in one.items())
     _, last = whole.metrics()
     assert set(last["few_shot"]) == set(last["validation"]) == {"1-shot", "5-shot"}
-    content = evaluate_few_shot(whole, classes, split, (2, 3), (5,), episodes=30)
+    content = evaluate_few_shot(models[0], config, classes, split, (2, 3), (5,), episodes=30)
     assert [one["observations"] for one in content["results"]] == [30 * 10, 30 * 15]
-    with pytest.raises(InputError, match="^--ways 4: with the one-hot labels of a training with 3 classes"):
-        evaluate_few_shot(whole, classes, split, (4,), (1,))
+    with pytest.raises(InputError, match="^`ways` 4: the one-hot labels of a training with 3 classes"):
+        evaluate_few_shot(models[0], config, classes, split, (4,), (1,))
 
 
 def test_it_is_for_n_way_k_shot_alone(settings: Config) -> None:
-    with pytest.raises(
-        InputError, match=r"^a run of MAML answers no sequences: measure it with evaluate.py RUN --ways"
-    ):
+    with pytest.raises(InputError, match="^MAML answers no sequences: measure N-way K-shot accuracy"):
         build_classifier(settings)
 
 
-def test_without_learn2learn_it_is_refused(settings: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_learn2learn_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "learn2learn.algorithms", None)
-    with pytest.raises(InputError, match=r"^addressing maml needs learn2learn: requirements-learn2learn.txt says how"):
-        Maml(build_classifier(replace(settings, addressing="none")).encoder, 3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"^`model=maml` needs learn2learn: install it with requirements-learn2learn"):
+        MAML(ConvEncoder(8, 3), 3)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": "strings"}, "with labels one-hot"),
-        ({"encoder": "none"}, "with encoder conv"),
-        ({"counting": "random"}, "with counting exact"),
-        ({"presentations": 5}, "needs presentations of 6 or more"),
+        ({"labels": "strings"}, "needs `labels=one-hot`, not `labels=strings`"),
+        ({"encoder": "none"}, "needs `encoder=conv`, not `encoder=none`"),
+        ({"counting": "random"}, "needs `counting=exact`, not `counting=random`"),
+        ({"presentations": 5}, "needs `presentations` of 6 or more"),
     ],
 )
-def test_what_it_cannot_be_trained_on_is_refused(settings: Config, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=f"^the settings: addressing: maml .*{message}"):
-        checked(replace(settings, **change))
-    with pytest.raises(InputError, match="^the settings: addressing: maml is of classes of images"):
-        checked(preset("copy", "default", "maml"))
+def test_settings_that_it_cannot_be_trained_with_are_refused(
+    settings: Config, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=f"^`model=maml` {message}"):
+        replace(settings, **change)
+
+
+def test_no_algorithmic_task_has_it() -> None:
+    with pytest.raises(InputError, match="^no model of copy is named 'maml'"):
+        preset("copy", model="maml")

@@ -1,6 +1,5 @@
-"""The memory network: against a slow float64 forward pass in numpy, and used like torch.nn.LSTM."""
+"""The memory network: against a float64 forward pass in NumPy, and used like torch.nn.LSTM."""
 
-import math
 from functools import partial
 from typing import Any, Literal
 
@@ -13,8 +12,9 @@ from torch.utils import _pytree as pytree
 from mann.addressing import LRUA, NTM, Controls, Write
 from mann.addressing.lrua import least_used_slots
 from mann.models.controllers import CONTROLLERS, GRUController, LSTMController
-from mann.models.initial_state import CONSTANT, Start
+from mann.models.initial_state import CONSTANT, InitialState
 from mann.models.network import MemoryNetwork, NetworkState
+from tests.mann.addressing import oracles
 
 INPUTS, OUTPUTS, HIDDEN, SLOTS, WORD = 3, 2, 4, 5, 3
 TIME, BATCH = 6, 2
@@ -52,8 +52,8 @@ def sigmoid(values: Any) -> Any:
     return 1 / (1 + numpy.exp(-values))
 
 
-def slow_forward(network: MemoryNetwork, inputs: Tensor) -> tuple[numpy.ndarray, dict[str, numpy.ndarray]]:
-    """Run one sequence after the other, step by step, slot by slot; reads nothing but weights and options."""
+def numpy_forward(network: MemoryNetwork, inputs: Tensor) -> tuple[numpy.ndarray, dict[str, numpy.ndarray]]:
+    """Run one sequence after the other, step by step, from the weights and options alone."""
     w = {name: value.detach().numpy() for name, value in network.named_parameters()}
     scheme = network.scheme
     assert isinstance(scheme, LRUA)
@@ -72,10 +72,10 @@ def slow_forward(network: MemoryNetwork, inputs: Tensor) -> tuple[numpy.ndarray,
                 c = sigmoid(f) * c + sigmoid(i) * numpy.tanh(g)
                 h = sigmoid(o) * numpy.tanh(c)
             elif kind is GRUController:
-                seen = numpy.split(sums + w["controller.read"] @ reads, 3)
-                back = numpy.split(w["controller.recurrent"] @ h + w["controller.recurrent_bias"], 3)
-                z = sigmoid(seen[1] + back[1])
-                h = (1 - z) * numpy.tanh(seen[2] + sigmoid(seen[0] + back[0]) * back[2]) + z * h
+                external = numpy.split(sums + w["controller.read"] @ reads, 3)
+                recurrent = numpy.split(w["controller.recurrent"] @ h + w["controller.recurrent_bias"], 3)
+                r, z = sigmoid(external[0] + recurrent[0]), sigmoid(external[1] + recurrent[1])
+                h = (1 - z) * numpy.tanh(external[2] + r * recurrent[2]) + z * h
             else:
                 h = numpy.maximum(sums + w["controller.recurrent"] @ reads, 0)
             emitted = w["interface.weight"] @ h + w["interface.bias"]
@@ -88,27 +88,11 @@ def slow_forward(network: MemoryNetwork, inputs: Tensor) -> tuple[numpy.ndarray,
                 emitted = emitted[heads:]
             if add:
                 words = numpy.tanh(emitted).reshape(heads, WORD)
-            least = sorted(range(SLOTS), key=lambda slot: (usage[slot], slot))[:heads]
-            write_weights = numpy.zeros((heads, SLOTS))
-            for j in range(heads):
-                for slot in range(SLOTS):
-                    chosen = slot in least if scheme.least_used == "shared" else slot == least[j]
-                    write_weights[j, slot] = gates[j] * read_weights[j, slot] + (1 - gates[j]) * chosen
-            written = memory.copy()
-            written[least[0]] = 0
-            for j in range(heads):
-                for slot in range(SLOTS):
-                    written[slot] += write_weights[j, slot] * words[j]
-            seen = memory if network.read_first else written
-            read_weights = numpy.zeros((heads, SLOTS))
-            for j in range(heads):
-                for slot in range(SLOTS):
-                    lengths = math.sqrt(keys[j] @ keys[j] + 1e-8) * math.sqrt(seen[slot] @ seen[slot] + 1e-8)
-                    read_weights[j, slot] = math.exp(strengths[j] * (keys[j] @ seen[slot]) / lengths)
-                read_weights[j] /= read_weights[j].sum()
-            reads = numpy.concatenate([read_weights[j] @ seen for j in range(heads)])
-            usage = scheme.usage_decay * usage + read_weights.sum(0) + write_weights.sum(0)
-            memory = written
+            controls = {"key": keys, "gate": gates[:, None], "strength": strengths[:, None], "add": words}
+            state = {"read_weights": read_weights, "usage": usage}
+            after = oracles.lrua_step(scheme, controls, memory, state, network.read_first)
+            reads = oracles.read(memory if network.read_first else after["memory"], after["read"]).ravel()
+            memory, read_weights, usage = after["memory"], after["read"], after["usage"]
             outputs[t, b] = w["output.weight"] @ numpy.concatenate([h, reads]) + w["output.bias"]
         for name, value in (("memory", memory), ("reads", reads), ("usage", usage)):
             last[name].append(value)
@@ -116,10 +100,10 @@ def slow_forward(network: MemoryNetwork, inputs: Tensor) -> tuple[numpy.ndarray,
 
 
 @pytest.mark.parametrize(("scheme", "controller", "read_first"), CASES)
-def test_a_forward_pass_is_that_of_slow_numpy(scheme: LRUA, controller: str, read_first: bool) -> None:
+def test_a_forward_pass_matches_numpy(scheme: LRUA, controller: str, read_first: bool) -> None:
     network = build(scheme, controller, read_first=read_first)
     outputs, state = network(sequence())
-    expected, last = slow_forward(network, sequence())
+    expected, last = numpy_forward(network, sequence())
     numpy.testing.assert_allclose(outputs.detach().numpy(), expected, atol=1e-10)
     numpy.testing.assert_allclose(state.memory.detach().numpy(), last["memory"], atol=1e-10)
     numpy.testing.assert_allclose(state.reads.detach().numpy(), last["reads"], atol=1e-10)
@@ -192,7 +176,7 @@ def test_a_state_is_not_changed_by_running_from_it_and_is_not_kept() -> None:
     assert not torch.equal(network(sequence())[0], first)
 
 
-def test_a_saved_network_answers_alike_after_loading() -> None:
+def test_a_saved_network_gives_the_same_outputs_after_loading() -> None:
     network, other = build(), MemoryNetwork(INPUTS, OUTPUTS, TRAINED, CONTROLLERS["lstm"], HIDDEN, SLOTS, WORD).double()
     assert not torch.equal(other(sequence())[0], network(sequence())[0])
     assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}
@@ -223,13 +207,13 @@ def test_the_first_state_is_a_nearly_blank_memory_of_the_inputs_dtype(dtype: tor
         ("feedforward", False, {"write_heads": "one", "zeroed": "all"}),
     ],
 )
-def test_derivatives_agree_with_finite_differences(controller: str, read_first: bool, options: dict[str, Any]) -> None:
+def test_derivatives_match_finite_differences(controller: str, read_first: bool, options: dict[str, Any]) -> None:
     scheme = LRUA(read_heads=2, **options)
     network = build(scheme, controller, read_first=read_first)
     names, values = zip(*network.named_parameters(), strict=True)
     inputs = sequence(3).requires_grad_()
     _, state = network(sequence(2))
-    # A cosine is too crooked for finite differences near a blank memory.
+    # A cosine is too curved for finite differences near a blank memory.
     generator = torch.Generator().manual_seed(2)
     memory = torch.randn(state.memory.shape, generator=generator, dtype=torch.float64).requires_grad_()
     state = pytree.tree_map(torch.detach, state)
@@ -261,27 +245,27 @@ def test_every_parameter_matters_for_the_outputs() -> None:
         assert parameter.grad is not None and (parameter.grad.abs().sum() > 0), name
 
 
-def test_new_networks_start_without_biases_on_what_they_emit() -> None:
+def test_new_networks_have_zero_biases_on_interface_and_output() -> None:
     network = MemoryNetwork(INPUTS, OUTPUTS, PAPER, CONTROLLERS["lstm"])
     assert (network.slots, network.word_size) == (128, 40)
     assert not network.interface.bias.any() and not network.output.bias.any()
 
 
-def test_what_hidden_units_say_to_a_control_is_heeded_as_much_as_it_says() -> None:
+def test_the_gain_scales_the_contribution_of_the_hidden_units() -> None:
     def tape_or_not(start: Literal["alike", "tape"]) -> MemoryNetwork:
-        scheme, memory = NTM(read_heads=2, start=start), partial(Start, memory="random")
+        scheme, memory = NTM(read_heads=2, start=start), partial(InitialState, memory="random")
         return MemoryNetwork(INPUTS, OUTPUTS, scheme, CONTROLLERS["lstm"], HIDDEN, SLOTS, WORD, memory).double()
 
-    heeding, plain = tape_or_not("tape"), tape_or_not("alike")
-    plain.load_state_dict(heeding.state_dict())
+    scaled, plain = tape_or_not("tape"), tape_or_not("alike")
+    plain.load_state_dict(scaled.state_dict())
     rows = plain._by_control(plain.interface.weight.data)
     for name in ("write_gate", "write_shift", "write_sharpening"):
         rows[name] *= 0.02
-    outputs = [network(sequence())[0] for network in (heeding, plain)]
+    outputs = [network(sequence())[0] for network in (scaled, plain)]
     torch.testing.assert_close(*outputs, rtol=0, atol=1e-8)
     for output in outputs:
         output.square().sum().backward()
-    gradients = [network.interface.weight.grad for network in (heeding, plain)]
+    gradients = [network.interface.weight.grad for network in (scaled, plain)]
     learned, plainly = (plain._by_control(gradient) for gradient in gradients if gradient is not None)
     torch.testing.assert_close(learned["write_shift"], 0.02 * plainly["write_shift"])
     torch.testing.assert_close(learned["read_shift"], plainly["read_shift"])
@@ -289,8 +273,8 @@ def test_what_hidden_units_say_to_a_control_is_heeded_as_much_as_it_says() -> No
 
 
 def found_at_once(start: Literal["alike", "paired"]) -> tuple[float, float]:
-    """Return what share of the first head's read is of the slot that the second one writes in the same step, and what
-    share of its write goes there a step later, on average over random words.
+    """Return two shares, each on average over random words: of the first head's read that falls on the slot which the
+    second head writes in the same step, and of its write that falls on that slot a step later.
     """
     scheme = LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", start=start)
     with torch.random.fork_rng(devices=[]):
@@ -301,7 +285,7 @@ def found_at_once(start: Literal["alike", "paired"]) -> tuple[float, float]:
 
     def watched(controls: Controls, memory: Tensor, state: Any) -> tuple[Write, Any]:
         written, after = write(controls, memory, state)
-        # The second head takes the second of the least used slots.
+        # The second head has the second of the least used slots.
         fresh.append(least_used_slots(state.usage, 2)[:, 1])
         looked.append(state.read_weights[:, 0])
         added.append(written.weights[:, 0])

@@ -1,4 +1,4 @@
-"""Prototypical networks: means of what has been shown, against a slow loop."""
+"""Prototypical networks: distances to the means of the images so far, against loops."""
 
 from dataclasses import replace
 
@@ -7,35 +7,37 @@ import torch
 from torch.nn import functional
 
 from data import InputError
-from mann.models.baselines.prototypes import Prototypes
-from mann.models.classifier import build_classifier
-from mann.settings.schema import Config, TaskConfig, checked, preset
+from mann.models.baselines.prototypes import PrototypicalNetwork
+from mann.models.building import build_classifier
+from mann.settings import Config, Prototypes, preset
 
 
-def test_answers_are_those_of_a_slow_loop_and_states_go_on() -> None:
+def test_logits_match_loops_and_states_continue() -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(7, 2, 4, generator=generator, dtype=torch.float64)
     labels = torch.randint(3, (7, 2), generator=generator)
     before = functional.one_hot(labels, 3).double().roll(1, 0) * 4
     before[0] = 0
-    network = Prototypes(4 + 3, 3).double()
+    network = PrototypicalNetwork(4 + 3, 3).double()
     inputs = torch.cat([features, before], -1)
     logits, _ = network(inputs)
     for time in range(7):
         for column in range(2):
             for label in range(3):
-                seen = [features[earlier, column] for earlier in range(time) if labels[earlier, column] == label]
+                earlier_ones = [
+                    features[earlier, column] for earlier in range(time) if labels[earlier, column] == label
+                ]
                 expected = -0.5 * 4
-                if seen:
-                    expected = -float((features[time, column] - sum(seen) / len(seen)).square().sum())
+                if earlier_ones:
+                    expected = -float((features[time, column] - sum(earlier_ones) / len(earlier_ones)).square().sum())
                 assert logits[time, column, label].item() == pytest.approx(expected)
     first, state = network(inputs[:3])
     second, _ = network(inputs[3:], state)
     torch.testing.assert_close(torch.cat([first, second]), logits)
 
 
-def test_what_is_near_nothing_is_called_something_new() -> None:
-    network = Prototypes(2 + 3, 3)
+def test_an_image_far_from_all_prototypes_gets_a_new_label() -> None:
+    network = PrototypicalNetwork(2 + 3, 3)
     inputs = torch.tensor([[0.0, 0, 0, 0, 0], [9, 9, 0, 1, 0], [0.1, 0, 1, 0, 0]])[:, None]
     answers, _ = network(inputs)
     assert answers[1, 0].argmax() != 1
@@ -45,13 +47,9 @@ def test_what_is_near_nothing_is_called_something_new() -> None:
 
 
 def test_they_are_built_for_images_with_one_hot_labels_alone() -> None:
-    config = checked(preset("strokes", "default", "prototypes"))
-    assert config.scheme is None
-    assert isinstance(build_classifier(Config("strokes", addressing="prototypes", scheme=None)).network, Prototypes)
-    for wrong in (
-        replace(config, labels="strings"),
-        replace(preset("copy"), addressing="prototypes", scheme=None),
-    ):
-        assert isinstance(wrong, Config | TaskConfig)
-        with pytest.raises(InputError, match="^the settings: addressing: prototypes are of classes of images"):
-            checked(wrong)
+    config = Config("strokes", model=Prototypes())
+    assert isinstance(build_classifier(config).network, PrototypicalNetwork)
+    with pytest.raises(InputError, match="^`model=prototypes` needs `labels=one-hot`, not `labels=strings`$"):
+        replace(config, labels="strings")
+    with pytest.raises(InputError, match="^no model of copy is named 'prototypes'"):
+        preset("copy", model="prototypes")

@@ -20,10 +20,11 @@ from data import ImageClasses, InputError, Split
 from episodes import Jitter
 from mann.addressing import LRUA
 from mann.evaluation.instances import accuracy_by_instance, held_out_episodes
-from mann.fast.through_time import Plain, fast, plain
+from mann.fast import fast
 from mann.models import building
 from mann.models.classifier import answer_loss, build_classifier
 from mann.models.network import MemoryNetwork
+from mann.models.unrolling import Plain, plain
 from mann.problems import classification
 from mann.problems.classification import Classification, train, training_episodes
 from mann.runs.run import Checkpoint, Run, read_checkpoint

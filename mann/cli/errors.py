@@ -1,0 +1,71 @@
+"""Errors as one line on standard error, with options in place of the library's parameters."""
+
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from data import InputError
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End a command as commands end, without a traceback.
+
+    A user's mistake, a full disk or full memory: one line on standard error and exit status 2. Ctrl-C and SIGTERM: the
+    work is ended properly, workers too, and the exit status is 128 plus the signal's number.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except (InputError, OSError) as error:
+        print_error(error)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print_error("out of memory: lower what takes it, such as `batch`, `slots` or `hidden_size`")
+        sys.exit(2)
+    except KeyboardInterrupt as interruption:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + (interruption.args or (signal.SIGINT,))[0])
+
+
+def print_error(error: object) -> None:
+    """Print an error as one line on standard error."""
+    print(f"error: {with_options(printable(str(error)))}", file=sys.stderr)
+
+
+def with_options(message: str) -> str:
+    """Return a message of the library with options in place of parameters.
+
+    >>> with_options("`hidden_size` is 0: use `resume` with `on_nonfinite=skip`")
+    '--hidden-size is 0: use --resume with --on-nonfinite skip'
+    """
+    return re.sub(r"`([a-z_]+(?:\.[a-z_]+)*)(?:=([^`]+))?`", _option, message)
+
+
+def _option(parameter: re.Match[str]) -> str:
+    name, value = parameter.groups()
+    return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
+
+
+def printable(message: str) -> str:
+    """Return a message as one line without control characters, which a file may have put into it."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in " ".join(message.split())
+    )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Return whether memory was exhausted; for the CPU's memory torch says so in words alone."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _interrupt(number: int, _frame: Any) -> None:
+    """Unwind the stack as on Ctrl-C."""
+    raise KeyboardInterrupt(number)

@@ -1,0 +1,132 @@
+"""Command lines as typed options, with one call of tyro, which also explains them on --help.
+
+A mistake becomes an `InputError` of one line. tyro reports mistakes as data through `tyro._errors`, a private module;
+in a version without it, tyro prints its own message and exits with status 2.
+"""
+
+import ast
+import difflib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import tyro
+
+from data import InputError
+
+try:
+    from tyro import _errors as reported
+except ImportError:
+    reported = None
+
+Options = TypeVar("Options")
+
+
+def parse(options: Callable[..., Options] | Any, arguments: Sequence[str], **settings: Any) -> Options:
+    """Read typed options from a command line.
+
+    Args:
+        options: A dataclass, or any type that tyro accepts.
+        arguments: The command line, without the command.
+        settings: Further arguments of `tyro.cli`, such as prog and description.
+
+    Raises:
+        InputError: the arguments do not fit.
+    """
+    with _refusals(_names(options)):
+        return tyro.cli(options, args=list(arguments), **settings)
+
+
+def require_subcommand(kind: str, known: Sequence[str], arguments: Sequence[str]) -> None:
+    """Check that a command line starts with the name of a subcommand, or asks for help.
+
+    Args:
+        kind: The noun for the subcommands, such as "benchmark".
+        known: Their names.
+        arguments: The command line, without the command.
+
+    Raises:
+        InputError: it does not; tyro would call the name an unrecognized option.
+    """
+    first = arguments[0] if arguments else "--"
+    if first not in (*known, "-h", "--help"):
+        named = "" if first.startswith("-") else f" {first!r}"
+        raise InputError(f"no {kind} is named{named}: use one of {', '.join(known)}")
+
+
+def field_docs(kind: type[Any]) -> dict[str, str]:
+    """Return the docstring of each field of a dataclass, on one line.
+
+    >>> from mann.settings import Recurrent
+    >>> field_docs(Recurrent)["layers"]
+    'Layers.'
+    """
+    return {name: doc for base in reversed(kind.__mro__) if is_dataclass(base) for name, doc in _own_docs(base).items()}
+
+
+@cache
+def _own_docs(kind: type[Any]) -> Mapping[str, str]:
+    """Return the docstrings of the fields that a class itself declares: Python keeps them in the source alone."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: " ".join(doc.value.value.split())
+        for field, doc in zip(definition.body, definition.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(doc, ast.Expr)
+        and isinstance(doc.value, ast.Constant)
+    }
+
+
+def _names(options: Any) -> list[str]:
+    """Return the names of the options of a type, for suggestions."""
+    kinds = getattr(options, "__args__", (options,))
+    kinds = [getattr(kind, "__origin__", kind) for kind in kinds]
+    found = dict.fromkeys(name for kind in kinds for name in getattr(kind, "__annotations__", {}))
+    return [f"--{name.replace('_', '-')}" for name in found]
+
+
+@contextmanager
+def _refusals(names: Sequence[str]) -> Iterator[None]:
+    """Turn the mistakes that tyro finds within the block into an `InputError`."""
+
+    def refuse(mistake: Any) -> None:
+        if (message := _message(mistake, names)) is not None:
+            raise InputError(message)
+
+    with nullcontext() if reported is None else reported.on_parse_error(refuse):
+        yield
+
+
+def _message(mistake: Any, names: Sequence[str]) -> str | None:
+    """Return a mistake as one line; None for kinds that are not known here, which tyro prints itself."""
+    kind = type(mistake).__name__
+    argument = getattr(mistake, "argument", None)
+    option = argument.display_name() if argument is not None else ""
+    if kind == "UnrecognizedArgs":
+        return _unknown(mistake.tokens, names)
+    if kind == "InvalidChoice":
+        return f"{option}: {mistake.value!r} is not one of {', '.join(mistake.choices)}"
+    if kind == "InstantiationFailure":
+        return f"{option or mistake.prog}: {mistake.message}"
+    if kind == "BadValue":
+        return f"{option}: a value is missing"
+    if kind == "MissingSubcommand":
+        return f"no task is named: use one of {', '.join(mistake.subcommand_spec.parser_from_name)}"
+    if kind == "MissingArgs":
+        missing = ", ".join(one.arg.display_name() for one in mistake.missing_arguments)
+        return f"{missing} is missing; --help lists all options"
+    return None
+
+
+def _unknown(tokens: Sequence[str], names: Sequence[str]) -> str:
+    """Return the refusal of words that are no options, with the options that may have been meant."""
+    option = next((token for token in tokens if token.startswith("--")), tokens[0])
+    close = difflib.get_close_matches(option.partition("=")[0], names, n=2)
+    advice = f"did you mean {' or '.join(close)}?" if close else "--help lists all options"
+    return f"unrecognized options: {' '.join(tokens)}; {advice}"

@@ -1,0 +1,59 @@
+"""The interface between a problem and the training loop."""
+
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+
+class Counts(NamedTuple):
+    """Counts of each sequence, such as right answers, and their totals, such as all answers: both [batch, counts]."""
+
+    counted: Tensor
+    of: Tensor
+
+
+class Problem(Protocol):
+    """A model and the episodes that it is trained on, as `mann.training.fit` needs them.
+
+    Attributes:
+        carry: The state that the sequences of the next step start from (persistent memory): tensors without gradients,
+            in tuples and the like, that `loss` replaces; None where each step starts from a blank memory.
+    """
+
+    carry: Any
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that is trained, on the device."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """The problem in one line, for people."""
+        ...
+
+    @property
+    def counts(self) -> int:
+        """Number of counts of a sequence."""
+        ...
+
+    def episode(self, step: int) -> Any:
+        """Return the training episodes of a step."""
+        ...
+
+    def loss(self, episode: Any) -> tuple[Tensor, Counts]:
+        """Return the loss, [], and the counts."""
+        ...
+
+    def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:
+        """Return the mean of each count since the last line of metrics, by the names of that line.
+
+        Args:
+            step: The last step, from 0.
+            means: Mean of each count; None where nothing was counted.
+        """
+        ...
+
+    def validate(self) -> dict[str, Any]:
+        """Return the figures of the validation, for a line of metrics."""
+        ...

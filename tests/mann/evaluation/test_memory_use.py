@@ -1,0 +1,89 @@
+"""The use of memory in one sequence, with planted weights."""
+
+import numpy
+import pytest
+import torch
+
+from mann.evaluation.memory_use import (
+    answered_sequence,
+    by_first_write,
+    only_sequence,
+    slot_access,
+    usage_of,
+)
+from tests.mann.planted_access import (
+    Age,
+    Usage,
+    answers,
+    class_episode,
+    one_sequence,
+    planted,
+    random,
+    weightings,
+)
+
+
+def test_classes_are_numbered_in_the_order_of_their_labels() -> None:
+    sequence = answered_sequence(one_sequence(3, 1, 3, 0), answers(1, 4, 3, 0))
+    assert sequence.names == ["0", "1", "3"]
+    assert sequence.classes.tolist() == [2, 1, 2, 0]
+    assert sequence.presentations.tolist() == [1, 1, 2, 1]
+    assert sequence.answers == ["1", "4", "3", "0"]
+    assert sequence.answered.tolist() == [1, -1, 2, 0]  # no class of the sequence has the label 4
+    assert sequence.correct.tolist() == [False, False, True, True]
+
+
+def test_labels_of_several_characters_are_strings() -> None:
+    episode = class_episode([[0], [2]], characters=3)
+    logits = torch.nn.functional.one_hot(torch.tensor([[2, 2, 2], [0, 0, 1]]), 5).float()[:, None]
+    sequence = answered_sequence(episode, logits)
+    assert (sequence.names, sequence.answers) == (["aaa", "ccc"], ["ccc", "aab"])
+    assert sequence.answered.tolist() == [1, -1]
+
+
+def test_a_write_to_a_slot_in_use_adds_the_label_of_the_step_before() -> None:
+    writes = weightings(
+        *(5, 2, 3),
+        *((0, 0, 1, 0.6), (0, 1, 1, 0.3)),  # stores the first image; weights of heads are added
+        *((1, 0, 1, 0.5), (1, 1, 2, 0.7)),  # adds its label, and stores the second image
+        (3, 0, 2, 0.5),  # slot 2 was not in use at the step before
+        (4, 0, 0, 0.5),  # slot 0 was read at the step before
+    )
+    reads = weightings(5, 1, 3, (3, 0, 0, 0.4), (4, 0, 0, 0.05))
+    seen = slot_access(planted(writes, reads), numpy.array([5, 6, 7, 8, 9]))
+    assert seen.writes == pytest.approx(writes.sum(1).numpy()) and seen.reads == pytest.approx(reads.sum(1).numpy())
+    assert numpy.argwhere(seen.image_writes).tolist() == [[0, 1], [1, 2], [3, 2]]
+    assert numpy.argwhere(seen.label_writes).tolist() == [[1, 1], [4, 0]]
+    assert [seen.classes[step, slot] for step, slot in ((0, 1), (1, 1), (1, 2), (3, 2), (4, 0))] == [5, 5, 6, 8, 8]
+
+
+@pytest.mark.parametrize(("keep", "adds_label"), [(0.4, False), (0.6, True)])
+def test_a_write_that_erases_most_of_a_slot_stores_its_own_image(keep: float, adds_label: bool) -> None:
+    access = planted(weightings(2, 1, 2, (0, 0, 0, 1.0), (1, 0, 0, 1.0)), weightings(2, 1, 2))
+    access.write.keep[1, 0, 0] = keep
+    seen = slot_access(access, numpy.array([3, 4]))
+    assert (seen.label_writes[1, 0], seen.image_writes[1, 0]) == (adds_label, not adds_label)
+    assert seen.classes[1, 0] == (3 if adds_label else 4)
+
+
+def test_slots_are_ordered_by_first_write_then_by_first_read() -> None:
+    writes = weightings(5, 1, 9, (3, 0, 1, 0.5), (1, 0, 7, 0.5), (4, 0, 7, 0.9), (2, 0, 4, 0.2), (0, 0, 3, 0.099))
+    reads = weightings(5, 1, 9, (0, 0, 4, 0.9), (4, 0, 0, 0.9), (2, 0, 8, 0.9), (0, 0, 1, 0.05))
+    seen = slot_access(planted(writes, reads), numpy.zeros(5, int))
+    assert by_first_write(seen).tolist() == [7, 4, 1, 8, 0]
+
+
+def test_usage_counts_are_returned_where_the_scheme_has_them() -> None:
+    counts = random(4, 1, 6)
+    weights = weightings(4, 1, 6)
+    for state, title in ((Usage(counts), "usage of the slots"), (Age(counts), "age of the slots: steps since ")):
+        usage = usage_of(planted(weights, weights, state))
+        assert usage is not None and usage.title.startswith(title)
+        assert usage.values == pytest.approx(counts[:, 0].numpy())
+    assert usage_of(planted(weights, weights)) is None
+
+
+def test_a_batch_of_several_sequences_is_refused() -> None:
+    assert only_sequence(torch.tensor([[True], [False]])).tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match="expected a batch of one sequence, got 2"):
+        answered_sequence(class_episode([[0, 0], [1, 1]]), torch.zeros(2, 2, 1, 3))

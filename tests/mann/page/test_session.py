@@ -1,0 +1,155 @@
+"""The actions of a session, and the data that the page displays of it."""
+
+import subprocess
+import sys
+
+import numpy
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from data import InputError
+from mann.page.deck import StrokesDeck, deal_cards
+from mann.page.learner import PresentedDrawing, Snapshot
+from mann.page.pen import Strokes
+from mann.page.session import Session, default_name
+from mann.page.session_view import session_view
+
+
+def equal(one: Snapshot, other: Snapshot) -> bool:
+    """Return whether two snapshots are equal to the last bit."""
+    (leaves, structure), (others, other_structure) = pytree.tree_flatten(one), pytree.tree_flatten(other)
+    return structure == other_structure and all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else numpy.array_equal(a, b)
+        for a, b in zip(leaves, others, strict=True)
+    )
+
+
+def pending(session: Session) -> PresentedDrawing:
+    """Return the pending drawing."""
+    assert session.now.pending is not None
+    return session.now.pending
+
+
+def test_presenting_a_drawing_repeatedly_changes_nothing_but_the_answer(session: Session) -> None:
+    line: Strokes = [[(0.2, 0.2), (0.8, 0.5)]]
+    session.present(line)
+    session.name("a")
+    before = session.now
+    session.present([*line, [(0.5, 0.1), (0.5, 0.9)]])
+    first = session.now
+    session.present(line)
+    session.present([*line, [(0.5, 0.1), (0.5, 0.9)]])
+    assert equal(session.now, first) and not equal(session.now, before)
+    assert session.now.state is before.state  # memory is written when the drawing is named
+    session.present([])
+    assert equal(session.now, before)
+
+
+def test_undo_returns_exactly_to_earlier_snapshots(session: Session) -> None:
+    snapshots, views = [], []
+    for number in range(4):
+        session.deal("strokes")
+        snapshots.append(session.now)
+        views.append(session_view(session))
+        session.name(str(number % 2))
+    session.forget()
+    assert session_view(session)["names"] == () and not session.now.drawings
+    session.undo()
+    for snapshot, view in zip(reversed(snapshots), reversed(views), strict=True):
+        session.undo()
+        assert equal(session.now, snapshot)
+        assert session_view(session) == view
+    with pytest.raises(InputError, match="there is nothing to undo"):
+        session.undo()
+
+
+def test_the_view_of_the_memory_has_the_weights_of_the_network(session: Session) -> None:
+    for _ in range(6):
+        session.deal("strokes")
+        session.name(pending(session).truth or "")
+    session.deal("strokes")
+    access = pending(session).access
+    memory = session_view(session)["memory"]
+    reads = access.read_weights[0, 0].sum(0)
+    assert [read["slot"] for read in memory["reads"]] == [
+        slot for slot in reads.argsort(descending=True).tolist() if reads[slot] > 0.1
+    ]
+    assert [read["weight"] for read in memory["reads"]] == pytest.approx(
+        [float(reads[read["slot"]]) for read in memory["reads"]], abs=1e-4
+    )
+    assert memory["writes"] == (access.write.weights[0, 0].sum(0) > 0.1).nonzero()[:, 0].tolist()
+    usage = {row["slot"]: row["usage"] for row in memory["rows"]}
+    assert usage == pytest.approx({slot: float(access.addressing.usage[0, 0, slot]) for slot in usage}, abs=1e-4)
+    # The first drawing is written to a slot, and its name is added to that slot one step later.
+    first = memory["rows"][0]
+    assert [(write["step"], write["drawing"]) for write in first["writes"][:2]] == [(0, 0), (1, 0)]
+    assert first["held"][0] == {"since": 0, "drawing": 0}
+
+
+def test_the_view_of_an_unused_memory_is_empty(session: Session) -> None:
+    view = session_view(session)
+    assert (view["slots"], view["classes"], view["undo"]) == (64, 5, False)
+    assert view["memory"] == {"rows": [], "reads": [], "writes": []}
+
+
+def test_a_hand_has_every_character_once_in_each_round() -> None:
+    cards = deal_cards(StrokesDeck(20), 5, numpy.random.default_rng(3))
+    rounds = [[next(cards) for _ in range(5)] for _ in range(4)]
+    assert [card.character for card in rounds[0]] == list(range(5))
+    assert all(sorted(card.character for card in cards_of_round) == list(range(5)) for cards_of_round in rounds)
+    images = {card.image.tobytes() for cards_of_round in rounds for card in cards_of_round}
+    assert len(images) == 20
+
+
+def test_a_character_that_was_dealt_keeps_its_name(session: Session) -> None:
+    truths = []
+    for name in ("ka", None, None, None, None, *[None] * 5):
+        session.deal("strokes")
+        truths.append(pending(session).truth or "")
+        session.name(name or truths[-1])
+    assert truths[:5] == ["A", "A", "B", "C", "D"]
+    assert sorted(truths[5:]) == ["A", "B", "C", "D", "ka"]
+
+
+def test_default_names_go_on_after_the_alphabet() -> None:
+    assert [default_name(number) for number in (0, 25, 26, 51, 52)] == ["A", "Z", "A1", "Z1", "A2"]
+
+
+def test_after_forgetting_other_characters_are_dealt(session: Session) -> None:
+    session.deal("strokes")
+    first = pending(session)
+    session.name("A")
+    session.forget()
+    session.deal("strokes")
+    assert pending(session).origin != first.origin
+
+
+def test_cards_are_not_mixed_with_own_drawings(session: Session) -> None:
+    session.present([[(0.1, 0.1), (0.9, 0.9)]])
+    session.name("mine")
+    session.deal("strokes")
+    assert not session.now.drawings and pending(session).truth == "A"
+    session.undo()
+    assert session.now.names == ("mine",)
+    with pytest.raises(InputError, match="there are no characters named 'cards' here: use strokes"):
+        session.deal("cards")
+
+
+def test_impossible_actions_are_refused_and_change_nothing(session: Session) -> None:
+    with pytest.raises(InputError, match="there is no drawing to name: draw something first"):
+        session.name("a")
+    for name in "abcde":
+        session.deal("strokes")
+        session.name(name)
+    session.present([[(0.1, 0.1), (0.9, 0.9)]])
+    before = session.now
+    with pytest.raises(InputError, match="f would be name 6, and this network can tell 5 apart: use one of the names"):
+        session.name("f")
+    assert session.now is before
+
+
+def test_the_page_needs_no_matplotlib() -> None:
+    program = "import sys; import mann, mann.page.session_view; print([n for n in sys.modules if 'matplotlib' in n])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
