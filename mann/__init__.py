@@ -5,8 +5,8 @@ A layer imports the layers below it (`make lint` checks that):
 cli:        the commands train, evaluate, report, demo, reproduce, benchmark
 page:       the page on which one draws characters
 benchmark:  comparisons of schemes, speed and samplers
-papers:     published figures, recipes, and the tables made from them
-reporting:  tables, pictures, the HTML report
+reporting:  tables, pictures, the HTML report, the page of the papers' tables
+papers:     published figures, recipes of our rows, stored results
 estimator:  OneShotClassifier for scikit-learn, and pretrained weights
 problems:   classification of images, few-shot classification (MAML), algorithmic tasks
 evaluation: accuracy by instance, N-way K-shot accuracy, costs of tasks, intervals

@@ -1,4 +1,4 @@
-"""What tests of all packages share: a cache of their own, and the real Omniglot where it is."""
+"""Fixtures of all tests: one thread, a cache folder for each test, the real Omniglot, a compiler, a browser."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ import torch
 
 from data import ImageClasses, load_omniglot
 
-# One thread, here and in the commands that tests start: tiny products gain nothing from a second one, and lose minutes
-# to it where the cores are busy.
+# One thread, here and in the commands that tests start: tiny products gain nothing from a second one, and on busy cores
+# it costs minutes.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
@@ -27,7 +27,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """Take one thread, whatever the test before took: with another number, sums are rounded in another order."""
+    """Use one thread, whatever the test before used: with another number, sums are rounded in another order."""
     torch.set_num_threads(1)
 
 
@@ -60,7 +60,7 @@ def omniglot_root() -> Path:
 
 @pytest.fixture(scope="session")
 def omniglot_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder that the tests with the real Omniglot share, for speed."""
+    """Return a cache folder that the tests with the real Omniglot share, because packing takes seconds."""
     return tmp_path_factory.mktemp("omniglot-cache")
 
 
@@ -70,7 +70,7 @@ def omniglot(omniglot_root: Path, omniglot_cache: Path) -> ImageClasses:
     return load_omniglot(omniglot_root, cache=omniglot_cache)
 
 
-# Nothing of its own goes to the network: what requests there are, a page has made.
+# Chromium sends no requests of its own, so that every request that a test sees was made by the page.
 CHROMIUM_OPTIONS = (
     "headless",
     "no-sandbox",
@@ -85,7 +85,7 @@ CHROMIUM_OPTIONS = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Return a Chromium driven by Playwright; skip the test where one of them is not there."""
+    """Return a Chromium driven by Playwright; skip the test where one of them is missing."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:

@@ -1,6 +1,6 @@
 """The matrix products of a workload and one pass over the memory at each step, as a lower bound of its time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -23,10 +23,10 @@ class Products(NamedTuple):
         backward_once: Computed once, for the gradients of the weights and of the inputs of all steps.
     """
 
-    forward_each: Sequence[Product]
-    forward_once: Sequence[Product]
-    backward_each: Sequence[Product]
-    backward_once: Sequence[Product]
+    forward_each: tuple[Product, ...]
+    forward_once: tuple[Product, ...]
+    backward_each: tuple[Product, ...]
+    backward_once: tuple[Product, ...]
 
 
 class Floor:
@@ -54,7 +54,7 @@ class Floor:
         self.forward()
         self._run(self.products.backward_each, self.products.backward_once)
 
-    def _run(self, each: Sequence[Product], once: Sequence[Product]) -> None:
+    def _run(self, each: tuple[Product, ...], once: tuple[Product, ...]) -> None:
         """Compute products at each time step, and others once."""
         for product in (*each * self._time, *once):
             product()

@@ -180,7 +180,8 @@ def markdown(found: Mapping[str, Any]) -> str:
     lines = [
         f"### {found['episode']}",
         "",
-        "| augmentation | sampler | ms, median (quartiles) | episodes/s | speed relative to learn2learn (95% interval) |",
+        "| augmentation | sampler | ms, median (quartiles) | episodes/s "
+        "| speed relative to learn2learn (95% interval) |",
         "|---|---|---|---|---|",
     ]
     for row in found["rows"]:

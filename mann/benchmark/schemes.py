@@ -20,7 +20,7 @@ from mann.addressing import SCHEMES, Scheme
 from mann.benchmark.cells import Cell, Goal
 from mann.benchmark.writing import spread_text, write_benchmark
 from mann.reporting.style import BLUE, GREY, clean_axes
-from mann.settings import Options, changed, default_scheme, preset
+from mann.settings import Options, by_option, changed, default_scheme, preset
 from mann.settings.storage import config_from_plain
 
 WRONG_BITS: Final = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits per sequence")
@@ -155,7 +155,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _task_and_scheme(result: Mapping[str, Any]) -> tuple[str, str]:
     """Return the task or data set of a result, and its scheme; the settings may be of an earlier format."""
     config = config_from_plain(result["settings"], "the settings of a cell")
-    return config.task_name, config.model.scheme.name
+    return config.task_name, by_option(config)["addressing"]
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float] | None:

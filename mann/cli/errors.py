@@ -46,7 +46,8 @@ def with_options(message: str) -> str:
     >>> with_options("`hidden_size` is 0: use `resume` with `on_nonfinite=skip`")
     '--hidden-size is 0: use --resume with --on-nonfinite skip'
     """
-    return re.sub(r"`([a-z_]+(?:\.[a-z_]+)*)(?:=([^`]+))?`", _option, message)
+    # The Python class that refuses a value is of no interest on the command line; a scheme or a task is.
+    return re.sub(r"`([a-z_]+(?:\.[a-z_0-9]+)*)(?:=([^`]+))?`(?: of [A-Z]\w*(?=: ))?", _option, message)
 
 
 def _option(parameter: re.Match[str]) -> str:

@@ -7,14 +7,16 @@ in a version without it, tyro prints its own message and exits with status 2.
 import ast
 import difflib
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from data import InputError
 
@@ -25,20 +27,47 @@ except ImportError:
 
 Options = TypeVar("Options")
 
+_REGISTRY: Final = ConstructorRegistry()
 
-def parse(options: Callable[..., Options] | Any, arguments: Sequence[str], **settings: Any) -> Options:
+
+@_REGISTRY.primitive_rule
+def _none(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[None] | None:
+    """Return how None is written: none, as the help texts have it; tyro alone accepts only None."""
+    if kind.type is not type(None):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="none",
+        instance_from_str=_read_none,
+        is_instance=lambda value: value is None,
+        str_from_instance=lambda _: ["none"],
+    )
+
+
+def _read_none(words: list[str]) -> None:
+    if words[0].lower() != "none":
+        raise ValueError(f"{words[0]!r} is not none")
+
+
+def parse(
+    options: Callable[..., Options] | Any,
+    arguments: Sequence[str],
+    known: Sequence[str] | None = None,
+    **settings: Any,
+) -> Options:
     """Read typed options from a command line.
 
     Args:
         options: A dataclass, or any type that tyro accepts.
         arguments: The command line, without the command.
+        known: The names of the options, to suggest one where another word is given; None: the fields of `options`.
         settings: Further arguments of `tyro.cli`, such as prog and description.
 
     Raises:
         InputError: the arguments do not fit.
     """
-    with _refusals(_names(options)):
-        return tyro.cli(options, args=list(arguments), **settings)
+    with _refusals(_field_names(options) if known is None else known):
+        return tyro.cli(options, args=list(arguments), registry=_REGISTRY, **settings)
 
 
 def require_subcommand(kind: str, known: Sequence[str], arguments: Sequence[str]) -> None:
@@ -83,50 +112,57 @@ def _own_docs(kind: type[Any]) -> Mapping[str, str]:
     }
 
 
-def _names(options: Any) -> list[str]:
-    """Return the names of the options of a type, for suggestions."""
+def _field_names(options: Any) -> list[str]:
+    """Return the names of the fields of a dataclass, or of all members of a union of dataclasses."""
     kinds = getattr(options, "__args__", (options,))
     kinds = [getattr(kind, "__origin__", kind) for kind in kinds]
-    found = dict.fromkeys(name for kind in kinds for name in getattr(kind, "__annotations__", {}))
-    return [f"--{name.replace('_', '-')}" for name in found]
+    return list(dict.fromkeys(entry.name for kind in kinds if is_dataclass(kind) for entry in fields(kind)))
 
 
 @contextmanager
-def _refusals(names: Sequence[str]) -> Iterator[None]:
+def _refusals(known: Sequence[str]) -> Iterator[None]:
     """Turn the mistakes that tyro finds within the block into an `InputError`."""
 
     def refuse(mistake: Any) -> None:
-        if (message := _message(mistake, names)) is not None:
+        if (message := _message(mistake, known)) is not None:
             raise InputError(message)
 
     with nullcontext() if reported is None else reported.on_parse_error(refuse):
         yield
 
 
-def _message(mistake: Any, names: Sequence[str]) -> str | None:
+def _message(mistake: Any, known: Sequence[str]) -> str | None:
     """Return a mistake as one line; None for kinds that are not known here, which tyro prints itself."""
     kind = type(mistake).__name__
     argument = getattr(mistake, "argument", None)
     option = argument.display_name() if argument is not None else ""
     if kind == "UnrecognizedArgs":
-        return _unknown(mistake.tokens, names)
+        return _unknown(mistake.tokens, known)
     if kind == "InvalidChoice":
         return f"{option}: {mistake.value!r} is not one of {', '.join(mistake.choices)}"
     if kind == "InstantiationFailure":
-        return f"{option or mistake.prog}: {mistake.message}"
+        return _misfit(option, argument, mistake.message) if argument is not None else mistake.message
     if kind == "BadValue":
         return f"{option}: a value is missing"
-    if kind == "MissingSubcommand":
-        return f"no task is named: use one of {', '.join(mistake.subcommand_spec.parser_from_name)}"
     if kind == "MissingArgs":
-        missing = ", ".join(one.arg.display_name() for one in mistake.missing_arguments)
-        return f"{missing} is missing; --help lists all options"
+        missing = ", ".join(one.arg.display_name().upper() for one in mistake.missing_arguments)
+        return f"{missing} is missing; --help explains it"
     return None
 
 
-def _unknown(tokens: Sequence[str], names: Sequence[str]) -> str:
+def _misfit(option: str, argument: Any, message: str) -> str:
+    """Return the refusal of a value of the wrong type; `message` quotes it."""
+    value = re.search(r"'[^']*'", message)
+    expected = getattr(getattr(argument, "lowered", None), "metavar", None)
+    if value is None or expected is None:
+        return f"{option}: {message.splitlines()[0]}"
+    return f"{option}: expected {expected}, found {value.group()}"
+
+
+def _unknown(tokens: Sequence[str], known: Sequence[str]) -> str:
     """Return the refusal of words that are no options, with the options that may have been meant."""
     option = next((token for token in tokens if token.startswith("--")), tokens[0])
-    close = difflib.get_close_matches(option.partition("=")[0], names, n=2)
-    advice = f"did you mean {' or '.join(close)}?" if close else "--help lists all options"
+    name = option.removeprefix("--").partition("=")[0]
+    close = difflib.get_close_matches(name, [entry.replace("_", "-") for entry in known], n=2)
+    advice = f"did you mean {' or '.join(f'--{entry}' for entry in close)}?" if close else "--help lists all options"
     return f"unrecognized options: {' '.join(tokens)}; {advice}"

@@ -21,7 +21,7 @@ from mann.cli.parsing import parse
 from mann.papers.commands import evaluation_arguments, place_arguments, training_arguments
 from mann.papers.recipes import PAPERS, Recipes, Row, chosen, run_folder, run_settings, seeds_of, small
 from mann.papers.results import read_results, result_from_json, result_path
-from mann.papers.tables import write_page
+from mann.reporting.papers_page import write_page
 from mann.runs import Run
 from mann.support.files import write_text
 

@@ -5,18 +5,31 @@ An option that is not given is absent from what tyro returns, so that presets an
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
+from itertools import chain
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Final, Required, TypedDict, Union, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Required,
+    TypedDict,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import tyro
 
 from data import DATASETS
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.cli.parsing import field_docs, parse
+from mann.cli.parsing import field_docs, parse, require_subcommand
 from mann.settings import MODELS, AnyConfig, Config, Memory, Recurrent, by_option, default_scheme, preset
 from mann.settings.options import own_fields
+from mann.training import LoggingInterval
 
 TASK_NAMES: Final = (*DATASETS, *TASKS)
 
@@ -36,23 +49,30 @@ _ABOUT: Final[Mapping[str, str]] = {
 class RunOptions(TypedDict, total=False):
     """The options of the run, beside those of its settings."""
 
-    run: Annotated[Path, tyro.conf.arg(help="Folder for the run (default: runs/TASK).")]
+    run: Annotated[Path, tyro.conf.arg(help="Folder for the run.", help_behavior_hint="(default: runs/TASK)")]
     resume: Annotated[
         bool,
-        tyro.conf.arg(help="Continue the run in the folder, or start it; its settings need not be repeated."),
+        tyro.conf.arg(
+            help="Continue the run in the folder, or start it; its settings need not be repeated.",
+            help_behavior_hint="(default: False)",
+        ),
     ]
     preset: Annotated[
         str,
         tyro.conf.arg(
             help="Settings to start from: default, paper (Santoro et al. 2016), demo (short); of an algorithmic task "
             "default, lstm (without memory, to compare with), or of Graves et al. 2014 paper-feedforward-ntm, "
-            "paper-lstm-ntm, paper-lstm."
+            "paper-lstm-ntm, paper-lstm.",
+            help_behavior_hint="(default: default)",
         ),
     ]
-    device: Annotated[str, tyro.conf.arg(help="Device to train on: auto, cpu or cuda.")]
+    device: Annotated[str, tyro.conf.arg(help="Device to train on: auto, cpu or cuda.", help_behavior_hint="(default: auto)")]
     save_seconds: Annotated[
         float,
-        tyro.conf.arg(help="Seconds between two checkpoints; after a kill, training continues from the last one."),
+        tyro.conf.arg(
+            help="Seconds between two checkpoints; after a kill, training continues from the last one.",
+            help_behavior_hint=f"(default: {LoggingInterval.save_seconds:g})",
+        ),
     ]
 
 
@@ -62,7 +82,9 @@ def parse_training(arguments: list[str], **settings: Any) -> dict[str, Any]:
     Raises:
         InputError: the arguments do not fit.
     """
-    return parse(_all_tasks(), arguments, **settings)
+    require_subcommand("task", TASK_NAMES, arguments)
+    known = [*RunOptions.__annotations__, *_settings_options(preset(arguments[0]))] if arguments[0] in TASK_NAMES else []
+    return parse(_all_tasks(), arguments, known, **settings)
 
 
 def _all_tasks() -> Any:
@@ -122,8 +144,15 @@ def _scheme_options(images: bool) -> dict[str, tuple[Any, str]]:
         annotations = dict.fromkeys(hint for hint, _ in kinds.values())
         docs = dict.fromkeys(doc for _, doc in kinds.values())
         defaults = ", ".join(f"{scheme} {_text(getattr(default_scheme(scheme, images), name))}" for scheme in kinds)
-        found[f"scheme.{name}"] = (reduce(or_, annotations), f"{' / '.join(docs)} ({defaults})")
+        found[f"scheme.{name}"] = (_either(tuple(annotations)), f"{' / '.join(docs)} ({defaults})")
     return found
+
+
+def _either(annotations: tuple[Any, ...]) -> Any:
+    """Return the union of types; literals become one literal without repetitions."""
+    if all(get_origin(annotation) is Literal for annotation in annotations):
+        return Literal[tuple(dict.fromkeys(chain.from_iterable(map(get_args, annotations))))]
+    return reduce(or_, annotations)
 
 
 def _schemes_by_option() -> dict[str, dict[str, tuple[Any, str]]]:

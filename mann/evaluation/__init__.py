@@ -6,6 +6,7 @@ few_shot_accuracy: N-way K-shot accuracy
 measurement:       the options of an evaluation of images as typed data
 answers:           the cost of answers to the algorithmic tasks
 task_costs:        that cost at the sizes of the training and beyond them
+figures:           the main figures of a stored evaluation, and paired differences of two
 intervals:         95% intervals
 memory_use:        writes and reads of every slot in a sequence
 """

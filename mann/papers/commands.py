@@ -52,4 +52,4 @@ def _words(options: Mapping[str, Any]) -> Iterator[str]:
             yield f"--{option}" if value else f"--no-{option}"
         else:
             yield f"--{option}"
-            yield from map(str, value if isinstance(value, tuple) else (value,))
+            yield from ("none" if one is None else str(one) for one in (value if isinstance(value, tuple) else (value,)))

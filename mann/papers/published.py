@@ -13,10 +13,8 @@ N-way K-shot: later papers on Omniglot, each on a split of its own.
 
 from typing import NamedTuple
 
-INSTANCES = (1, 2, 3, 4, 5, 10)
-"""The instances that the tables have."""
-SHOTS = (1, 5)
-"""The numbers of shots that papers report."""
+from mann.evaluation.few_shot_accuracy import SHOTS
+from mann.evaluation.figures import INSTANCES
 
 
 class Published(NamedTuple):

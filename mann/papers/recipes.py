@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from data import InputError
 from mann.evaluation.few_shot_accuracy import SHOTS
+from mann.evaluation.figures import INSTANCES
 from mann.evaluation.measurement import Measurement
-from mann.papers.published import INSTANCES, Published, published_few_shot, published_persistent, published_rows
+from mann.papers.published import Published, published_few_shot, published_persistent, published_rows
 from mann.settings import AnyConfig, Config, Options, Recurrent, changed
 from mann.settings.options import own_fields
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from data import InputError, parse_json
+from mann.evaluation.figures import differences
 from mann.evaluation.intervals import Estimate, estimate_of, over_seeds
 from mann.papers.recipes import Recipes, Row, Table, run_folder, run_settings
-from mann.reporting.comparison import differences
 from mann.settings import by_option
 from mann.settings.storage import config_from_plain
 

@@ -9,6 +9,7 @@ comparison:      several runs side by side: table and picture
 run_files:       the files that an evaluation writes to a run folder
 evaluation_file: reading and validating evaluation.json
 steps:           a sequence step by step, as plain data for the HTML report
+papers_page:     docs/results.md and its picture: the papers' tables beside ours
 html:            the HTML report of a run (report.html, report.css, report.js)
 pictures:        writing CSV files and pictures
 style:           colours, axes, number formats

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from data import InputError
 from episodes.labels import LABELS
+from mann.evaluation.figures import ordinal
 from mann.evaluation.intervals import estimate_of
 from mann.papers.published import Published, published_row
 from mann.reporting.style import (
@@ -26,7 +27,6 @@ from mann.reporting.style import (
     VERMILION,
     colours,
     draw_estimates,
-    ordinal,
     percent,
     set_accuracy_axis,
     set_episode_axis,

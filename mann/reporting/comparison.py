@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from mann.evaluation.answers import answers_of
-from mann.evaluation.instances import from_columns
-from mann.evaluation.intervals import paired_differences
+from mann.evaluation.figures import (
+    ComparedFigure,
+    differences,
+    figures_of,
+)
 from mann.evaluation.task_costs import SWEEPS
-from mann.papers.published import INSTANCES
 from mann.reporting.accuracy import draw_instances, draw_second_instance, variant
-from mann.reporting.few_shot_table import draw_few_shot, few_shot_name
+from mann.reporting.few_shot_table import draw_few_shot
 from mann.reporting.pictures import write_csv, write_picture
-from mann.reporting.style import ordinal, plot_grid
-from mann.reporting.task_figures import draw_sizes, draw_task_training, setting_text
+from mann.reporting.style import plot_grid
+from mann.reporting.task_figures import draw_sizes, draw_task_training
 
 
 class EvaluatedRun(NamedTuple):
@@ -36,22 +37,6 @@ class EvaluatedRun(NamedTuple):
     evaluation: Mapping[str, Any]
     metrics: Sequence[Mapping[str, Any]]
     trained: Mapping[str, int]
-
-
-class ComparedFigure(NamedTuple):
-    """One measured value of a run, with its 95% interval.
-
-    Attributes:
-        at: The instance, ways and shots, or sizes of the figure, as text.
-        name: The measure, such as "accuracy".
-        value, low, high: The value and the ends of its interval.
-    """
-
-    at: str
-    name: str
-    value: float
-    low: float
-    high: float
 
 
 def problem_of(evaluation: Mapping[str, Any]) -> str:
@@ -69,48 +54,6 @@ def by_problem(runs: Mapping[str, EvaluatedRun]) -> dict[str, dict[str, Evaluate
     for name, run in runs.items():
         found.setdefault(problem_of(run.evaluation), {})[name] = run
     return found
-
-
-def figures_of(evaluation: Mapping[str, Any]) -> list[ComparedFigure]:
-    """Return the main figures of a run: accuracies by instance or by ways and shots, or costs by size."""
-    if evaluation["task"] == "classification":
-        return [
-            ComparedFigure(ordinal(result["instance"]), "accuracy", result["accuracy"], result["low"], result["high"])
-            for result in evaluation["instances"]
-            if result["instance"] in INSTANCES
-        ]
-    if evaluation["task"] == "few-shot":
-        return [
-            ComparedFigure(few_shot_name(result), "accuracy", result["accuracy"], result["low"], result["high"])
-            for result in evaluation["results"]
-        ]
-    cost = answers_of(evaluation["task"]).cost
-    return [
-        ComparedFigure(setting_text(result["setting"]), cost, result[cost], *result["intervals"][cost])
-        for result in evaluation["results"]
-    ]
-
-
-def differences(evaluation: Mapping[str, Any], first: Mapping[str, Any]) -> list[ComparedFigure]:
-    """Return the differences in accuracy between a run and the first run, by instance or by ways and shots.
-
-    The intervals are paired, which requires that both runs were evaluated on the same episodes. The list is empty
-    where they were not, and for tasks.
-    """
-    counts, others = evaluation.get("counts"), first.get("counts")
-    if not counts or not others or counts["of"] != others["of"]:
-        return []
-    right, before, shown = (from_columns(columns) for columns in (counts["right"], others["right"], counts["shown"]))
-    found = {column: figures for column, *figures in paired_differences(right, before, shown)}
-    if evaluation["task"] == "few-shot":
-        names = dict(enumerate(map(few_shot_name, evaluation["results"]), 1))
-    else:
-        names = {instance: ordinal(instance) for instance in INSTANCES}
-    return [
-        ComparedFigure(names[column], "difference", *figures)
-        for column, figures in found.items()
-        if column in names
-    ]
 
 
 def comparison_table(runs: Mapping[str, EvaluatedRun]) -> Table:
@@ -218,7 +161,7 @@ def write_run_comparison(folder: Path, runs: Mapping[str, EvaluatedRun]) -> list
         problem, figures = problem_of(run.evaluation), figures_of(run.evaluation)
         if name != firsts[problem]:
             figures += differences(run.evaluation, runs[firsts[problem]].evaluation)
-        rows += [{"learned": problem, "run": name, **figure._asdict()} for figure in figures]
-    write_csv(paths[0], ("learned", "run", *ComparedFigure._fields), rows)
+        rows += [{"problem": problem, "run": name, **figure._asdict()} for figure in figures]
+    write_csv(paths[0], ("problem", "run", *ComparedFigure._fields), rows)
     write_picture(plot_comparison(runs), paths[1])
     return paths

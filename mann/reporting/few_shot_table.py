@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from rich import box
 from rich.table import Table
 
+from mann.evaluation.figures import few_shot_name
 from mann.evaluation.intervals import estimate_of
 from mann.reporting.accuracy import variant
 from mann.reporting.style import colour, draw_estimates, percent, set_accuracy_axis
@@ -50,11 +51,6 @@ def few_shot_table(evaluation: Mapping[str, Any], model: str = "") -> Table:
             str(result["observations"]),
         )
     return table
-
-
-def few_shot_name(result: Mapping[str, Any]) -> str:
-    """Return the ways and shots of a result, such as "5-way, 1-shot"."""
-    return f"{result['ways']}-way, {result['shots']}-shot"
 
 
 def draw_few_shot(axes: Axes, evaluations: Mapping[str, Mapping[str, Any]]) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy
 
+from mann.evaluation.figures import ordinal
 from mann.evaluation.instances import SequenceTrace
 from mann.evaluation.memory_use import answered_sequence, only_sequence, usage_of
 from mann.evaluation.task_costs import TaskTrace
 from mann.models.network import Access
-from mann.reporting.style import ordinal
 
 Plain = dict[str, Any]
 

@@ -83,10 +83,3 @@ def set_episode_axis(axes: Axes, unit: str = "episodes") -> None:
 def percent(fraction: float | None) -> str:
     """Return a fraction in percent with one decimal; an empty text for None."""
     return "" if fraction is None else f"{100 * fraction:.1f}"
-
-
-def ordinal(number: int) -> str:
-    """Return 1st, 2nd, 3rd, 4th, ..., 11th, ..., 21st for a number >= 0."""
-    suffixes = {1: "st", 2: "nd", 3: "rd"}
-    suffix = "th" if number % 100 in (11, 12, 13) else suffixes.get(number % 10, "th")
-    return f"{number}{suffix}"

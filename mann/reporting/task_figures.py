@@ -17,7 +17,8 @@ from rich.table import Table
 
 from data import InputError
 from mann.evaluation.answers import answers_of
-from mann.evaluation.task_costs import Setting, Sweep, TaskTrace
+from mann.evaluation.figures import setting_text
+from mann.evaluation.task_costs import Sweep, TaskTrace
 from mann.reporting.style import GREY, SKY, VERMILION, clean_axes, colours, set_episode_axis
 
 SMALLEST = 1e-3
@@ -32,11 +33,6 @@ _NAMES = {
     "squared_error": "squared\nerror",
 }
 _SHARES = ("exact_sequences", "bit_error_rate")
-
-
-def setting_text(setting: Setting) -> str:
-    """Return the sizes of a setting as text."""
-    return ", ".join(f"{name} {size}" for name, size in setting.items()) or "as in training"
 
 
 def task_table(evaluation: Mapping[str, Any]) -> Table:

@@ -7,6 +7,7 @@ An option is a field of the settings or of their model; `model` and `addressing`
 scheme's and the task's own options are "scheme.NAME" and "sizes.NAME".
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, replace
 from typing import Any, Final, TypeVar
@@ -196,7 +197,11 @@ def _changed_part(part: Any, prefix: str, rest: dict[str, Any]) -> Any:
     """Return a scheme or a task with the options "PREFIX.NAME" changed; takes these out of `rest`."""
     names = {f"{prefix}.{entry.name}": entry.name for entry in own_fields(part)}
     values = {name: rest.pop(option) for option, name in names.items() if option in rest}
-    return replace(part, **values) if values else part
+    try:
+        return replace(part, **values) if values else part
+    except InputError as error:  # names the fields, which have another name among all options
+        own = "|".join(names.values())
+        raise InputError(re.sub(rf"`({own})\b", rf"`{prefix}.\1", str(error))) from error
 
 
 def _unknown(name: str, config: AnyConfig, model: Any) -> InputError:

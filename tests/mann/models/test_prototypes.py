@@ -24,12 +24,12 @@ def test_logits_match_loops_and_states_continue() -> None:
     for time in range(7):
         for column in range(2):
             for label in range(3):
-                earlier_ones = [
+                matching = [
                     features[earlier, column] for earlier in range(time) if labels[earlier, column] == label
                 ]
                 expected = -0.5 * 4
-                if earlier_ones:
-                    expected = -float((features[time, column] - sum(earlier_ones) / len(earlier_ones)).square().sum())
+                if matching:
+                    expected = -float((features[time, column] - sum(matching) / len(matching)).square().sum())
                 assert logits[time, column, label].item() == pytest.approx(expected)
     first, state = network(inputs[:3])
     second, _ = network(inputs[3:], state)

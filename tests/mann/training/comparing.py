@@ -10,6 +10,7 @@ from mann.runs import Checkpoint, Run
 from mann.settings import AnyConfig
 from mann.training import LoggingInterval, Problem
 from mann.training.distributed import SINGLE_PROCESS
+from mann.training.optimisation import RECENT_STEPS, learning_rate
 from mann.training.state import Sums, TrainingState
 from mann.training.step import train_step
 
@@ -54,12 +55,11 @@ def assert_same(one: Run, other: Run) -> None:
 
 
 def descending(problem: Problem, config: AnyConfig, norms: Sequence[float] = ()) -> TrainingState:
-    """Return a state whose optimiser subtracts the gradient, as clipped, from the weights."""
+    """Return a state whose optimiser subtracts the clipped gradient from the weights in step 0."""
     optimizer = torch.optim.SGD(problem.model.parameters(), lr=1.0)
     sums = Sums.zero(problem.counts, torch.device("cpu"))
-    # Not at the settings' learning rate but at 1.0: the share of a group multiplies the learning rate of every step.
-    optimizer.param_groups[0]["share"] = 1 / config.learning_rate
-    return TrainingState(problem, config, optimizer, sums, deque(norms, maxlen=100))
+    optimizer.param_groups[0]["share"] = 1 / learning_rate(config, 0)  # of the step's learning rate
+    return TrainingState(problem, config, optimizer, sums, deque(norms, maxlen=RECENT_STEPS))
 
 
 def step_of(problem: Problem, config: AnyConfig, norms: Sequence[float] = ()) -> tuple[torch.Tensor, TrainingState]:

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mann.evaluation.figures import few_shot_name, ordinal
 from mann.evaluation.intervals import Estimate
 from mann.papers.commands import evaluation_arguments, training_arguments
 from mann.papers.published import Published
 from mann.papers.recipes import Recipes, Row, Table
 from mann.papers.results import Result, Results, mean_differences, mean_figures, read_results, result_path
-from mann.reporting.few_shot_table import few_shot_name
 from mann.reporting.pictures import write_picture
-from mann.reporting.style import colour, draw_estimates, ordinal, percent, plot_grid, set_accuracy_axis
+from mann.reporting.style import colour, draw_estimates, percent, plot_grid, set_accuracy_axis
 from mann.support.files import write_text
 
 PICTURE = "instances.png"
