@@ -30,7 +30,7 @@ PAGE_WORDS: Final = frozenset({"drawing", "drawings", "shown"})
 """Words for what a page or a report shows: elsewhere in the library an image is presented."""
 
 SHOWING: Final = ("mann/page/", "mann/reporting/")
-COMMANDS: Final = ("mann/cli/", "mann/papers/")
+COMMANDS: Final = ("mann/cli/", "mann/papers/commands.py", "mann/reporting/papers_page.py")
 """Where command lines are read, and where they are written beside the results that they reproduce."""
 
 OPTION: Final = re.compile(r"(?<![\w-])--[a-z]")

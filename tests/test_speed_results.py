@@ -1,9 +1,15 @@
-"""The figures that docs/speed.md shows are those of the stored results."""
+"""The figures of docs/speed.md and the stored tables are those of the stored results."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from mann.benchmark import samplers, speed
+from mann.benchmark.writing import flat
+from mann.reporting.pictures import write_csv
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "docs" / "results"
@@ -18,34 +24,49 @@ def stored(folder: str) -> list[dict[str, Any]]:
 
 
 def ends(row: Mapping[str, Any]) -> list[float]:
-    """Return how many times as fast as what it is measured against something is, and the ends of the interval."""
+    """Return the relative speed of a row, and the ends of its interval."""
     return [row["ratio"][end] for end in ("median", "low", "high")]
 
 
 def ratio(row: Mapping[str, Any]) -> str:
-    """Return the same as text."""
+    """Return the relative speed of a row as text."""
     return "{:.2f} ({:.2f}-{:.2f})".format(*ends(row))
 
 
 def line(name: str, rows: Rows) -> str:
-    """Return the row of a workload."""
-    reference, fast, floor, lstm, dnc = (rows[name, who] for who in ("reference", "fast", "floor", "lstm", "dnc"))
+    """Return the row of a workload as the page has it."""
+    names = ("reference", "fast", "floor", "lstm", "dnc")
+    reference, fast, floor, lstm, dnc = (rows[name, implementation] for implementation in names)
     milliseconds = [f"{row['milliseconds']['median']:.1f}" for row in (reference, fast, floor)]
     ratios = [ratio(row) for row in (fast, floor, lstm, dnc)]
     memory = f"{fast['peak_memory_mib']:.0f} of {reference['peak_memory_mib']:.0f}"
     return f"| `{name}` | {' | '.join([*milliseconds, *ratios, memory])} |"
 
 
-def test_the_page_shows_what_is_stored() -> None:
+@pytest.mark.parametrize("folder", ["speed", "speed-growth"])
+def test_the_stored_table_and_csv_are_those_of_the_stored_rows(folder: str, tmp_path: Path) -> None:
+    rows = stored(folder)
+    assert (RESULTS / folder / "speed.md").read_text() == speed.markdown(rows)
+    lines = [flat(row) for row in rows]
+    write_csv(tmp_path / "speed.csv", list(lines[0]), lines)
+    assert (RESULTS / folder / "speed.csv").read_bytes() == (tmp_path / "speed.csv").read_bytes()
+
+
+def test_the_stored_table_of_samplers_is_that_of_the_stored_result() -> None:
+    found = json.loads((RESULTS / "episodes" / "episodes.json").read_text())
+    assert (RESULTS / "episodes" / "episodes.md").read_text() == samplers.markdown(found)
+
+
+def test_the_page_has_the_stored_figures_of_all_workloads() -> None:
     steps = [row for row in stored("speed") if row["mode"] == "step"]
-    rows = {(row["workload"], row["contestant"]): row for row in steps}
-    shown = [line(name, rows) for name in dict.fromkeys(row["workload"] for row in steps)]
-    assert all(text in PAGE.splitlines() for text in shown)
+    rows = {(row["workload"], row["implementation"]): row for row in steps}
+    for name in dict.fromkeys(row["workload"] for row in steps):
+        assert line(name, rows) in PAGE.splitlines()
 
 
-def test_the_readme_says_what_is_stored() -> None:
+def test_the_readme_has_the_stored_figures() -> None:
     said = " ".join((REPOSITORY / "README.md").read_text().split())
-    rows = {row["contestant"]: row for row in stored("speed") if (row["workload"], row["mode"]) == ("w1", "step")}
+    rows = {row["implementation"]: row for row in stored("speed") if (row["workload"], row["mode"]) == ("w1", "step")}
     fast, floor = rows["fast"], rows["floor"]
     assert f"takes {fast['milliseconds']['median']:.1f} ms" in said
     assert "{:.1f} times ({:.2f} to {:.2f}) as fast as the same network".format(*ends(fast)) in said
@@ -60,8 +81,8 @@ def test_the_readme_says_what_is_stored() -> None:
     assert f"after {seconds[0]:.0f} to {seconds[-1]:.0f} seconds" in said
 
 
-def test_the_page_shows_how_time_grows_with_slots() -> None:
-    growing = [row for row in stored("speed-growth") if row["curve"] == "slots" and row["contestant"] == "fast"]
+def test_the_page_has_the_stored_growth_with_slots() -> None:
+    growing = [row for row in stored("speed-growth") if row["curve"] == "slots" and row["implementation"] == "fast"]
     times = {(row["workload"], row["at"]): row["milliseconds"]["median"] for row in growing}
     sizes = sorted({size for _, size in times})
     for name in dict.fromkeys(name for name, _ in times):
@@ -69,7 +90,7 @@ def test_the_page_shows_how_time_grows_with_slots() -> None:
         assert f"| `{name}` | {' | '.join(cells)} |" in PAGE
 
 
-def test_the_page_shows_how_fast_episodes_are_drawn() -> None:
+def test_the_page_has_the_stored_figures_of_the_samplers() -> None:
     found = json.loads((RESULTS / "episodes" / "episodes.json").read_text())
     for row in found["rows"]:
         beside = "" if row["sampler"] == "learn2learn" else ratio(row)

@@ -219,7 +219,7 @@ def _backend(jobs: int, threads: int, dask: str | None) -> Iterator[joblib.Paral
         client = Client(dask, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"`dask={dask}`: no scheduler answers at this address; start one with `dask scheduler`"
+            f"`dask={dask}`: no scheduler answers at this address; the command dask scheduler starts one"
         ) from error
     with client, joblib.parallel_config(backend="dask", client=client):
         yield joblib.Parallel(return_as="generator_unordered")

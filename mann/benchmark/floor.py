@@ -1,6 +1,5 @@
 """The matrix products of a workload and one pass over the memory at each step, as a lower bound of its time."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from mann.benchmark.workloads import Workload
 
-Product = Callable[[], object]
+Product = partial[Tensor]
 """Computes a matrix product."""
 
 

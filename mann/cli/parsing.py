@@ -161,7 +161,7 @@ def _misfit(option: str, argument: Any, message: str) -> str:
 
 def _unknown(tokens: Sequence[str], known: Sequence[str]) -> str:
     """Return the refusal of words that are no options, with the options that may have been meant."""
-    option = next((token for token in tokens if token.startswith("--")), tokens[0])
+    option = next((token for token in tokens if token.startswith("--")), "")
     name = option.removeprefix("--").partition("=")[0]
     close = difflib.get_close_matches(name, [entry.replace("_", "-") for entry in known], n=2)
     advice = f"did you mean {' or '.join(f'--{entry}' for entry in close)}?" if close else "--help lists all options"

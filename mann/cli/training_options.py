@@ -66,7 +66,9 @@ class RunOptions(TypedDict, total=False):
             help_behavior_hint="(default: default)",
         ),
     ]
-    device: Annotated[str, tyro.conf.arg(help="Device to train on: auto, cpu or cuda.", help_behavior_hint="(default: auto)")]
+    device: Annotated[
+        str, tyro.conf.arg(help="Device to train on: auto, cpu or cuda.", help_behavior_hint="(default: auto)")
+    ]
     save_seconds: Annotated[
         float,
         tyro.conf.arg(
@@ -83,7 +85,8 @@ def parse_training(arguments: list[str], **settings: Any) -> dict[str, Any]:
         InputError: the arguments do not fit.
     """
     require_subcommand("task", TASK_NAMES, arguments)
-    known = [*RunOptions.__annotations__, *_settings_options(preset(arguments[0]))] if arguments[0] in TASK_NAMES else []
+    of_task = _settings_options(preset(arguments[0])) if arguments[0] in TASK_NAMES else {}
+    known = [*RunOptions.__annotations__, *of_task]
     return parse(_all_tasks(), arguments, known, **settings)
 
 
@@ -102,7 +105,9 @@ def _all_tasks() -> Any:
 def _options_of(task: str) -> type[Any]:
     """Return the options of a task, none of which has to be given."""
     default = preset(task)
-    hints = {name: f"(default: {_text(value)})" for name, value in by_option(default).items()}
+    # The options of schemes have a default for each scheme, in the help itself.
+    values = {name: value for name, value in by_option(default).items() if not name.startswith("scheme.")}
+    hints = {name: f"(default: {_text(value)})" for name, value in values.items()}
     fields: dict[str, Any] = {"task": Required[Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress]]}
     fields |= get_type_hints(RunOptions, include_extras=True)
     for name, (annotation, doc) in _settings_options(default).items():
@@ -117,7 +122,7 @@ def _settings_options(default: AnyConfig) -> dict[str, tuple[Any, str]]:
     images = isinstance(default, Config)
     models = tuple(MODELS) if images else ("memory", "recurrent")
     found = {
-        "model": (str, f"{_docs_of(type(default))['model']} One of {', '.join(models)}."),
+        "model": (Literal[models], field_docs(type(default))["model"]),
         "addressing": (str, f"Addressing scheme of the memory: {', '.join(SCHEMES)}."),
         **_part(Recurrent),
         **_part(Memory),
@@ -131,7 +136,7 @@ def _settings_options(default: AnyConfig) -> dict[str, tuple[Any, str]]:
 
 def _part(kind: type[Any]) -> dict[str, tuple[Any, str]]:
     """Return type and meaning of the options of settings, a model, a scheme or a task."""
-    hints, docs = get_type_hints(kind), _docs_of(kind)
+    hints, docs = get_type_hints(kind), field_docs(kind)
     return {
         entry.name: (hints[entry.name], docs.get(entry.name, "")) for entry in own_fields(kind) if entry.name != "model"
     }
@@ -162,11 +167,6 @@ def _schemes_by_option() -> dict[str, dict[str, tuple[Any, str]]]:
         for name, option in _part(kind).items():
             found.setdefault(name, {})[scheme] = option
     return found
-
-
-def _docs_of(kind: type[Any]) -> dict[str, str]:
-    """Return the meaning of each field."""
-    return field_docs(kind)
 
 
 def _text(value: Any) -> str:

@@ -125,22 +125,22 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         config, network = self._loaded() if first else (self.config_, self.network_)
         images = self._images(X, config, reset=first)
         labels = column_or_1d(y, warn=True)
-        check_array(labels, ensure_2d=False, dtype=cast(Any, None))  # refuses what is not finite
+        check_array(labels, ensure_2d=False, dtype=cast(Any, None))  # refuses labels that are not finite
         check_classification_targets(labels)
         if len(labels) != len(images):
             raise InputError(f"{len(images)} images, but {len(labels)} labels: give a label for each image")
         known = [] if first else self.labels_
         extended = _extended(known, labels, classes, config.most_labelled, fixed=not first and self.fixed_)
         codes = own_names(config, self.random_state)[[extended.index(label) for label in labels.tolist()]]
-        shown = encode(codes, episode_labels(config).symbols).double()
-        previous = torch.zeros_like(shown[:1]) if first else self.previous_
+        encoded = encode(codes, episode_labels(config).symbols).double()
+        previous = torch.zeros_like(encoded[:1]) if first else self.previous_
         with torch.no_grad():
             _, state = network(
-                images[:, None], torch.cat([previous, shown[:-1]])[:, None], None if first else self.state_
+                images[:, None], torch.cat([previous, encoded[:-1]])[:, None], None if first else self.state_
             )
         self.config_, self.network_, self.labels_ = config, network, extended
         self.fixed_ = classes is not None if first else self.fixed_
-        self.state_, self.previous_ = state, shown[-1:]
+        self.state_, self.previous_ = state, encoded[-1:]
         self.classes_ = numpy.unique(numpy.asarray(extended))
         return self
 
@@ -167,7 +167,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         # They came in single precision: nothing is lost.
         tensors = {f"network.{name}": value.float() for name, value in self.network_.state_dict().items()}
         tensors |= {f"state.{place}": leaf.contiguous() for place, leaf in enumerate(leaves)}
-        said = {
+        saved = {
             "model": str(self.model),
             "random_state": self.random_state,
             "labels": self.labels_,
@@ -175,7 +175,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             "config": plain(self.config_),
         }
         try:
-            text = json.dumps(said)
+            text = json.dumps(saved)
         except TypeError as error:
             raise InputError(f"labels that are neither numbers nor strings cannot be saved ({error})") from error
         with whole(Path(path)) as temporary:
@@ -190,9 +190,9 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         """
         try:
             with safe_open(path, "pt") as file:
-                said = _Saved.model_validate_json(file.metadata()["mann"])
+                saved = _Saved.model_validate_json(file.metadata()["mann"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            config = cast(Config, config_from_json(json.dumps(said.config), str(path)))
+            config = cast(Config, config_from_json(json.dumps(saved.config), str(path)))
             weights = {
                 name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")
             }
@@ -203,11 +203,11 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
                 name: value.shape for name, value in weights.items()
             }:
                 raise ValueError("weights that are not of such a network")
-            if not 1 <= len(set(said.labels)) == len(said.labels) <= config.most_labelled:
-                raise ValueError(f"{len(said.labels)} labels, expected 1 to {config.most_labelled} different ones")
-            found = cls(said.model, said.random_state)
+            if not 1 <= len(set(saved.labels)) == len(saved.labels) <= config.most_labelled:
+                raise ValueError(f"{len(saved.labels)} labels, expected 1 to {config.most_labelled} different ones")
+            found = cls(saved.model, saved.random_state)
             found.config_, found.network_ = config, _in_double(config, weights)
-            found.labels_, found.fixed_ = said.labels, said.fixed
+            found.labels_, found.fixed_ = saved.labels, saved.fixed
             found.state_ = pytree.tree_unflatten(
                 [tensors[f"state.{place}"] for place in range(len(pytree.tree_leaves(template)))],
                 pytree.tree_structure(template),
@@ -216,17 +216,17 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             found.classes_ = numpy.unique(numpy.asarray(found.labels_))
             found.n_features_in_ = config.size**2
             found.predict_proba(numpy.zeros((1, config.size, config.size)))  # refuses a state that does not fit
-        except Exception as error:  # what is no such file makes readers raise almost anything
+        except Exception as error:  # other content makes the readers raise almost anything
             raise InputError(f"{path} is no saved classifier ({first_line(error)})") from error
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: weights instead of the network, which holds functions."""
+        """Return the pickled state: weights instead of the network, which holds functions."""
         held = cast(dict[str, Any], super().__getstate__())
         return {**held, "network_": self.network_.state_dict()} if "network_" in held else held
 
     def __setstate__(self, held: dict[str, Any]) -> None:
-        """Restore what was pickled."""
+        """Restore the pickled state."""
         if "network_" in held:
             held = {**held, "network_": _in_double(held["config_"], held["network_"])}
         super().__setstate__(held)
@@ -276,12 +276,12 @@ def _extended(known: list[Any], labels: numpy.ndarray, classes: ArrayLike | None
     Raises:
         InputError: there are more than `most`, or one is not among the classes of the first call.
     """
-    said = [] if classes is None else numpy.asarray(classes).tolist()
-    extended = list(dict.fromkeys([*known, *said, *labels.tolist()]))
+    given = [] if classes is None else numpy.asarray(classes).tolist()
+    extended = list(dict.fromkeys([*known, *given, *labels.tolist()]))
     if fixed and len(extended) > len(known):
         raise InputError(f"label {extended[len(known)]!r} is not among the classes of the first call: {known}")
-    if said and not known and len(extended) > len(said):
-        raise InputError(f"label {extended[len(said)]!r} is not among classes {said}")
+    if given and not known and len(extended) > len(given):
+        raise InputError(f"label {extended[len(given)]!r} is not among classes {given}")
     if len(extended) > most:
         raise InputError(f"{len(extended)} classes, but the network can tell {most} apart: use another model")
     return extended

@@ -1,4 +1,4 @@
-"""What to measure of a model of images, and how: the options of an evaluation as typed data."""
+"""The measurement of a model of images: the options of an evaluation as typed data."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal

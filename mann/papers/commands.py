@@ -52,4 +52,5 @@ def _words(options: Mapping[str, Any]) -> Iterator[str]:
             yield f"--{option}" if value else f"--no-{option}"
         else:
             yield f"--{option}"
-            yield from ("none" if one is None else str(one) for one in (value if isinstance(value, tuple) else (value,)))
+            values = value if isinstance(value, tuple) else (value,)
+            yield from ("none" if one is None else str(one) for one in values)

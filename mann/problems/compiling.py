@@ -12,7 +12,7 @@ WORTH_COMPILING: Final = 500
 
 
 def compile_if_long(network: nn.Module, config: AnyConfig) -> None:
-    """Let a memory network run through time compiled, if the training is long enough for that to pay off."""
+    """Compile the steps of a memory network, if the training is long enough for that to pay off."""
     if isinstance(network, MemoryNetwork) and config.steps >= WORTH_COMPILING:
         from mann.fast import fast  # here, since the compiled path is optional
 

@@ -64,18 +64,18 @@ def comparison_table(runs: Mapping[str, EvaluatedRun]) -> Table:
         box=box.SIMPLE,
         show_header=False,
     )
-    shown = {
+    tables = {
         problem: {name: _table_figures(run) for name, run in group.items()}
         for problem, group in by_problem(runs).items()
     }
     places = {
         problem: list(dict.fromkeys(figure.at for figures in group.values() for figure in figures))
-        for problem, group in shown.items()
+        for problem, group in tables.items()
     }
     table.add_column(no_wrap=True)
     for _ in range(max(map(len, places.values()))):
         table.add_column(no_wrap=True, justify="right")
-    for problem, group in shown.items():
+    for problem, group in tables.items():
         unit = "accuracy, %" if next(iter(group.values()))[0].name == "accuracy" else "cost"
         table.add_row(f"{problem}:\n{unit}", *(_two_lines(place) for place in places[problem]), style="bold")
         first, *_ = group

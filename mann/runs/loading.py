@@ -13,7 +13,7 @@ from mann.settings import AnyConfig, Config, TaskConfig
 
 
 class LoadedRun(NamedTuple):
-    """What an evaluation needs of a run.
+    """The model, settings and split of a run.
 
     Attributes:
         config: The settings of the training.

@@ -1,70 +1,27 @@
-"""Running the commands: in this process, as a person would see them."""
+"""Fixtures for the tests of the commands: a way to run them, and tiny runs that tests share."""
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
 
 import numpy
 import pytest
 from PIL import Image
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-TINY = (
-    "--size 8 --rotations --classes 2 --labels one-hot --presentations 2 --counting exact --hidden-size 8 --slots 6 "
-    "--word-size 4 --scheme.usage-decay 0.99 --batch 2 --episodes 16 --seed 0"
-)
-"""Options of a training of 8 steps."""
-
-
-class Ended(NamedTuple):
-    """How a command ended: its exit status, standard output and standard error."""
-
-    status: int
-    output: str
-    errors: str
-
-
-Command = Callable[..., Ended]
+from tests.scripts.running import TINY, Command, Refused, copied, run_command
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Return what imports a script by name."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return importlib.import_module
+def command() -> Command:
+    """Return what runs a command."""
+    return run_command
 
 
 @pytest.fixture
-def command(
-    script: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
-    """Return what runs a command, such as command("train", "strokes", "--episodes", 16)."""
-
-    def run(name: str, *arguments: object) -> Ended:
-        main, one_line_errors = script(name).main, script("commands").one_line_errors
-        monkeypatch.delenv("FORCE_COLOR", raising=False)  # rich would take it for a terminal
-        monkeypatch.setattr("sys.argv", [f"scripts/{name}.py", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            with one_line_errors():
-                status = main([str(argument) for argument in arguments])
-        except SystemExit as ended:
-            status = ended.code or 0
-        assert isinstance(status, int)
-        said = capsys.readouterr()
-        return Ended(status, said.out, said.err)
-
-    return run
-
-
-@pytest.fixture
-def refused(command: Command) -> Callable[..., str]:
+def refused() -> Refused:
     """Return what runs a command that has to fail in one line with status 2, and returns the line."""
 
     def run(*arguments: object) -> str:
-        status, output, errors = command(*arguments)
+        status, output, errors = run_command(*map(str, arguments))
         assert (status, output) == (2, "")
         assert errors.startswith("error: ")
         assert errors.count("\n") == 1 and errors.endswith("\n")
@@ -75,7 +32,7 @@ def refused(command: Command) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def of_noise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, int], Path]:
+def noise_images(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, int], Path]:
     """Return a function that makes a folder of so many classes of so many images of noise."""
 
     def make(name: str, classes: int, images: int) -> Path:
@@ -92,12 +49,35 @@ def of_noise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, in
 
 
 @pytest.fixture(scope="session")
-def letters(of_noise: Callable[[str, int, int], Path]) -> Path:
+def letters(noise_images: Callable[[str, int, int], Path]) -> Path:
     """Return a folder of 30 classes of 4 images: 21 to train on, 3 to validate with, 6 to test on."""
-    return of_noise("letter", 30, 4)
+    return noise_images("letter", 30, 4)
 
 
 @pytest.fixture
 def tiny(letters: Path) -> list[object]:
     """Return the arguments of a tiny training, but for --run."""
     return ["train", "folder", "--root", letters, *TINY.split()]
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that trains with some arguments, once a session; the run it returns is not to be changed."""
+    found: dict[tuple[str, ...], Path] = {}
+
+    def train(*arguments: object) -> Path:
+        words = tuple(map(str, arguments))
+        if words not in found:
+            folder = tmp_path_factory.mktemp("trained") / "run"
+            ended = run_command("train", *words, "--run", folder)
+            assert ended.status == 0, ended.errors
+            found[words] = folder
+        return found[words]
+
+    return train
+
+
+@pytest.fixture
+def run(trained_once: Callable[..., Path], tiny: list[object], tmp_path: Path) -> Path:
+    """Return the folder of a finished run of the tiny training, a copy for the test alone."""
+    return copied(trained_once(*tiny[1:]), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""The command that compares: what it runs, skips, refuses and writes; and workers that are killed."""
+"""The command benchmark: the comparisons it makes and writes, its errors, and workers that are killed."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,21 @@ import pytest
 import torch
 
 from data import ImageClasses, Split
-from mann.benchmark import implementations as contestants
-from mann.benchmark import schemes as addressing
-from mann.benchmark import speed
+from mann.benchmark import implementations, speed
 from mann.benchmark.cells import run_cells
 from mann.benchmark.schemes import QUICK, Size, cells
+from mann.cli import benchmark as benchmark_command
 from mann.models.unrolling import plain
-from mann.runs.run import Run
-
-Command = Callable[..., Any]
+from mann.runs import Run
+from tests.scripts.running import Command, Refused
 
 TINY = Size({**QUICK.changes, "copy": {**QUICK.changes["copy"], "episodes": 64, "hidden_size": 6}}, validate=2)
 
 
 @pytest.fixture
-def benchmark(command: Command, script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Return what runs the command on tiny trainings, in this process."""
-    monkeypatch.setattr(script("benchmark"), "QUICK", TINY)
+def benchmark(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Return a function that compares schemes in tiny trainings."""
+    monkeypatch.setattr(benchmark_command, "QUICK", TINY)
 
     def run(*arguments: object) -> Any:
         return command("benchmark", "addressing", "--quick", "--jobs", 1, "--out", tmp_path / "out", *arguments)
@@ -46,7 +43,7 @@ def test_the_comparison_is_printed_and_written_and_not_run_again(
     options = ("--schemes", "ntm,lrua", "--tasks", "copy", "--seeds", 1)
     status, output, errors = benchmark(*options)
     assert (status, errors) == (0, "")
-    assert "ntm" in output and "lrua" in output and "wrong bits a sequence" in output
+    assert "ntm" in output and "lrua" in output and "wrong bits per sequence" in output
     for kind in ("json", "csv", "md", "png"):
         assert str(tmp_path / "out" / f"addressing.{kind}") in output.replace("\n", "")
     content = json.loads((tmp_path / "out" / "addressing.json").read_text())
@@ -61,52 +58,56 @@ def test_the_comparison_is_printed_and_written_and_not_run_again(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "no benchmark is named: python scripts/benchmark.py BENCHMARK, one of addressing, speed, episodes"),
+        ("", "no benchmark is named: use one of addressing, speed, episodes"),
+        ("--quick", "no benchmark is named: use one of addressing, speed, episodes"),
         ("speeed", "no benchmark is named 'speeed': use one of addressing, speed, episodes"),
         ("speed --workloads w1,w9", "no workload is named 'w9': use all, or some of w1, w1-64"),
-        ("speed --contestants tape", "no contestant is named 'tape': use all, or some of reference, fast"),
-        ("speed --rounds 5", "--rounds 5: at least 6 are needed"),
-        ("speed --threads 0", "--threads 0: at least 1 is needed"),
-        ("episodes --rounds 5", "--rounds 5: at least 6 are needed"),
-        ("episodes --dataset folder", "invalid choice 'folder' for argument '--dataset'"),
+        ("speed --implementations tape", "no implementation is named 'tape': use all, or some of reference, fast"),
+        ("speed --contestants tape", "no implementation is named 'tape': use all, or some of reference, fast"),
+        ("speed --rounds 5", "--rounds is 5: at least 6 are needed"),
+        ("speed --threads 0", "--threads is 0: at least 1 is needed"),
+        ("speed --implementation fast", "unrecognized options: --implementation fast; did you mean --implementations"),
+        ("episodes --rounds 5", "--rounds is 5: at least 6 are needed"),
+        ("episodes --dataset folder", "--dataset: 'folder' is not one of strokes, omniglot"),
         ("addressing --schemes ntm,tape", "no scheme is named 'tape': use all, or some of ntm, content"),
         ("addressing --tasks sort", "no task is named 'sort': use all, or some of copy"),
-        ("addressing --seeds 0", "--seeds 0: at least 1 is needed"),
-        ("addressing --jobs 0", "--jobs 0: at least 1 is needed"),
-        ("addressing --seeds three", "Error parsing --seeds"),
-        ("addressing --nope", "Unrecognized options: --nope"),
+        ("addressing --seeds 0", "--seeds is 0: at least 1 is needed"),
+        ("addressing --jobs 0", "--jobs is 0: at least 1 is needed"),
+        ("addressing --seeds three", "--seeds: "),
+        ("addressing --nope", "unrecognized options: --nope"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(refused: Callable[..., str], arguments: str, message: str) -> None:
+def test_mistakes_are_one_line_errors(refused: Refused, arguments: str, message: str) -> None:
     assert message in refused("benchmark", *arguments.split())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "taught"),
+    ("arguments", "words"),
     [
         ("", ("addressing", "speed", "episodes")),
         ("addressing", ("--dask", "--schemes")),
-        ("speed", ("--growth", "--threads", "w2-32", "floor", "pip install dnc")),
+        ("speed", ("--growth", "--threads", "--implementations", "w2-32", "floor", "pip install dnc")),
         ("episodes", ("--dataset", "requirements-learn2learn.txt")),
     ],
 )
-def test_help_teaches(command: Command, arguments: str, taught: tuple[str, ...]) -> None:
+def test_help_names_options_and_choices(command: Command, arguments: str, words: tuple[str, ...]) -> None:
     status, output, _ = command("benchmark", *arguments.split(), "--help")
-    assert status == 0 and all(word in output for word in taught)
+    assert status == 0 and all(word in output for word in words)
 
 
 def test_speed_is_printed_and_written(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contestants, "fast", lambda: plain)
+    monkeypatch.setattr(implementations, "fast", lambda: plain)
     for name, few in (("STEPS", (2, 3)), ("BATCHES", (1,)), ("SLOTS", (4,)), ("GROWING", ("ntm",))):
         monkeypatch.setattr(speed, name, few)
     out = tmp_path / "out"
     status, output, errors = command(
         *("benchmark", "speed", "--quick", "--growth", "--no-memory", "--rounds", 6, "--device", "cpu"),
-        *("--workloads", "w2-1", "--contestants", "reference,fast,floor", "--out", out),
+        *("--workloads", "w2-1", "--implementations", "reference,fast,floor", "--out", out),
     )
     assert status == 0 and "reference" in output and "floor" in output
     assert errors.splitlines()[0].startswith("fast is left out of w2-1: there is no compiler here")
     content = json.loads((out / "speed.json").read_text())
+    assert {row["implementation"] for row in content["rows"]} == {"reference", "floor"}
     assert content["left_out"] == errors.splitlines()
     assert {row["curve"] for row in content["rows"]} == {None, "steps", "batch", "slots"}
     assert content["environment"]["command"].startswith("benchmark.py speed --quick")
@@ -114,12 +115,12 @@ def test_speed_is_printed_and_written(command: Command, tmp_path: Path, monkeypa
         assert str(out / name) in output.replace("\n", "") and (out / name).stat().st_size
 
 
-def test_samplers_are_compared(command: Command, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samplers_are_compared(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = tuple(f"class{number:02d}" for number in range(20))
     images = torch.full((20, 10, 20, 20), 255, dtype=torch.uint8)
     small = ImageClasses(images, torch.full((20,), 10), names), Split(names[:12], names[12:16], names[16:])
-    monkeypatch.setattr(script("benchmark"), "load", lambda *_: small)
-    monkeypatch.setattr(contestants, "fast", lambda: plain)
+    monkeypatch.setattr(benchmark_command, "load", lambda *_: small)
+    monkeypatch.setattr(implementations, "fast", lambda: plain)
     monkeypatch.setitem(sys.modules, "learn2learn.data", None)
     out = tmp_path / "out"
     status, output, errors = command("benchmark", "episodes", "--quick", "--rounds", 6, "--out", out)
@@ -130,17 +131,17 @@ def test_samplers_are_compared(command: Command, script: Any, tmp_path: Path, mo
     assert content["step"]["of"].startswith("reference") and content["step"]["share_of_sampling"]["median"] > 0
 
 
-def test_no_scheduler_at_an_address_is_said_in_a_line(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_an_address_without_a_scheduler_is_a_one_line_error(refused: Refused, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     line = refused(
         *("benchmark", "addressing", "--quick", "--schemes", "ntm", "--tasks", "copy", "--out", tmp_path / "out"),
         *("--dask", "tcp://127.0.0.1:9"),
     )
-    assert "--dask tcp://127.0.0.1:9: no scheduler answers there" in line
+    assert "--dask tcp://127.0.0.1:9: no scheduler answers at this address" in line
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that no process listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -148,7 +149,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[Any]]]]:
-    """Start a dask scheduler and two workers of a thread each, as docs/benchmarks.md says."""
+    """Start a dask scheduler and two workers with one thread each, as docs/benchmarks.md describes."""
     pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
@@ -189,7 +190,7 @@ def test_every_cell_is_run_once_though_a_worker_is_killed(
     assert [result["folder"] for result in results] == [cell.folder.name for cell in todo]
     for cell in todo:
         lines = Run(cell.folder).metrics()
-        # Each step once: nothing was left out, nothing done twice.
+        # Each step once: none is missing, and none was repeated.
         assert [line["step"] for line in lines] == list(range(2, 101, 2))
         assert len(list(cell.folder.glob("cell.json"))) == 1
 
@@ -205,17 +206,10 @@ def test_workers_end_with_the_command(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     command.terminate()
-    said = command.communicate(timeout=60)[1]
-    # joblib's tracker of files may add that one of them is gone already.
-    assert said.startswith(b"interrupted\n") and b"Traceback" not in said
+    errors = command.communicate(timeout=60)[1]
+    # joblib's resource tracker may add a line about a file that no longer exists.
+    assert errors.startswith(b"interrupted\n") and b"Traceback" not in errors
     assert command.returncode == 128 + signal.SIGTERM
     for folder in trained:
         with Run(folder).locked():  # refused as long as a worker lives
             pass
-
-
-def test_quick_is_a_smaller_comparison_of_the_same_tasks() -> None:
-    assert set(QUICK.changes) == set(addressing.FULL.changes)
-    for task, changes in QUICK.changes.items():
-        assert changes["episodes"] < addressing.FULL.changes[task]["episodes"]
-    assert replace(QUICK, validate=1).validate == 1

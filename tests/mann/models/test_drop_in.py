@@ -18,12 +18,12 @@ from mann.models.controllers import LSTMController, controller_kind
 from mann.models.initial_state import InitialState
 from mann.models.network import MemoryNetwork
 from mann.models.unrolling import plain
-from mann.settings.schema import Config
+from mann.settings import Memory
 
 TIME, BATCH, INPUTS, OUTPUTS = 6, 2, 3, 2
 VARIANTS: dict[str, Any] = {
     **{name: scheme for name, scheme in SCHEMES.items()},
-    "lrua of training": lambda: Config("strokes").scheme,
+    "lrua of training": lambda: Memory().scheme,
     "sparse, of many slots": lambda: Sparse(read_heads=1, nearest=2),
 }
 
@@ -94,11 +94,11 @@ def test_values_and_gradients_are_finite_from_blank_and_zero_inputs_on(name: str
             assert value.grad is None or torch.isfinite(value.grad).all()
 
 
-def test_derivatives_agree_with_finite_differences(name: str) -> None:
+def test_derivatives_match_finite_differences(name: str) -> None:
     network = build(name)
     names, values = zip(*network.named_parameters(), strict=True)
     _, state = network(sequence(2))
-    # A cosine is too crooked for finite differences near a blank memory.
+    # A cosine is too curved for finite differences near a blank memory.
     memory = torch.randn(state.memory.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     state = pytree.tree_map(torch.detach, state)
 
@@ -111,7 +111,7 @@ def test_derivatives_agree_with_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(run, (inputs, memory.requires_grad_(), *values), fast_mode=True)
 
 
-def test_the_fast_way_equals_the_plain_one(name: str) -> None:
+def test_the_compiled_unrolling_equals_the_plain_one(name: str) -> None:
     network = build(name)
     results = []
     for unroll in (plain, CompiledUnrolling(partial(CompiledStep, compiler=interpreted))):
@@ -127,7 +127,7 @@ def test_the_fast_way_equals_the_plain_one(name: str) -> None:
 
 @pytest.fixture
 def forget_compiled() -> Iterator[None]:
-    """Drop what was compiled, before and after."""
+    """Drop compiled code, before and after."""
     torch.compiler.reset()
     yield
     torch.compiler.reset()
@@ -188,7 +188,7 @@ def test_torch_func_differentiates_and_maps_over_copies_of_the_weights(name: str
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-def test_a_network_saved_with_safetensors_answers_alike(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_network_saved_with_safetensors_gives_the_same_outputs(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     network, other = build(name, **options), build(name, **options)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -200,7 +200,7 @@ def test_a_network_saved_with_safetensors_answers_alike(name: str, options: dict
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_a_trace_says_what_happened_to_the_memory_at_each_step(name: str, batch_first: bool) -> None:
+def test_a_trace_contains_the_access_of_each_step(name: str, batch_first: bool) -> None:
     network = build(name, batch_first=batch_first)
     inputs = sequence().transpose(0, 1) if batch_first else sequence()
     outputs, state, trace = network.trace(inputs)
@@ -210,7 +210,7 @@ def test_a_trace_says_what_happened_to_the_memory_at_each_step(name: str, batch_
         assert torch.equal(one, other)
     assert {len(leaf) for leaf in pytree.tree_leaves(trace)} == {TIME}
     assert torch.equal(trace.memory[-1], state.memory) and torch.equal(trace.reads[-1], state.reads)
-    # What was written and read can be done again from what the trace says.
+    # Writes and reads can be recomputed from the trace.
     memory = network.initial_state(BATCH, outputs, TIME).memory
     for step in range(TIME):
         weights, keep, add = (part[step] for part in trace.write)
@@ -240,7 +240,7 @@ def test_slots_that_cannot_be_reached_make_no_difference_and_no_work() -> None:
 
 
 def test_reading_by_content_alone_needs_slots_that_differ() -> None:
-    """The reason why `content` starts with a learned memory: in a constant one all slots stay alike."""
+    """The reason why `content` starts with a learned memory: in a constant one all slots stay equal."""
     constant, learned = (
         build("content", start=partial(InitialState, memory=memory))(sequence())[1].memory
         for memory in ("constant", "learned")
@@ -250,4 +250,4 @@ def test_reading_by_content_alone_needs_slots_that_differ() -> None:
 
 
 def test_lrua_is_the_default_of_the_package() -> None:
-    assert isinstance(Config("strokes").scheme, LRUA)
+    assert isinstance(Memory().scheme, LRUA)
