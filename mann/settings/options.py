@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, replace
 from typing import Any, Final, TypeVar
 
-from data import InputError
-from mann.addressing import SCHEMES
+from data import Checked, InputError
+from mann.addressing import SCHEMES, Scheme
 from mann.settings.schema import (
     AnyConfig,
+    AnyModel,
     Config,
     Maml,
     Memory,
@@ -28,8 +29,10 @@ from mann.settings.schema import (
 
 Options = Mapping[str, Any]
 """Values by the names of options."""
+Values = dict[str, Any]
+"""The same, to be changed."""
 
-MODELS: Final[Mapping[str, type[Any]]] = {
+MODELS: Final[Mapping[str, type[AnyModel]]] = {
     "memory": Memory,
     "recurrent": Recurrent,
     "prototypes": Prototypes,
@@ -45,7 +48,7 @@ _DISCRIMINATORS: Final = ("kind", "name")
 _CHANGEABLE: Final = ("root", "on_nonfinite")
 """Options that may change while a run continues: the place of the data, and the reaction to a non-finite step."""
 
-Kind = TypeVar("Kind", Config, TaskConfig)
+Kind = TypeVar("Kind", bound=Config | TaskConfig)
 
 
 def own_fields(kind: Any) -> Iterator[Field[Any]]:
@@ -55,13 +58,13 @@ def own_fields(kind: Any) -> Iterator[Field[Any]]:
             yield entry
 
 
-def by_option(config: AnyConfig) -> dict[str, Any]:
+def by_option(config: AnyConfig) -> Values:
     """Return the value of every option.
 
     >>> by_option(Config("strokes"))["scheme.read_heads"]
     2
     """
-    found: dict[str, Any] = {}
+    found: Values = {}
     for entry in own_fields(config):
         value = getattr(config, entry.name)
         if entry.name == "model":
@@ -74,9 +77,9 @@ def by_option(config: AnyConfig) -> dict[str, Any]:
     return found
 
 
-def _of_part(part: Any) -> dict[str, Any]:
+def _of_part(part: Any) -> Values:
     """Return the options of a model, a scheme or a task."""
-    found: dict[str, Any] = {}
+    found: Values = {}
     for entry in own_fields(part):
         value = getattr(part, entry.name)
         if entry.name == "scheme":
@@ -87,7 +90,7 @@ def _of_part(part: Any) -> dict[str, Any]:
     return found
 
 
-def options_of_model(config: AnyConfig, named: Options) -> dict[str, Any]:
+def options_of_model(config: AnyConfig, named: Options) -> Values:
     """Return the value of every option with another model or scheme, before any other change.
 
     Models may need other options as well, so these values need not fit together.
@@ -148,7 +151,7 @@ def changed(config: Kind, options: Options) -> Kind:
     return replace(config, model=model, **values)
 
 
-def _changed_model(config: AnyConfig, rest: dict[str, Any]) -> Any:
+def _changed_model(config: AnyConfig, rest: Values) -> AnyModel:
     """Return the model with its options changed; takes these out of `rest`."""
     addressing = rest.pop("addressing", None)
     model = rest.pop("model", config.model if addressing is None else "memory")
@@ -165,7 +168,7 @@ def _changed_model(config: AnyConfig, rest: dict[str, Any]) -> Any:
     return replace(model, **{name: rest.pop(name) for name in names if name in rest})
 
 
-def _model_named(name: str, config: AnyConfig, rest: dict[str, Any]) -> Any:
+def _model_named(name: str, config: AnyConfig, rest: Values) -> AnyModel:
     """Return a model by its name, with the options that it shares with that of `config`."""
     if name == config.model.kind:
         return config.model
@@ -184,7 +187,7 @@ def _default_memory(config: AnyConfig) -> Memory:
     return Config("strokes").model if isinstance(config, Config) else TaskConfig(sizes=config.sizes).model  # pyright: ignore[reportReturnType]
 
 
-def _scheme_named(name: str, config: AnyConfig, rest: dict[str, Any]) -> Any:
+def _scheme_named(name: str, config: AnyConfig, rest: Values) -> Scheme:
     """Return a scheme by its name, with its defaults."""
     if name not in SCHEMES:
         raise InputError(f"no addressing scheme is named {name!r}: use one of {', '.join(SCHEMES)}")
@@ -193,7 +196,7 @@ def _scheme_named(name: str, config: AnyConfig, rest: dict[str, Any]) -> Any:
     return default_scheme(name, isinstance(config, Config))
 
 
-def _changed_part(part: Any, prefix: str, rest: dict[str, Any]) -> Any:
+def _changed_part(part: Any, prefix: str, rest: Values) -> Any:
     """Return a scheme or a task with the options "PREFIX.NAME" changed; takes these out of `rest`."""
     names = {f"{prefix}.{entry.name}": entry.name for entry in own_fields(part)}
     values = {name: rest.pop(option) for option, name in names.items() if option in rest}
@@ -204,10 +207,10 @@ def _changed_part(part: Any, prefix: str, rest: dict[str, Any]) -> Any:
         raise InputError(re.sub(rf"`({own})\b", rf"`{prefix}.\1", str(error))) from error
 
 
-def _unknown(name: str, config: AnyConfig, model: Any) -> InputError:
+def _unknown(name: str, config: AnyConfig, model: AnyModel) -> InputError:
     """Return the refusal of an option that these settings do not have."""
 
-    def having(kinds: Mapping[str, type[Any]], option: str) -> list[str]:
+    def having(kinds: Mapping[str, type[Checked]], option: str) -> list[str]:
         return [kind for kind, of in kinds.items() if option in {entry.name for entry in own_fields(of)}]
 
     prefix, _, option = name.rpartition(".")

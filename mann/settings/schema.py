@@ -116,9 +116,10 @@ class Maml(Checked):
     """The model's name in settings and on the command line."""
 
 
+AnyModel = Memory | Recurrent | Prototypes | Nearest | Maml
 SequenceModel = Annotated[Memory | Recurrent, Field(discriminator="kind")]
 """Models of any sequence."""
-Model = Annotated[Memory | Recurrent | Prototypes | Nearest | Maml, Field(discriminator="kind")]
+Model = Annotated[AnyModel, Field(discriminator="kind")]
 """Models of image episodes."""
 
 

@@ -1,5 +1,6 @@
 """Running the commands: in this process, as a person would see them."""
 
+import csv
 import io
 import shutil
 from collections.abc import Callable
@@ -76,3 +77,8 @@ def weights(run: Path) -> dict[str, bytes]:
     checkpoint = Run(run).last_checkpoint()
     assert checkpoint is not None
     return {name: value.numpy().tobytes() for name, value in checkpoint.weights.items()}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file."""
+    return list(csv.DictReader(path.read_text().splitlines()))

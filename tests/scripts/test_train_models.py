@@ -17,8 +17,8 @@ def test_omniglot_is_trained_on(
 ) -> None:
     monkeypatch.setenv("MANN_CACHE", str(omniglot_cache))
     run = tmp_path / "run"
-    options = "--classes 5 --presentations 2 --hidden-size 8 --slots 8 --word-size 4 --batch 2 --episodes 6".split()
-    status, output, _ = command("train", "omniglot", "--root", omniglot_root, "--run", run, *options)
+    options = "--classes 5 --presentations 2 --hidden-size 8 --slots 8 --word-size 4 --batch 2 --episodes 6"
+    status, output, _ = command("train", "omniglot", "--root", omniglot_root, "--run", run, *options.split())
     assert status == 0
     assert "omniglot: 1100 training classes x 4 rotations, 100 validation classes; 6 episodes" in output
     assert Run(run).steps_done() == 3

@@ -188,7 +188,9 @@ def test_torch_func_differentiates_and_maps_over_copies_of_the_weights(name: str
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-def test_a_network_saved_with_safetensors_gives_the_same_outputs(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_network_loaded_from_safetensors_gives_the_same_outputs(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
     network, other = build(name, **options), build(name, **options)
     with torch.no_grad():
         for parameter in network.parameters():

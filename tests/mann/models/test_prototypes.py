@@ -24,9 +24,7 @@ def test_logits_match_loops_and_states_continue() -> None:
     for time in range(7):
         for column in range(2):
             for label in range(3):
-                matching = [
-                    features[earlier, column] for earlier in range(time) if labels[earlier, column] == label
-                ]
+                matching = [features[earlier, column] for earlier in range(time) if labels[earlier, column] == label]
                 expected = -0.5 * 4
                 if matching:
                     expected = -float((features[time, column] - sum(matching) / len(matching)).square().sum())

@@ -1,0 +1,74 @@
+"""The evaluation command refuses what is wrong in one line with status 2."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mann.runs import Run
+from tests.scripts.running import Refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--episodes", 0], "--episodes 0: at least 1 is needed"),
+        (["--episodes", -3], "--episodes -3: at least 1 is needed"),
+        (["--episodes", "many"], "Error parsing --episodes: "),
+        (["--part", "train"], "invalid choice 'train' for argument '--part'"),
+        (["--device", "tpu"], "no device is named 'tpu'"),
+        (["--episode", 3], "did you mean --episodes?"),
+        (["--ways", 3], "--ways 3: with the one-hot labels of a training with 2 classes no more can be told apart"),
+        (["--ways", 1], "--ways 1: at least 2 is needed"),
+        (["--classes", 3], "--classes 3: with the one-hot labels of a training with 2 classes no more can be"),
+        (["--alphabets", "one"], "is of no alphabet: only classes with names such as 'Latin/character01' are"),
+        (["--classes", 2, "--shots", 1], "--classes and --memory are for accuracy by instance"),
+        (["--shots", 1, "--episodes", 0], "--episodes 0: at least 1 is needed"),
+        (["--shots", 4], "--shots 4 and --queries 5 take 9 drawings of a class, but class"),
+    ],
+)
+def test_wrong_options_are_refused(refused: Refused, run: Path, options: list[object], message: str) -> None:
+    assert message in refused("evaluate", run, *options)
+    assert not (run / "evaluation.json").exists() and not (run / "few-shot.json").exists()
+
+
+def test_what_is_no_run_is_refused(refused: Refused, run: Path, tmp_path: Path) -> None:
+    assert "no run is named: python scripts/evaluate.py RUN" in refused("evaluate")
+    assert f"is {tmp_path} the folder of a run?" in refused("evaluate", run, tmp_path)
+    assert not (run / "evaluation.json").exists()  # refused before the work begins
+    assert f"is {tmp_path / 'absent'} the folder of a run?" in refused("evaluate", tmp_path / "absent")
+    assert f"is {tmp_path} the folder of a run?" in refused("evaluate", tmp_path)
+    assert "the folder of a run?" in refused("evaluate", run / "config.json")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_run_without_a_whole_checkpoint_is_refused(refused: Refused, run: Path) -> None:
+    checkpoint = run / "checkpoints" / "000000008"
+    content = (checkpoint / "weights.safetensors").read_bytes()
+    (checkpoint / "weights.safetensors").write_bytes(content[:-1])
+    assert "000000008 is damaged" in refused("evaluate", run)
+    shutil.rmtree(checkpoint)
+    assert f"{run} holds no checkpoint yet: train it first" in refused("evaluate", run)
+    assert not (run / "evaluation.json").exists()
+
+
+def test_edited_config_is_refused(refused: Refused, run: Path) -> None:
+    path = run / "config.json"
+    config = path.read_text()
+    for old, new, message in (
+        ('"hidden_size": 8', '"hidden_size": 9', "config.json was changed after the run had started (hidden_size is 9"),
+        ('"usage_decay": 0.99', '"usage_decay": 0.9', "(scheme.usage_decay is 0.9, not 0.99)"),
+        ('"usage_decay": 0.99', '"usage_decay": 3', "config.json: scheme.usage_decay: "),
+        ('"usage_decay": 0.99', '"usage_decoy": 0.99', "config.json: scheme.usage_decoy: Unexpected"),
+        ('"hidden_size": 8', '"hidden_size": "8"', "config.json: hidden_size: Input should be a valid integer"),
+        ('"seed": 0', '"sead": 0', "config.json: sead: Unexpected"),
+        ("{", "", "config.json: content: Invalid JSON"),
+    ):
+        assert config.count(old) >= 1
+        path.write_text(config.replace(old, new, 1))
+        assert message in refused("evaluate", run)
+
+
+def test_split_that_is_gone_is_named(refused: Refused, run: Path) -> None:
+    Run(run).split_path.unlink()
+    assert f"split {run / 'split.json'} cannot be read: No such file" in refused("evaluate", run)
