@@ -117,7 +117,7 @@ def joined(device: torch.device) -> Iterator[ProcessGroup]:
     if device.type == "cuda":
         local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= gpus:
-            raise InputError(f"there are {gpus} GPUs: start no more processes (--nproc-per-node), or use `device=cpu`")
+            raise InputError(f"there are {gpus} GPUs: let torchrun start no more processes, or use `device=cpu`")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")

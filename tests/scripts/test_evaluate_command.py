@@ -160,7 +160,7 @@ def test_help_tells_a_newcomer_what_there_is(command: Command) -> None:
 def test_entry_point_works_from_another_folder(run: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     done = subprocess.run(
-        [sys.executable, EVALUATE, "../run", "--episodes", "10"],
+        [sys.executable, SCRIPTS / "evaluate.py", "../run", "--episodes", "10"],
         cwd=tmp_path / "elsewhere",
         capture_output=True,
         text=True,

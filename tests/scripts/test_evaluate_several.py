@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.running import SMALL, Command, copied, rows_of
+from tests.scripts.running import OF_MEMORY, SMALL, Command, copied, rows_of, without
 
 TASK_FILES = ("sizes.csv", "curves.csv", "training.png", "sequences.png", "sizes.png", "memory.png")
+
+
 @pytest.fixture
-def copies(command: Command, tmp_path: Path) -> list[Path]:
+def copies(trained_once: Callable[..., Path], tmp_path: Path) -> list[Path]:
     """Return the folders of two runs of copy, one of them without memory."""
-    folders = [tmp_path / "memory", tmp_path / "none"]
-    for folder in folders:
-        options = ("--addressing", "none") if folder.name == "none" else ()
-        assert command("train", "copy", *SMALL, *options, "--run", folder).status == 0
-    return folders
+    plain = without([*SMALL, "--model", "recurrent"], *OF_MEMORY)
+    settings = {"memory": SMALL, "none": plain}
+    return [copied(trained_once("copy", *options), tmp_path / name) for name, options in settings.items()]
 
 
 def test_a_tasks_evaluation_names_its_files(command: Command, copies: list[Path]) -> None:
@@ -39,13 +39,13 @@ def test_a_tasks_evaluation_names_its_files(command: Command, copies: list[Path]
 
 def test_metrics_of_another_run_are_refused(command: Command, copies: list[Path], run: Path) -> None:
     of_copy, of_images = (folder / "metrics.jsonl" for folder in (copies[1], run))
-    said = of_images.read_text()
+    before = of_images.read_text()
     of_images.write_text(of_copy.read_text())
     status, _, errors = command("evaluate", run, "--episodes", 10)
     assert status == 2
     line = "error: metrics.jsonl, step 8:"
     assert errors == f"{line} expected an instance, found 'bits_per_sequence': does the file belong to another run?\n"
-    of_copy.write_text(said)
+    of_copy.write_text(before)
     status, _, errors = command("evaluate", copies[1], "--episodes", 10)
     assert status == 2
     assert errors == f"{line} bits_per_sequence is missing: does the file belong to another run?\n"

@@ -60,11 +60,11 @@ class PrototypicalNetwork(nn.Module):
         """[time, batch, input_size] -> logits [time, batch, output_size], and the state after the last step."""
         features, labels = inputs.split([self.features, self.labels], -1)
         last, sums, counts = self.initial_state(inputs.shape[1], features) if state is None else state
-        carried = (labels > 0).to(features)
+        labelled = (labels > 0).to(features)
         before = torch.cat([last[None], features[:-1]])
-        counts = counts + carried.cumsum(0)
+        counts = counts + labelled.cumsum(0)
         # One step at a time: `cumsum` along the first dimension runs through memory with a stride (docs/log.md).
-        _, *added = accumulate((carried[..., None] * before[:, :, None]).unbind(), initial=sums)
+        _, *added = accumulate((labelled[..., None] * before[:, :, None]).unbind(), initial=sums)
         sums = torch.stack(added)
         means = sums / counts.clamp(min=1)[..., None]
         distances = (features[:, :, None] - means).square().sum(-1)
