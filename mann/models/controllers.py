@@ -9,14 +9,13 @@ compute the weights' gradients once for all steps.
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from mann.models.unrolling import Affine, Tensors, affine
-
-Activation = Literal["relu", "tanh"]
+from mann.settings.schema import Activation
 
 
 class Controller(Protocol):

@@ -1,21 +1,19 @@
 """The initial state of a network: the content of its memory, what it has read, and the weightings of its heads."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from mann.addressing.scheme import Scheme
+from mann.settings.schema import InitialHeads, InitialMemory
 
 CONSTANT: Final = 1e-6
 """Every number of a constant memory: the initialisation that converges fastest (Collier and Beel 2018)."""
 
 SPREAD: Final = 0.5
 """Standard deviation of a random memory, truncated at two of them (Collier and Beel 2018)."""
-
-InitialMemory = Literal["constant", "random", "learned"]
-InitialHeads = Literal["plain", "learned"]
 
 
 class InitialState(nn.Module):

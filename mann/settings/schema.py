@@ -271,6 +271,8 @@ class Config(Settings):
             self._require(labels="one-hot", encoder="conv", counting="exact")
             if self.presentations < 6:
                 raise InputError("`model=maml` needs `presentations` of 6 or more: 5 shots and a query")
+        if isinstance(self.model, Nearest) and self.encoder == "conv":
+            raise InputError("`model=nearest` needs `encoder=autoencoder`, not `encoder=conv`")
         if self.encoder == "autoencoder" and not isinstance(self.model, Nearest):
             raise InputError(f"`encoder=autoencoder` is for `model=nearest`, not for `model={self.model.kind}`")
 
