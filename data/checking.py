@@ -72,6 +72,7 @@ def _validators(kind: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 
 
 def _validator(annotation: Any) -> Callable[[Any], Any]:
+    """Return a function that raises pydantic's `ValidationError` for a value that does not fit the annotation."""
     # pydantic refuses a second configuration for a dataclass, which has its own.
     config = None if isinstance(annotation, type) and is_dataclass(annotation) else _STRICT
     adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=config)
@@ -79,6 +80,7 @@ def _validator(annotation: Any) -> Callable[[Any], Any]:
 
 
 def _message(kind: type, field: str, error: ValidationError) -> str:
+    """Return the first of pydantic's errors as one line that names the field, the class and the value found."""
     first = error.errors(include_url=False)[0]
     where = ".".join([field, *map(str, first["loc"])])
     label = getattr(kind, "name", None)

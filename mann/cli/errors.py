@@ -14,10 +14,10 @@ from data import InputError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End a command as commands end, without a traceback.
+    """Turn errors and signals into a command's exit status, without a traceback.
 
     A user's mistake, a full disk or full memory: one line on standard error and exit status 2. Ctrl-C and SIGTERM: the
-    work is ended properly, workers too, and the exit status is 128 plus the signal's number.
+    stack is unwound, so that worker processes end too, and the exit status is 128 plus the signal's number.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -51,6 +51,7 @@ def with_options(message: str) -> str:
 
 
 def _option(parameter: re.Match[str]) -> str:
+    """Return the option of a parameter, with its value if the message gives one."""
     name, value = parameter.groups()
     return f"--{name.replace('_', '-')}" + (f" {value}" if value else "")
 
@@ -63,7 +64,7 @@ def printable(message: str) -> str:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Return whether memory was exhausted; for the CPU's memory torch says so in words alone."""
+    """Return whether memory was exhausted; for CPU memory, torch's RuntimeError shows it only in its message."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 

@@ -39,8 +39,8 @@ DESCRIPTION: Final = """Measure trained models on episodes that none of them was
   evaluate.py runs/omniglot --nearest      nearest neighbours of raw pixels instead, on the very same episodes
 
 Classification: accuracy at the 1st, 2nd, ... presentation of a class. The classes are the split's test classes, the
-weights are fixed, and the memory is blank at the start of every episode (or persistent, as in training). The paper's
-figures stand beside where there are any. In the run's folder: evaluation.json, instances.csv and instances.png,
+weights are fixed, and the memory is blank at the start of every episode (or persistent, as in training). The table also
+has the paper's figures, where it reports any. In the run's folder: evaluation.json, instances.csv and instances.png,
 curves.csv and training.png, and binding.png: which slot of the memory was bound to which class.
 
 Labels that are strings can tell any number of classes apart, one-hot labels as many as there were in training.

@@ -34,10 +34,10 @@ DESCRIPTION: Final = """Rebuild the papers' tables, row by row: for each seed a 
   reproduce.py strings-15                   all rows of a table
   reproduce.py all --root DIR               everything; DIR: the folder with Omniglot, if it is not to be downloaded
   reproduce.py all --smoke                  everything, tiny and with the built-in characters: does it run?
-  reproduce.py --write                      docs/results.md once more, from the stored results
+  reproduce.py --write                      rewrite docs/results.md from the stored results
 
-A result that is stored is not made again. A training that was stopped, by Ctrl-C or worse, continues when the command
-is repeated. Results are stored as docs/results/ROW/seed-SEED.json, and docs/results.md is written after each. The
+A result that is stored is not made again. A training that was stopped, even by a kill, continues when the command is
+repeated. Results are stored as docs/results/ROW/seed-SEED.json, and docs/results.md is written after each. The
 first seed of all rows comes first, so that there is a whole table soon. mann/papers/recipes.py holds the rows: add a
 row there.
 

@@ -75,12 +75,12 @@ def _run(config: AnyConfig, folder: Path, resume: bool, interval: LoggingInterva
         if run.steps_done() == config.steps:
             print(f"{run.folder} is trained already; next: python scripts/evaluate.py {shlex.quote(str(run.folder))}")
             return 0
-    group.barrier()  # all processes have looked: now the main process may start the run,
+    group.barrier()  # every process has checked for a run, before the main process starts it
     if not group.is_main:
-        group.barrier()
+        group.barrier()  # wait until the main process has started the run
     problem = open_problem(config, run, group.device)
     if group.is_main:
-        group.barrier()  # and the others may read it
+        group.barrier()  # the others may now read the run's split
     print(f"{problem.description}; {config.episodes} episodes into {run.folder}")
     return _train(config, problem, run, interval, group)
 

@@ -85,13 +85,17 @@ def parse_training(arguments: list[str], **settings: Any) -> dict[str, Any]:
         InputError: the arguments do not fit.
     """
     require_subcommand("task", TASK_NAMES, arguments)
-    of_task = _settings_options(preset(arguments[0])) if arguments[0] in TASK_NAMES else {}
-    known = [*RunOptions.__annotations__, *of_task]
-    return parse(_all_tasks(), arguments, known, **settings)
+    task, *options = arguments
+    if task not in TASK_NAMES:  # --help
+        return parse(_all_tasks(), arguments, **settings)
+    # One task by itself: to make the options of all takes tyro longer than the rest of a small training.
+    known = [*RunOptions.__annotations__, *_settings_options(preset(task))]
+    settings |= {"prog": f"{settings.get('prog', 'train.py')} {task}", "description": _ABOUT[task]}
+    return parse(_options_of(task), options, known, default={"task": task}, **settings)
 
 
 def _all_tasks() -> Any:
-    """Return the union of the options of all tasks, each a subcommand."""
+    """Return the union of the options of all tasks, each a subcommand, for the help."""
     kinds = (
         Annotated[
             _options_of(name),

@@ -145,7 +145,12 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: ArrayLike) -> numpy.ndarray:  # noqa: N803
-        """Return the probability of each of `classes_` for each image, float64 [n, classes], rows summing to 1."""
+        """Return the probability of each of `classes_` for each image, float64 [n, classes], rows summing to 1.
+
+        Raises:
+            InputError: images unlike those of the training in size or range.
+            NotFittedError: there are no examples yet.
+        """
         check_is_fitted(self, "state_")
         images = self._images(X, self.config_, reset=False)
         count = len(images)
@@ -156,15 +161,20 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         return log_probabilities(logits[0], own_names(self.config_, self.random_state)[order]).softmax(-1).numpy()
 
     def predict(self, X: ArrayLike) -> numpy.ndarray:  # noqa: N803
-        """Return the most probable label of each image."""
+        """Return the most probable label of each image, [n]; see `predict_proba` for the errors."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(1)]
 
     def save(self, path: str | Path) -> None:
-        """Write the weights and what was learned to one safetensors file; labels must be numbers or strings."""
+        """Write the weights and the fitted state to one safetensors file.
+
+        Raises:
+            InputError: a label is neither a number nor a string.
+            OSError: the file cannot be written.
+        """
         check_is_fitted(self, "state_")
         leaves = pytree.tree_leaves(self.state_)
-        # They came in single precision: nothing is lost.
+        # The weights were float32 before `_loaded` converted them: nothing is lost.
         tensors = {f"network.{name}": value.float() for name, value in self.network_.state_dict().items()}
         tensors |= {f"state.{place}": leaf.contiguous() for place, leaf in enumerate(leaves)}
         saved = {
@@ -259,7 +269,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _in_double(config: Config, weights: dict[str, Tensor]) -> Classifier:
-    """Return a network with these weights."""
+    """Return a network with these weights, in double precision."""
     network = build_classifier(config).double()
     network.load_state_dict(weights)
     return network

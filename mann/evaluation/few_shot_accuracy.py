@@ -27,7 +27,9 @@ QUERIES: Final = 5
 def few_shot_episodes(
     config: Config, images: ImageClasses, ways: int, shots: int, queries: int, seed: int
 ) -> ClassificationEpisodes:
-    """Return episodes for `episodes.few_shot` to cut: the same for all models with the same labels.
+    """Return episodes that `episodes.few_shot` cuts into support sets and queries.
+
+    They are the same for all models with the same labels.
 
     Raises:
         InputError: the network has too few labels, or there are too few classes or images.

@@ -76,7 +76,7 @@ class FixedEpisodes(NamedTuple, Generic[SomeSource]):
     Attributes:
         source: The source.
         episodes: Number of sequences.
-        persistent: Whether the sequences at a place in the batch follow each other without a wipe of the memory.
+        persistent: Whether the sequences at one position of the batch follow each other without a wipe of the memory.
     """
 
     source: SomeSource
@@ -110,7 +110,7 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
 
 
 def with_classes(config: Config, classes: int) -> Config:
-    """Return the settings of a training for whole episodes of another number of classes and a network of its weights.
+    """Return settings for whole episodes of another number of classes, with which the trained weights can be used.
 
     Raises:
         InputError: the labels of the training cannot tell so many classes apart.

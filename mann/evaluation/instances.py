@@ -30,8 +30,9 @@ def answer_counts(
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Count right answers and all answers by episode and instance, int64 [episodes, instances] each.
 
-    The memory is blank at the start of each episode. Where it is persistent it is never wiped: the first counted
-    sequences follow those of the batch after the last. Weights do not change.
+    The memory is blank at the start of each episode. Persistent memory is never wiped: one more batch of sequences,
+    which are not counted, is presented first, so that the first counted sequences too find a memory in use. Weights do
+    not change.
     """
     # With random counting a class can be presented more often than on average, at most in every step.
     source = fixed.source
@@ -83,6 +84,15 @@ def evaluate(
 
     Raises:
         InputError: too few classes or episodes.
+
+    >>> from data import load
+    >>> from mann.models.building import build_nearest_pixels
+    >>> config = Config("strokes")
+    >>> classes, split = load("strokes", root=None, size=config.size, split=None)
+    >>> found = evaluate(build_nearest_pixels(config), config, classes, split, episodes=50)
+    >>> first, second, *_ = found["instances"]
+    >>> first["instance"], first["accuracy"] < second["accuracy"]
+    (1, True)
     """
     if episodes < 1:
         raise InputError(f"`episodes` {episodes}: at least 1 is needed")

@@ -90,9 +90,9 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     """Return the mean over training seeds that were measured on the same episodes, and its 95% interval.
 
     It covers the choice of seeds, by Student's interval, and that of episodes. The latter does not shrink with the
-    number of seeds, which share the episodes: it is as wide as that of a seed, on average. The two are joined as those
-    of a sum are (Zou and Donner, Statistics in Medicine 27, 2008). The interval of a single seed is its own, and covers
-    the choice of episodes alone. That of several may end where no share can be.
+    number of seeds, which share the episodes: it is as wide as that of a seed, on average. The two are combined as
+    those of a sum are (Zou and Donner, Statistics in Medicine 27, 2008). The interval of a single seed is its own, and
+    covers the choice of episodes alone. That of several may reach below 0 or above 1.
 
     estimates: of each seed, at least one: shares, or differences of them.
     """
@@ -107,7 +107,7 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
 
 
 class Difference(NamedTuple):
-    """By how much one model is more often right than another at an instance, low <= difference <= high."""
+    """The accuracy of one model minus that of another at an instance, low <= difference <= high."""
 
     instance: int
     difference: float
@@ -138,7 +138,7 @@ def mean_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, flo
     """Return the ends of the 95% interval of sum(counted) / sum(of), a mean of any numbers.
 
     Student's, of a ratio of two sums over groups (Cochran, "Sampling Techniques", 1977, section 2.11). A single group
-    tells nothing about how means vary: the interval is then everything.
+    does not show how means vary: the interval is then (-inf, inf).
 
     counted, of: [groups], of > 0.
     """
@@ -166,14 +166,14 @@ def _design_effect(correct: numpy.ndarray, answers: numpy.ndarray) -> float:
     episodes = numpy.count_nonzero(answers)
     observations = int(answers.sum())
     if episodes == 1:
-        return float(observations)  # nothing to tell dependence from: all count as one answer
+        return float(observations)  # one episode does not show dependence: its answers count as one
     accuracy = int(correct.sum()) / observations
     if accuracy in (0.0, 1.0):
         return 1.0  # nothing varies, neither within episodes nor between them
     independent = accuracy * (1 - accuracy) / (observations - 1)
     residuals = correct - accuracy * answers
     clustered = episodes / (episodes - 1) * float(residuals @ residuals) / observations**2
-    # Below 1 is a chance find or a model that balances its errors; claim nothing from it.
+    # A value below 1 is chance, or a model that balances its errors: it must not narrow the interval.
     return max(1.0, clustered / independent)
 
 
@@ -191,7 +191,7 @@ def _wilson(fraction: float, size: float) -> tuple[float, float]:
     centre = fraction + squared / (2 * size)
     spread = (squared * (fraction * (1 - fraction) / size + squared / (4 * size**2))) ** 0.5
     scale = 1 + squared / size
-    # Rounding must not push an end past the fraction, nor a certain end (0 or 1) off its place.
+    # Rounding must not move an end past the fraction, nor one that is exactly 0 or 1 away from it.
     low = max(0.0, min(fraction, (centre - spread) / scale))
     high = min(1.0, max(fraction, (centre + spread) / scale))
     return low, high

@@ -14,7 +14,7 @@ from episodes import Episode
 from mann.models.network import Access
 
 BOUND = 0.1
-"""Writes and reads count from this weight on, summed over heads."""
+"""A slot counts as written or read where the weight, summed over heads, is above this."""
 
 # By the name of the field in the state of the addressing scheme.
 _USAGE_TITLES: Final[Mapping[str, str]] = {

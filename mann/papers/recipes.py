@@ -44,7 +44,7 @@ class Row(NamedTuple):
     Attributes:
         table: The name of its table.
         model, controller: The model, with the names of the papers' row that it stands beside, if there is one.
-        minutes: Minutes of a seed on two free cores (AMD EPYC), about, if its training is not shared.
+        minutes: About how many minutes a seed takes on two idle cores (AMD EPYC), if its training is not shared.
         training: The settings, with seed 0 and without folders.
         evaluation: The measurement.
         encoder_of: The row whose trained encoder (of the same seed) this one starts from, if there is one.
@@ -136,8 +136,8 @@ def _settings(base: Config, *options: Options) -> Config:
 # Fewer episodes than by default where an episode has more steps, or an encoder takes most of the time.
 _FEWER: Final[Options] = {"episodes": 200_000}
 _FEWEST: Final[Options] = {"episodes": 100_000}
-# Every image of an episode of 150 steps is written to a slot of its own. The last 128 images contain every class: one
-# in 7000 is absent from so many. With words of 40 numbers, more slots are learned later (docs/log.md).
+# Each image of an episode of 150 steps is written to a new slot: 128 slots hold the last 128 images, and nearly always
+# every class is among these. With words of 40 numbers, more slots take longer to learn (docs/log.md).
 _SLOTS: Final[Options] = {"slots": 128}
 # A slot for each image, which a memory of the paper's size does not have (docs/log.md).
 _SLOT_EACH: Final[Options] = {"slots": 160}
@@ -327,7 +327,7 @@ def _shrunk(config: Config) -> Config:
 
 
 def chosen(recipes: Recipes, names: Sequence[str]) -> list[str]:
-    """Return the rows that `names` stands for: names of rows, names of tables, or "all"; in the order of the recipes.
+    """Return the rows that `names` selects: names of rows, names of tables, or "all"; in the order of the recipes.
 
     Raises:
         InputError: a name is none of these.

@@ -89,7 +89,9 @@ def result_from_json(text: bytes, source: str, recipes: Recipes, name: str, seed
         claims |= _claims_of_evaluation(content, row)
         if training is not None:
             claims["seed"] = training["seed"], seed
-            claims |= _claims_of_training(training["settings"], recipes, name, seed)
+            trained = _claims_of_training(training["settings"], recipes, name, seed)
+            # With a prefix: the training and the evaluation have options of the same names.
+            claims |= {f"training.{option}": claim for option, claim in trained.items()}
             commits.insert(0, training["environment"]["commit"])
             minutes = training["seconds"] / 60
         figures = _figures(content, table)

@@ -57,8 +57,8 @@ class Classification:
     """Label-offset classification; see `mann.training.Problem`.
 
     Attributes:
-        carry: With persistent memory, the whole state after the last episodes, so that the episodes at a place in the
-            batch are one long sequence. Gradients end at the start of an episode.
+        carry: With persistent memory, the whole state after the last episodes, so that the episodes at one position of
+            the batch are one long sequence. Gradients end at the start of an episode.
 
     Args:
         config: The settings.
@@ -154,7 +154,7 @@ def take_encoder(model: Classifier | MAML, config: Config, split: Split, other: 
 
 @contextmanager
 def _naming(part: str) -> Iterator[None]:
-    """Name in an error the classes that it is about."""
+    """Name the part of the split at the start of an error that is raised within the block."""
     try:
         yield
     except InputError as error:
@@ -170,7 +170,23 @@ def train(
     report: OnMetrics | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> Classifier:
-    """Train a classifier; see `Classification` for the first three arguments and `fit` for the others."""
+    """Train a classifier; see `Classification` for the first three arguments and `fit` for the others.
+
+    Raises:
+        InputError: see `Classification` and `fit`; or the run was not started.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from data import load
+    >>> config = Config("strokes", presentations=2, episodes=16)
+    >>> classes, split = load("strokes", root=None, size=config.size, split=None)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = Run(Path(folder))
+    ...     run.start(config, split, environment={})
+    ...     classifier = train(config, classes, split, run)
+    ...     run.steps_done()
+    1
+    """
     problem = Classification(config, classes, split)
     fit(problem, config, run, interval, report, stopping)
     return problem.model

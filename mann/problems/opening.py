@@ -22,6 +22,15 @@ def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
     Raises:
         InputError: the data are not found or do not fill an episode, there is no such encoder to start from, or the
             run's folder cannot be made.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mann.settings import preset
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = Run(Path(folder) / "copy")
+    ...     problem = open_problem(preset("copy", episodes=32), run, torch.device("cpu"))
+    ...     run.exists(), problem.description
+    (True, 'copy: Copy(bits=8, shortest=1, longest=20)')
     """
     if isinstance(config, TaskConfig):
         problem, split = TaskProblem(config, device), None
@@ -30,7 +39,7 @@ def open_problem(config: AnyConfig, run: Run, device: torch.device) -> Problem:
         classes, split = load(config.dataset, config.root, config.size, chosen)
         kind = MetaLearning if isinstance(config.model, Maml) else Classification
         problem = kind(config, classes.to(device), split)
-        if config.encoder_from is not None and not run.steps_done():  # afterwards it is in the checkpoints
+        if config.encoder_from is not None and not run.steps_done():  # later, the checkpoints contain the encoder
             take_encoder(problem.model, config, split, Run(config.encoder_from))
             if isinstance(problem, Classification):
                 problem.centre()

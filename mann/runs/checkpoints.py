@@ -1,8 +1,15 @@
 """Checkpoints: the weights, and everything else that the next training step depends on.
 
-STEP/weights.safetensors    the `state_dict` of the model
-STEP/training.pt            the step, the settings, the optimiser's state, sums of metrics, gradient norms, the
-persistent memory, the seconds; loads without unpickling code
+    STEP/weights.safetensors    the `state_dict` of the model
+    STEP/training.pt            step, config     the number of steps done; the settings, as the text of config.json
+                                optimizer        the `state_dict` of the optimiser
+                                sums             of loss and counts since the last line of metrics
+                                norms            gradient norms of the last 100 steps
+                                carry            the tensors of the persistent memory; empty where it is wiped
+                                seconds          of training so far
+
+STEP has nine digits. `training.pt` loads without unpickling code. There is no random state to store: episodes depend on
+the seed and the step alone.
 """
 
 import io
@@ -32,7 +39,8 @@ class Checkpoint:
         step: Steps done.
         config: The settings that led here.
         weights: The `state_dict` of the model.
-        training: Tensors, numbers and strings in plain containers, so that they load without unpickling code.
+        training: The rest, as `TrainingState.checkpoint` makes it: tensors, numbers and strings in plain containers, so
+            that they load without unpickling code.
     """
 
     step: int

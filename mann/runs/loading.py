@@ -57,7 +57,21 @@ def load_run(run: Run, device: torch.device, config: AnyConfig | None = None) ->
         config: Settings to build the model from, with weights of the same sizes; None: those of the run.
 
     Raises:
-        InputError: it is no run, there is no checkpoint, or one of its files is damaged.
+        InputError: the folder holds no run, there is no checkpoint, or one of its files is damaged.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from mann.problems import open_problem
+    >>> from mann.settings import preset
+    >>> from mann.training import fit
+    >>> config, cpu = preset("copy", episodes=32, slots=16, **{"sizes.longest": 3}), torch.device("cpu")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = Run(Path(folder))
+    ...     fit(open_problem(config, run, cpu), config, run)
+    ...     loaded = load_run(run, cpu)
+    >>> outputs, state = loaded.model(torch.zeros(5, 1, loaded.task.sizes.input_size))
+    >>> state.memory.shape
+    torch.Size([1, 16, 20])
     """
     config = config or run.config()
     split = read_split(run.split_path) if isinstance(config, Config) else None
@@ -70,7 +84,7 @@ def load_classifier(run: Run, device: torch.device) -> tuple[Config, Classifier]
     """Load the classifier of a run on images.
 
     Raises:
-        InputError: see `load_run`; or the run is of another kind.
+        InputError: see `load_run`; or the run is of an algorithmic task, or of MAML.
     """
     loaded = load_run(run, device)
     config, _ = loaded.classification

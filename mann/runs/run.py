@@ -34,7 +34,11 @@ KEPT_CHECKPOINTS: Final = 2
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder."""
+    """A run folder; the docstring of `mann.runs` lists its files.
+
+    Attributes:
+        folder: The folder, which need not exist before `start`.
+    """
 
     folder: Path
 
@@ -175,7 +179,7 @@ class Run:
         """Return the newest checkpoint, or None.
 
         Raises:
-            InputError: it is damaged, or config.json is no longer what led to it.
+            InputError: it is damaged, or config.json has been changed since the run started.
         """
         saved = whole_checkpoints(self.checkpoints)
         if not saved:
@@ -229,10 +233,10 @@ class Run:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Turn errors of writing into one that says what is left of the run: disk full, read-only, deleted.
+        """Turn an `OSError` (disk full, read-only, deleted) into an error that reports which checkpoint is left.
 
         Raises:
-            InputError: it could not.
+            InputError: a file could not be written.
         """
         try:
             yield
@@ -253,27 +257,27 @@ class Run:
 
 
 class RunReader(Run):
-    """A run that another process of the group writes; this process reads it and writes nothing."""
+    """A run that the main process of the group writes; this process reads it and writes nothing."""
 
     def start(self, config: AnyConfig, split: Split | None, environment: Mapping[str, Any]) -> None:
-        """Leave that to the process that writes the run."""
+        """Do nothing: the main process does this."""
 
     def keep_metrics_until(self, step: int) -> None:
-        """Leave that to the process that writes the run."""
+        """Do nothing: the main process does this."""
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Leave that to the process that writes the run."""
+        """Do nothing: the main process does this."""
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Leave that to the process that writes the run."""
+        """Do nothing: the main process does this."""
 
     def keep_nonfinite(self, checkpoint: Checkpoint) -> Path:
-        """Return the folder to which the writing process writes it."""
+        """Return the folder to which the main process writes it."""
         return checkpoint_folder(checkpoint, self.nonfinite)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Leave that to the process that writes the run."""
+        """Take no lock: the main process holds it."""
         yield
 
 

@@ -30,7 +30,7 @@ from mann.settings.schema import (
 Options = Mapping[str, Any]
 """Values by the names of options."""
 Values = dict[str, Any]
-"""The same, to be changed."""
+"""The same as a dict of its own, which functions here modify."""
 
 MODELS: Final[Mapping[str, type[AnyModel]]] = {
     "memory": Memory,
@@ -42,11 +42,11 @@ MODELS: Final[Mapping[str, type[AnyModel]]] = {
 """The models by name."""
 
 FORMER_ADDRESSING: Final = {"none": "recurrent", "prototypes": "prototypes", "nearest": "nearest", "maml": "maml"}
-"""Values of `addressing` that name a model since models have an option of their own; stored commands still run."""
+"""Values of `addressing` that named a model before the option `model` existed; stored commands with them still run."""
 
 _DISCRIMINATORS: Final = ("kind", "name")
 _CHANGEABLE: Final = ("root", "on_nonfinite")
-"""Options that may change while a run continues: the place of the data, and the reaction to a non-finite step."""
+"""Options that may change when a run continues: the folder of the data, and the reaction to a non-finite step."""
 
 Kind = TypeVar("Kind", bound=Config | TaskConfig)
 
@@ -106,7 +106,7 @@ def options_of_model(config: AnyConfig, named: Options) -> Values:
 
 
 def differences(one: AnyConfig, other: AnyConfig) -> list[str]:
-    """Return which options differ and how, except those that may change while a run continues.
+    """Return which options differ and how, except those that may change when a run continues.
 
     >>> differences(Config("strokes", seed=1), Config("strokes"))
     ['`seed` is 1, not 0']
@@ -216,6 +216,7 @@ def _unknown(name: str, config: AnyConfig, model: AnyModel) -> InputError:
     prefix, _, option = name.rpartition(".")
     if prefix == "scheme" and isinstance(model, Memory) and (schemes := having(SCHEMES, option)):
         return InputError(f"`{name}` is an option of {' and '.join(schemes)}, not of {model.scheme.name}")
-    if models := having(MODELS, name.partition(".")[0]):
+    models = having(MODELS, name.partition(".")[0])
+    if models and model.kind not in models:
         return InputError(f"`{name}` is an option of `model={models[0]}`, not of `model={model.kind}`")
     return InputError(f"{config.task_name} has no option named {name!r}")

@@ -1,4 +1,4 @@
-"""Whole settings by name, as changes to the defaults: "paper" is what the papers say, as far as they do.
+"""Whole settings by name, as changes to the defaults: "paper" has the papers' settings, as far as they report them.
 
 docs/one-shot.md and docs/tasks.md name every departure and what the papers leave open.
 """
@@ -45,13 +45,13 @@ _NTM_PAPER: Final[Options] = {
 
 
 def _paper_ntm(heads: int, units: int, learning_rate: float, layers: int = 1) -> Options:
-    """Return a row of tables 1 and 2 of Graves et al. 2014, for either controller."""
+    """Return the options of a row of tables 1 and 2 of Graves et al. 2014, for either controller."""
     sizes = {"hidden_size": units, "layers": layers, "learning_rate": learning_rate}
     return {**_NTM_PAPER, **sizes, "scheme": NTM(read_heads=heads, write_heads=heads)}
 
 
 def _paper_lstm(units: int, learning_rate: float) -> Options:
-    """Return a row of their table 3, the LSTM without memory."""
+    """Return the options of a row of their table 3, the LSTM without memory."""
     return {**_NTM_PAPER, "learning_rate": learning_rate, "model": Recurrent(hidden_size=units, layers=3)}
 
 
@@ -176,7 +176,11 @@ def preset(task: str, name: str = "default", **options: Any) -> AnyConfig:
 
 
 def defaults(task: str) -> AnyConfig:
-    """Return the settings of a data set or a task before any preset."""
+    """Return the settings of a data set or a task before any preset.
+
+    Raises:
+        InputError: there is no such data set or task.
+    """
     presets_of(task)  # refuses an unknown task
     return Config(task) if task in DATASETS else TaskConfig(sizes=TASKS[task]())  # pyright: ignore[reportArgumentType]
 

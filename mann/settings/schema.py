@@ -3,7 +3,8 @@
     Settings               the optimisation, and the model that is trained
       Config               label-offset classification of images (few-shot, for MAML)
       TaskConfig           one of the algorithmic tasks
-    Model                  Memory | Recurrent | Prototypes | Nearest | Maml, told apart by `kind`
+    Model                  Memory | Recurrent | Prototypes | Nearest | Maml, told apart by `kind`;
+                           `mann.models.building` makes the network from it
     Memory.scheme          one of `mann.addressing.SCHEMES`, told apart by `name`
     TaskConfig.sizes       one of `episodes.TASKS`, told apart by `name`
 
@@ -37,12 +38,15 @@ Activation = Literal["relu", "tanh"]
 InitialMemory = Literal["constant", "random", "learned"]
 InitialHeads = Literal["plain", "learned"]
 
-_Path = Annotated[Path, Strict(False)]  # a string is as good
+_Path = Annotated[Path, Strict(False)]  # strings are accepted too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory(Checked):
     """A controller with an external memory.
+
+    `build_network` in `mann.models.building` passes these fields to `mann.MemoryNetwork`: `slots` and `word_size`
+    become the shape of its memory, [batch, slots, word_size].
 
     >>> from mann.addressing import DNC
     >>> Memory(slots=128, scheme=DNC(read_heads=4)).scheme.name
@@ -156,8 +160,8 @@ class Settings(Checked):
     clip: Positive = 10.0
     """Largest norm of the gradient; a larger one is scaled down."""
     clip_to_median: Positive | None = None
-    """Largest norm as a multiple of the median norm of the last 100 steps at the full learning rate; the limit rises as
-    the learning rate falls (none: no such limit)."""
+    """Largest norm of the gradient as a multiple of the median norm of the last 100 steps. The multiple is divided by
+    the current share of the learning rate: the limit rises as the rate falls (none: no such limit)."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """A step whose loss or gradient is not finite stops the training before the update, or is skipped and counted."""
     batch: AtLeastOne = 16
@@ -310,8 +314,8 @@ class TaskConfig(Settings):
     learning_rate: Positive = 1e-3
     """Learning rate after the warm-up."""
     clip_to_median: Positive | None = 10.0
-    """Largest norm as a multiple of the median norm of the last 100 steps at the full learning rate; the limit rises as
-    the learning rate falls (none: no such limit)."""
+    """Largest norm of the gradient as a multiple of the median norm of the last 100 steps. The multiple is divided by
+    the current share of the learning rate: the limit rises as the rate falls (none: no such limit)."""
     batch: AtLeastOne = 32
     """Sequences in a training step."""
     episodes: AtLeastOne = 320_000

@@ -5,6 +5,7 @@ still read (`mann.settings.format_one`).
 """
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -73,13 +74,22 @@ def config_from_plain(content: dict[str, Any], source: str) -> AnyConfig:
     try:
         return (_TASK if "sizes" in content else _CLASSIFICATION).validate_json(json.dumps(content))
     except ValidationError as error:
-        raise InputError(f"{source}: {_first(error)}") from error
+        raise InputError(f"{source}: {_first(error, content)}") from error
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, content: Mapping[str, Any]) -> str:
     """Return the first of pydantic's errors as one line."""
     first = error.errors()[0]
     if first["type"] == "value_error":  # of a dataclass that checked itself: the message names the field
         return first["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part) for part in first["loc"]) or "content"
-    return f"{where}: {first['msg']}, found {str(first.get('input'))[:60]}"
+    where = ".".join(_keys(first["loc"], content)) or "content"
+    found = " ".join(str(first.get("input")).split())[:60]
+    return f"{where}: {first['msg']}, found {found}"
+
+
+def _keys(location: Sequence[int | str], content: Any) -> Iterator[str]:
+    """Yield the keys of a place in `content`: pydantic's locations name the member of a union as well."""
+    for place, part in enumerate(location, 1):
+        if place == len(location) or (isinstance(content, dict) and part in content):
+            yield " ".join(str(part).split())
+            content = content.get(part) if isinstance(content, dict) else None

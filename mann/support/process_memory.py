@@ -34,8 +34,8 @@ def peak_memory_mib() -> float:
 def keep_freed_memory() -> None:
     """Keep freed memory for the next allocation, where the C library can (glibc).
 
-    By default, blocks of 32 MiB and more return to the system when they are freed, and are mapped and zeroed again page
-    by page: that was half of the time of convolutional encoders (docs/log.md).
+    By default, blocks of 32 MiB and more return to the system when they are freed, and the next ones are mapped and
+    zeroed page by page: that was half of the time of convolutional encoders (docs/log.md).
     """
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)

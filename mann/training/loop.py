@@ -63,6 +63,17 @@ def fit(
             written to any more; the last checkpoint is whole then.
         NotFiniteError: the loss or a gradient is not finite; the state before that step is kept in the run's folder.
         LostError: another process of the group has ended.
+
+    >>> import tempfile, torch
+    >>> from pathlib import Path
+    >>> from mann.problems import open_problem
+    >>> from mann.settings import preset
+    >>> config = preset("copy", episodes=64, slots=16, **{"sizes.longest": 3})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = Run(Path(folder))
+    ...     fit(open_problem(config, run, torch.device("cpu")), config, run)
+    ...     run.steps_done()
+    2
     """
     interval = interval or LoggingInterval()
     if problem.carry is not None and group.size > 1:
@@ -91,7 +102,7 @@ def fit(
                     saved = time.monotonic()
                 if stop:
                     break
-        group.barrier()  # behind it, the main process has saved
+        group.barrier()  # no process returns before the main process has saved
 
 
 def _train_or_keep(state: TrainingState, step: int, run: Run, group: ProcessGroup) -> None:

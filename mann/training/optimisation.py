@@ -15,7 +15,7 @@ RECENT_STEPS: Final = 100
 
 
 def build_optimizer(config: Settings, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of the settings; the group of an encoder has its `share` of the learning rate."""
+    """Return the optimiser of the settings. An encoder's parameters are a group: `share` times the learning rate."""
     encoder = set(getattr(model, "encoder", nn.Module()).parameters())
     groups: list[dict[str, Any]] = [{"params": [one for one in model.parameters() if one not in encoder]}]
     if encoder and isinstance(config, Config):
@@ -43,10 +43,11 @@ def learning_rate(config: Settings, step: int) -> float:
 def largest_norm(config: Settings, step: int, norms: Sequence[float]) -> float:
     """Return the norm to which the gradient of a step is clipped.
 
-    The gradient of a sequence whose heads go astray can be 10,000 times the usual one. Adam, whose step sizes do not
-    depend on the scale, then moves far in the direction of one batch and loses what was learned. The usual norm changes
-    as much during a training, hence the median of recent steps, after AutoClip (Seetharaman et al. 2020, arXiv
-    2007.14469). The limit rises as the learning rate falls: updates are small then, and rare sequences still count.
+    The gradient of a sequence whose heads address the wrong slots can be 10,000 times the usual one. Adam, whose step
+    sizes do not depend on the scale, then moves far in the direction of one batch and loses what was learned. No fixed
+    limit will do, since the usual norm changes by as large a factor during a training: hence the median of recent
+    steps, after AutoClip (Seetharaman et al. 2020, arXiv 2007.14469). The limit rises as the learning rate falls:
+    updates are small then, and rare sequences still count.
 
     Args:
         config: The settings.
@@ -66,7 +67,7 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
 
 
 def total_norm(gradients: Collection[Tensor]) -> Tensor:
-    """Return the norm of all gradients, [], finite if every gradient is."""
+    """Return the Euclidean norm of all gradients together, [], finite if every gradient is."""
     norm = nn.utils.get_total_norm(gradients)
     if torch.isfinite(norm):
         return norm
@@ -75,7 +76,7 @@ def total_norm(gradients: Collection[Tensor]) -> Tensor:
 
 
 def nonfinite(loss: float, gradients: Mapping[str, Tensor]) -> str:
-    """Say which value of a step is not finite, given that one is."""
+    """Return which value of a step is not finite, in words, given that one is."""
     if not math.isfinite(loss):
         return f"the loss is {loss}"
     names = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]

@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 
 class Counts(NamedTuple):
-    """Counts of each sequence, such as right answers, and their totals, such as all answers: both [batch, counts]."""
+    """Counts of each sequence and their totals; `counted / of`, both summed over sequences, is a mean or a fraction.
+
+    Attributes:
+        counted: [batch, counts], such as right answers by instance.
+        of: [batch, counts], such as all answers by instance.
+    """
 
     counted: Tensor
     of: Tensor
@@ -16,8 +21,8 @@ class Problem(Protocol):
     """A model and the episodes that it is trained on, as `mann.training.fit` needs them.
 
     Attributes:
-        carry: The state that the sequences of the next step start from (persistent memory): tensors without gradients,
-            in tuples and the like, that `loss` replaces; None where each step starts from a blank memory.
+        carry: The state that the sequences of the next step start from (persistent memory): a pytree of tensors without
+            gradients, which `loss` replaces; None where each step starts from a blank memory.
     """
 
     carry: Any
@@ -34,7 +39,7 @@ class Problem(Protocol):
 
     @property
     def counts(self) -> int:
-        """Number of counts of a sequence."""
+        """Number of counts of each sequence, the second dimension of `Counts`."""
         ...
 
     def episode(self, step: int) -> Any:
@@ -42,7 +47,7 @@ class Problem(Protocol):
         ...
 
     def loss(self, episode: Any) -> tuple[Tensor, Counts]:
-        """Return the loss, [], and the counts."""
+        """Return the loss, [], a mean over sequences, and the counts."""
         ...
 
     def summary(self, step: int, means: list[float | None]) -> dict[str, Any]:

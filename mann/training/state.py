@@ -65,7 +65,7 @@ class TrainingState:
         optimizer: The optimiser.
         sums: Sums since the last line of metrics.
         norms: Gradient norms of the last steps.
-        earlier: Seconds of training before this process.
+        earlier: Seconds of training before the last start.
     """
 
     problem: Problem
@@ -87,11 +87,11 @@ class TrainingState:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, in all processes."""
+        """Seconds of training so far, those before the last start included."""
         return self.earlier + time.monotonic() - self._began
 
     def checkpoint(self, step: int) -> Checkpoint:
-        """Return the checkpoint after `step` steps."""
+        """Return the checkpoint after `step` steps; it shares its tensors with the model and the optimiser."""
         carry = self.problem.carry
         training = {
             "optimizer": self.optimizer.state_dict(),
@@ -103,7 +103,7 @@ class TrainingState:
         return Checkpoint(step, self.config, self.problem.model.state_dict(), training)
 
     def restore(self, run: Run) -> int:
-        """Return to the run's last checkpoint; returns the number of steps done.
+        """Load the run's last checkpoint; returns the number of steps done, 0 if there is no checkpoint.
 
         Raises:
             InputError: the checkpoint is damaged, or does not fit the model.
@@ -118,7 +118,7 @@ class TrainingState:
         return checkpoint.step
 
     def _load(self, training: Any) -> None:
-        """Take over the training part of a checkpoint."""
+        """Load the training part of a checkpoint, as `checkpoint` makes it."""
         device = self.sums.loss.device
         self.optimizer.load_state_dict(training["optimizer"])
         for name, value in training["sums"].items():

@@ -14,7 +14,7 @@ from mann.runs import Run, RunReader
 def tensorboard(run: Run, start: int) -> Iterator[SummaryWriter | None]:
     """Open the TensorBoard log; None in processes that only read the run.
 
-    Entries of an earlier process after step `start` are marked as replaced.
+    TensorBoard discards the entries of an earlier process after step `start`, which are logged again.
     """
     if isinstance(run, RunReader):
         yield None
@@ -22,7 +22,7 @@ def tensorboard(run: Run, start: int) -> Iterator[SummaryWriter | None]:
     before = threading.excepthook
 
     def quiet(failed: threading.ExceptHookArgs) -> None:
-        # The writer thread passes its error to the main thread, and need not print it as well.
+        # TensorBoard's writer thread raises its error in the main thread too: one report is enough.
         if not issubclass(failed.exc_type, OSError):
             before(failed)
 
@@ -45,4 +45,4 @@ def log_to_tensorboard(board: SummaryWriter | None, line: dict[str, Any]) -> Non
                 board.add_scalar(f"{name}/{label}", number, line["step"])
         elif name not in ("step", "episodes", "seconds") and value is not None:
             board.add_scalar(name.replace("_", " "), value, line["step"])
-    board.flush()  # before the checkpoint that follows, as the line itself
+    board.flush()  # like metrics.jsonl: on disk before the checkpoint that follows

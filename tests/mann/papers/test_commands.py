@@ -105,7 +105,7 @@ def drawn_settings(draw: st.DrawFn) -> AnyConfig:
     return changed(preset(task), {**options, **{name: draw(known[name]) for name in chosen}})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(drawn_settings())
 def test_any_settings_are_read_back(config: AnyConfig) -> None:
     found = read_back(training_arguments(config))

@@ -56,11 +56,11 @@ def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"slots": 9}, "its slots is 9, but the recipe says 64"),
-        ({"seed": 3}, "its seed is 3, but the recipe says 0"),
-        ({"addressing": "dnc"}, "its addressing is 'dnc', but the recipe says 'lrua'"),
-        ({"model": "recurrent"}, "its model is 'recurrent', but the recipe says 'memory'"),
-        ({"encoder_from": Path("runs/other-0")}, "its encoder_from is 'other-0', but the recipe says None"),
+        ({"slots": 9}, "its training.slots is 9, but the recipe says 64"),
+        ({"seed": 3}, "its training.seed is 3, but the recipe says 0"),
+        ({"addressing": "dnc"}, "its training.addressing is 'dnc', but the recipe says 'lrua'"),
+        ({"model": "recurrent"}, "its training.model is 'recurrent', but the recipe says 'memory'"),
+        ({"encoder_from": Path("runs/other-0")}, "its training.encoder_from is 'other-0', but the recipe says None"),
         ({"root": Path("elsewhere")}, None),
     ],
 )
@@ -86,7 +86,7 @@ def test_an_encoder_of_the_right_row_and_seed_is_required_and_its_folder_is_free
         assert list(read_results(tmp_path, PAPERS)[name]) == [1]
     content["training"]["settings"]["encoder_from"] = f"runs/{source}-0"
     store(tmp_path, name, 1, content)
-    with pytest.raises(InputError, match=f"encoder_from is '{source}-0', but the recipe says '{source}-1'"):
+    with pytest.raises(InputError, match=f"training.encoder_from is '{source}-0', but the recipe says '{source}-1'"):
         read_results(tmp_path, PAPERS)
 
 

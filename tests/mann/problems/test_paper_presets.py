@@ -13,6 +13,7 @@ from mann.settings.presets import TASK_PRESETS
 from mann.training.distributed import SINGLE_PROCESS
 from mann.training.state import TrainingState
 from mann.training.step import train_step
+from tests.mann.problems.tiny_tasks import SMALL
 from tests.mann.training.comparing import bits
 
 LSTM_PARAMETERS = {
@@ -43,7 +44,7 @@ def test_the_papers_settings_train(task: str, name: str) -> None:
     config = preset(task, name)
     assert isinstance(config, TaskConfig)
     assert (config.optimizer, config.schedule, config.episodes) == ("rmsprop", "constant", 1_000_000)
-    config = changed(config, {"batch": 1, "hidden_size": 8, "episodes": 2})
+    config = changed(config, {"sizes": SMALL[task], "batch": 1, "hidden_size": 8, "episodes": 2})
     problem = TaskProblem(config, torch.device("cpu"))
     before = bits(problem.model.state_dict())
     state = TrainingState.initial(problem, config)

@@ -2,13 +2,22 @@
 
 from typing import Any
 
-from episodes import Copy
+from episodes import AssociativeRecall, Copy, NGrams, PrioritySort, Regression, RepeatCopy, Task
 from mann.settings import TaskConfig, changed, preset
+
+SMALL: dict[str, Task] = {
+    "copy": Copy(bits=2, shortest=1, longest=2),
+    "repeat-copy": RepeatCopy(bits=2, longest=2, most=2, trained_most=2),
+    "associative-recall": AssociativeRecall(bits=3, vectors=1, most=3),
+    "ngrams": NGrams(context=1, length=30),
+    "priority-sort": PrioritySort(bits=3, items=3, answers=2),
+    "regression": Regression(points=15, length_scale=1.0),
+}
+"""For each task, short sequences."""
 
 
 def tiny(task: str = "copy", **options: Any) -> TaskConfig:
-    """Return settings of a small network."""
+    """Return settings of short sequences and a small network."""
     config = preset(task)
     assert isinstance(config, TaskConfig)
-    sizes = {"sizes": Copy(bits=2, shortest=1, longest=2)} if task == "copy" else {}
-    return changed(config, {**sizes, "hidden_size": 8, "slots": 5, "word_size": 4, "batch": 4, **options})
+    return changed(config, {"sizes": SMALL[task], "hidden_size": 8, "slots": 5, "word_size": 4, "batch": 4, **options})

@@ -1,210 +1,229 @@
-"""Settings: what is refused, what is kept, and how two of them differ."""
+"""Settings check themselves when they are made: every field by itself, and fields that depend on each other."""
 
-import json
 import math
+import re
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import torch
 
 from data import DATASETS, InputError
-from episodes import TASKS
+from episodes import LABELS, TASKS, Copy
 from mann.addressing import LRUA, NTM, SCHEMES
-from mann.settings.schema import PRESETS, Config, checked, config_from_json, config_json, differing, preset, read_config
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_within_their_own_ranges(dataset: str, name: str) -> None:
-    config = preset(dataset, name)
-    assert checked(config) == config
-    assert isinstance(config, Config) and config.dataset == dataset
-    for setting, value in PRESETS[name].items():
-        assert getattr(config, setting) == value
-
-
-@pytest.mark.parametrize("name", [*DATASETS, *TASKS])
-def test_units_are_of_tanh_where_classes_are_learned_and_rectified_in_the_tasks(name: str) -> None:
-    assert preset(name).activation == ("relu" if name in TASKS else "tanh")
-
-
-@pytest.mark.parametrize("name", [*DATASETS, *TASKS])
-def test_heads_of_an_ntm_recognise_where_classes_are_learned(name: str) -> None:
-    scheme = preset(name, "default", "ntm").scheme
-    assert (scheme.start == "recognise") == (name in DATASETS)
-    assert scheme.read_heads > 1 or name in TASKS
-
-
-def test_unknown_preset_and_task_are_refused() -> None:
-    with pytest.raises(InputError, match=r"no preset for strokes is named 'fast': use one of default, paper, demo"):
-        preset("strokes", "fast")
-    with pytest.raises(InputError, match=r"no task is named 'mnist': use one of omniglot, strokes, folder"):
-        preset("mnist", "default")
-
-
-@given(
-    learning_rate=st.floats(min_value=1e-300, max_value=1e300),
-    seed=st.integers(0, 2**32 - 1),
-    usage_decay=st.floats(0, 1),
-    root=st.none() | st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")).map(Path),
+from mann.models import controllers, encoders
+from mann.settings import (
+    MODELS,
+    Config,
+    Maml,
+    Memory,
+    Nearest,
+    Prototypes,
+    Recurrent,
+    TaskConfig,
+    preset,
 )
-def test_settings_come_back_from_json_unchanged(
-    learning_rate: float, seed: int, usage_decay: float, root: Path | None
-) -> None:
-    config = replace(
-        Config("folder"), learning_rate=learning_rate, seed=seed, root=root, scheme=LRUA(usage_decay=usage_decay)
-    )
-    assert config_from_json(config_json(config), "here") == config
-    assert checked(config) == config
+from mann.settings.schema import ControllerName
+
+SMALLEST: dict[type, Any] = {Config: Config("strokes"), TaskConfig: TaskConfig(sizes=Copy())}
+"""Settings that cannot be made without an argument."""
+CLASSES: list[type] = [Config, TaskConfig, *MODELS.values(), *SCHEMES.values(), *TASKS.values()]
+FIELDS = [(kind, entry.name) for kind in CLASSES for entry in fields(kind)]
 
 
-def test_json_holds_every_setting_even_the_defaults() -> None:
-    content = json.loads(config_json(Config("strokes")))
-    assert set(content) == {entry.name for entry in fields(Config)}
-    assert set(content["scheme"]) == {entry.name for entry in fields(LRUA)}
+def made(kind: type, /, **values: Any) -> Any:
+    """Return settings with some values."""
+    return replace(SMALLEST[kind], **values) if kind in SMALLEST else kind(**values)
+
+
+def plain_types(annotation: Any) -> set[Any]:
+    """Return the types that an annotation allows."""
+    if get_origin(annotation) is Literal:
+        return {Literal}
+    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
+        return set().union(*(plain_types(part) for part in get_args(annotation)))
+    return {annotation}
+
+
+def choices(kind: type, name: str) -> tuple[Any, ...]:
+    """Return the choices of a field."""
+    return get_args(get_type_hints(kind)[name])
+
+
+WRONG: dict[Any, list[Any]] = {
+    bool: [1, "True", None],
+    int: ["5", 5.5, True, math.nan],
+    float: ["0.5", True, math.nan, math.inf, -math.inf],
+    str: [3, b"name"],
+    Path: [3, True],
+    Literal: ["unheard-of", 3, True],
+}
+"""By type, values that are not of it."""
+
+
+def refused(kind: type, name: str, value: Any) -> str:
+    """Return the message with which a value is refused; it has to be one line and to name the field."""
+    with pytest.raises(InputError) as refusal:
+        made(kind, **{name: value})
+    message = str(refusal.value)
+    assert re.match(rf"`{name}[`.]", message), message
+    assert "\n" not in message and len(message) < 300
+    return message
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS, ids=[f"{kind.__name__}.{name}" for kind, name in FIELDS])
+def test_every_field_refuses_values_of_a_wrong_type(kind: type, name: str) -> None:
+    types = plain_types(get_type_hints(kind)[name])
+    wrong = [value for one in types for value in WRONG.get(one, [])] or [3, "text", None]
+    # A field that allows several types refuses what none of them allows.
+    wrong = [value for value in wrong if not (value is None and type(None) in types)]
+    assert wrong
+    for value in wrong:
+        found = "nan" if value != value else repr(value)
+        assert found in refused(kind, name, value)
+
+
+CHOICES = [(kind, name) for kind, name in FIELDS if get_origin(get_type_hints(kind)[name]) is Literal]
+NEEDED: dict[Any, dict[str, Any]] = {"persistent": {"model": Memory()}, "autoencoder": {"model": Nearest()}}
+"""By choice, other settings that it needs."""
+
+
+@pytest.mark.parametrize(("kind", "name"), CHOICES, ids=[f"{kind.__name__}.{name}" for kind, name in CHOICES])
+def test_an_unknown_choice_is_refused_with_the_choices_and_each_of_these_is_allowed(kind: type, name: str) -> None:
+    message = refused(kind, name, "unheard-of")
+    for choice in choices(kind, name):
+        assert repr(choice) in message
+        assert getattr(made(kind, **{name: choice}, **NEEDED.get(choice, {})), name) == choice
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("kind", "name", "outside", "expected"),
     [
-        ({"size": 7}, "size: .*greater than or equal to 8, found 7"),
-        ({"size": 106}, "size: .*less than or equal to 105"),
-        ({"classes": 1}, "classes: .*greater than or equal to 2, found 1"),
-        ({"most_classes": 4}, "most_classes: 4, expected at least the 5 to begin with"),
-        ({"class_every": 0}, "class_every: "),
-        ({"length": 0}, "length: "),
-        ({"memory": "persistent", "addressing": "none", "scheme": None}, "memory: there is none to be persistent"),
-        ({"presentations": 0}, "presentations: "),
-        ({"counting": "never"}, "counting: .*'exact' or 'random'"),
-        ({"jitter_rotation": -1.0}, "jitter_rotation: "),
-        ({"jitter_rotation": 181.0}, "jitter_rotation: "),
-        ({"jitter_translation": 0.6}, "jitter_translation: "),
-        ({"image_scale": 0.0}, "image_scale: "),
-        ({"encoder": "dense"}, "no encoder is named 'dense': use one of none, conv"),
-        ({"encoder_width": 0}, "encoder_width: .*greater than or equal to 1, found 0"),
-        ({"label_scale": -1.0}, "label_scale: "),
-        ({"hidden_size": 0}, "hidden_size: "),
-        ({"slots": 0}, "slots: "),
-        ({"word_size": 0}, "word_size: "),
-        ({"learning_rate": 0.0}, "learning_rate: .*greater than 0"),
-        ({"learning_rate": math.nan}, "learning_rate: .*finite number, found nan"),
-        ({"clip": math.inf}, "clip: .*finite number, found inf"),
-        ({"warm_up": -1}, "warm_up: "),
-        ({"batch": 0}, "batch: "),
-        ({"episodes": 0}, "episodes: .*found 0"),
-        ({"seed": -1}, "seed: "),
-        ({"seed": 2**32}, "seed: "),
-        ({"optimizer": "sgd"}, "optimizer: "),
-        ({"schedule": "linear"}, "schedule: "),
-        ({"scheme": LRUA(read_heads=0)}, r"scheme\.read_heads: .*found 0"),
-        ({"scheme": LRUA(key_strength=-0.5)}, r"scheme\.key_strength: .*found -0\.5"),
-        ({"scheme": LRUA(key_strength=math.inf)}, r"scheme\.key_strength: .*finite"),
-        ({"scheme": LRUA(usage_decay=3.0)}, r"scheme\.usage_decay: .*less than or equal to 1, found 3\.0"),
-        ({"scheme": LRUA(usage_decay=-0.1)}, r"scheme\.usage_decay: "),
-        ({"scheme": LRUA(zeroed="none")}, r"scheme\.zeroed: "),  # pyright: ignore[reportArgumentType]
-        ({"dataset": "mnist"}, "no dataset is named 'mnist': use one of omniglot, strokes, folder"),
-        ({"labels": "numbers"}, "no labels is named 'numbers': use one of one-hot, strings"),
-        ({"controller": "rnn"}, "no controller is named 'rnn': use one of lstm, gru, feedforward"),
-        ({"addressing": "tape"}, "no addressing is named 'tape': use one of .*lrua.*, none"),
+        *((Config, "size", value, expected) for value, expected in ((7, "greater than or equal to 8"), (106, "105"))),
+        (Config, "classes", 1, "greater than or equal to 2"),
+        (Config, "most_classes", 1, "greater than or equal to 2"),
+        (Config, "class_every", 0, "greater than or equal to 1"),
+        (Config, "length", 0, "greater than or equal to 1"),
+        (Config, "presentations", 0, "greater than or equal to 1"),
+        (Config, "jitter_rotation", -1.0, "greater than or equal to 0"),
+        (Config, "jitter_rotation", 181.0, "less than or equal to 180"),
+        (Config, "jitter_translation", -0.1, "greater than or equal to 0"),
+        (Config, "jitter_translation", 0.6, "less than or equal to 0.5"),
+        (Config, "image_scale", 0.0, "greater than 0"),
+        (Config, "label_scale", -1.0, "greater than 0"),
+        (Config, "encoder_width", 0, "greater than or equal to 1"),
+        (Config, "encoder_rate", 0.0, "greater than 0"),
+        *(
+            (settings, name, value, expected)
+            for settings in (Config, TaskConfig)
+            for name, value, expected in (
+                ("learning_rate", 0.0, "greater than 0"),
+                ("epsilon", 0.0, "greater than 0"),
+                ("clip", 0.0, "greater than 0"),
+                ("clip_to_median", 0.0, "greater than 0"),
+                ("warm_up", -1, "greater than or equal to 0"),
+                ("batch", 0, "greater than or equal to 1"),
+                ("episodes", 0, "greater than or equal to 1"),
+                ("seed", -1, "greater than or equal to 0"),
+                ("seed", 2**32, f"less than {2**32}"),
+            )
+        ),
+        *((model, name, 0, "to 1") for model in (Memory, Recurrent) for name in ("layers", "hidden_size")),
+        (Memory, "slots", 0, "greater than or equal to 1"),
+        (Memory, "word_size", 0, "greater than or equal to 1"),
+        (Memory, "initial_biases", -0.5, "greater than or equal to 0"),
+        (Memory, "clip_emitted", 0.0, "greater than 0"),
+        (LRUA, "read_heads", 0, "greater than or equal to 1"),
+        (LRUA, "key_strength", -0.5, "greater than or equal to 0"),
+        (LRUA, "usage_decay", 3.0, "less than or equal to 1"),
+        (LRUA, "usage_decay", -0.1, "greater than or equal to 0"),
+        (NTM, "shift_range", -1, "greater than or equal to 0"),
     ],
 )
-def test_out_of_range_is_refused_by_name(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=f"^the settings: {message}"):
-        checked(replace(Config("strokes"), **change))
+def test_a_value_out_of_range_is_refused_with_the_range(kind: type, name: str, outside: Any, expected: str) -> None:
+    message = refused(kind, name, outside)
+    assert expected in message and message.endswith(f"found {outside!r}")
 
 
-@pytest.mark.parametrize("usage_decay", [0.0, 1.0])
-def test_ends_of_the_ranges_are_allowed(usage_decay: float) -> None:
-    config = replace(Config("strokes"), seed=2**32 - 1, warm_up=0, scheme=LRUA(1, 0.0, usage_decay=usage_decay))
-    assert checked(config) == config
-
-
-@pytest.mark.parametrize("addressing", [*SCHEMES, "none", "prototypes"])
-def test_each_scheme_comes_with_its_own_options(addressing: str) -> None:
-    config = preset("strokes", "default", addressing)
-    assert config.addressing == addressing
-    assert type(config.scheme) is SCHEMES.get(addressing, type(None))
-    assert checked(config) == config
-    # The one that is the default keeps the default's options.
-    assert (config == preset("strokes", "default")) == (addressing == "lrua")
-    assert (config.initial_memory == "constant") == (addressing != "content")
-
-
-def test_options_of_another_scheme_are_refused() -> None:
-    with pytest.raises(InputError, match=r"the settings: scheme\.write_heads: "):
-        checked(replace(Config("strokes"), addressing="lrua", scheme=NTM()))
-    with pytest.raises(InputError, match=r"no addressing is named 'tape': use one of .*lrua.*, none"):
-        preset("strokes", "default", "tape")
-
-
-def test_settings_with_different_schemes_differ_in_the_scheme_alone() -> None:
-    one, other = preset("strokes", "default", "ntm"), preset("strokes", "default", "location")
-    assert differing(one, other) == ["addressing is ntm, not location", "scheme.read_heads is 2, not 1"]
-    assert differing(one, preset("strokes", "default", "dnc")) == ["addressing is ntm, not dnc"]
-
-
-def changed(where: str, value: Any) -> str:
-    """Return the JSON of the defaults with one value changed or added, such as scheme.read_heads."""
-    whole = json.loads(config_json(Config("strokes")))
-    *outer, name = where.split(".")
-    part = whole
-    for key in outer:
-        part = part[key]
-    part[name] = value
-    return json.dumps(whole)
+@pytest.mark.parametrize("usage_decay", [0, 0.0, 1.0])
+def test_the_ends_of_the_ranges_are_allowed(usage_decay: float) -> None:
+    scheme = LRUA(1, 0.0, usage_decay=usage_decay)
+    config = Config("strokes", seed=2**32 - 1, warm_up=0, size=8, model=Memory(slots=1, scheme=scheme))
+    assert config.model.scheme == scheme  # pyright: ignore[reportAttributeAccessIssue]
+    assert Config("strokes", size=105, jitter_rotation=180, jitter_translation=0.5).jitter_rotation == 180
 
 
 @pytest.mark.parametrize(
-    ("where", "value"),
+    ("values", "message"),
     [
-        ("nope", 1),
-        ("scheme.nope", 1),
-        ("classes", "5"),
-        ("classes", 5.5),
-        ("classes", True),
-        ("rotations", 1),
-        ("rotations", "False"),
-        ("learning_rate", "0.1"),
-        ("learning_rate", None),
-        ("root", 3),
-        ("scheme", None),
-        ("scheme.read_heads", "4"),
-        ("scheme.read_heads", True),
-        ("scheme.read_heads", 4.0),
-        ("scheme.usage_decay", "0.9"),
-        ("scheme.usage_decay", 3),
+        ({"memory": "persistent", "model": Recurrent()}, "`memory=persistent` needs `model=memory`, not `model=recur"),
+        ({"memory": "persistent", "model": Nearest()}, "`memory=persistent` needs `model=memory`, not `model=nearest`"),
+        ({"most_classes": 4}, "`most_classes` is 4: use at least the 5 of `classes`"),
+        ({"model": Prototypes(), "labels": "strings"}, "`model=prototypes` needs `labels=one-hot`, not `labels=strin"),
+        ({"model": Maml()}, "`model=maml` needs `encoder=conv`, not `encoder=none`"),
+        (
+            {"model": Maml(), "encoder": "conv", "labels": "strings"},
+            "`model=maml` needs `labels=one-hot`, not `labels=strings`",
+        ),
+        (
+            {"model": Maml(), "encoder": "conv", "counting": "random"},
+            "`model=maml` needs `counting=exact`, not `counting=random`",
+        ),
+        (
+            {"model": Maml(), "encoder": "conv", "presentations": 5},
+            "`model=maml` needs `presentations` of 6 or more: 5 shots and a query",
+        ),
+        ({"encoder": "autoencoder"}, "`encoder=autoencoder` is for `model=nearest`, not for `model=memory`"),
+        ({"encoder": "autoencoder", "model": Prototypes()}, "`encoder=autoencoder` is for `model=nearest`"),
     ],
 )
-def test_edited_config_json_is_refused(tmp_path: Path, where: str, value: Any) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(changed(where, value))
-    with pytest.raises(InputError, match=rf"{path}: {where}: "):
-        read_config(path)
+def test_settings_that_do_not_fit_together_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        Config("strokes", **values)
+    assert str(refusal.value).startswith(message) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"seed": 1}'])
-def test_file_that_is_no_config_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "config.json"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"^{path}: "):
-        read_config(path)
+def test_settings_that_fit_together_are_accepted() -> None:
+    assert Config("strokes", memory="persistent").memory == "persistent"
+    assert Config("strokes", most_classes=5).most_labelled == 5
+    assert Config("strokes", model=Maml(), encoder="conv", presentations=6).presentations == 6
+    assert Config("strokes", model=Nearest(), encoder="autoencoder").encoder == "autoencoder"
+    assert Config("strokes", model=Nearest(), labels="strings").labels == "strings"
 
 
-def test_missing_config_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"is {tmp_path} the folder of a run?"):
-        read_config(tmp_path / "config.json")
+@pytest.mark.parametrize("model", [Prototypes(), Nearest(), Maml()])
+def test_models_of_images_are_refused_for_the_algorithmic_tasks(model: Any) -> None:
+    assert "'memory'" in refused(TaskConfig, "model", model) and "'recurrent'" in refused(TaskConfig, "model", model)
 
 
-def test_differing_names_each_setting_once_and_looks_inside_schemes() -> None:
-    one = replace(Config("strokes"), seed=1, scheme=LRUA(usage_decay=0.5), root=Path("here"))
-    other = replace(Config("strokes"), seed=2, scheme=LRUA(usage_decay=0.25), root=Path("there"))
-    assert differing(one, other) == ["scheme.usage_decay is 0.5, not 0.25", "seed is 1, not 2"]
-    assert differing(one, replace(one, root=None)) == []
+@pytest.mark.parametrize("kind", [Config, TaskConfig])
+def test_a_part_is_of_its_kind(kind: type) -> None:
+    for value in ("memory", {"kind": "memory"}, NTM(), Memory):
+        refused(kind, "model", value)
+    refused(TaskConfig, "sizes", NTM())
+    refused(Memory, "scheme", Copy())
 
 
 @pytest.mark.parametrize(("episodes", "batch", "steps"), [(1, 16, 1), (16, 16, 1), (17, 16, 2), (100, 1, 100)])
 def test_episodes_are_rounded_up_to_whole_steps(episodes: int, batch: int, steps: int) -> None:
-    assert replace(Config("strokes"), episodes=episodes, batch=batch).steps == steps
+    assert Config("strokes", episodes=episodes, batch=batch).steps == steps
+
+
+def test_choices_are_those_of_the_registries() -> None:
+    assert set(get_args(ControllerName)) == set(controllers.CONTROLLERS)
+    assert set(choices(Memory, "controller")) == set(choices(Recurrent, "controller")) == set(controllers.CONTROLLERS)
+    assert set(choices(Config, "dataset")) == set(DATASETS)
+    assert set(choices(Config, "labels")) == set(LABELS)
+    assert set(choices(Config, "encoder")) == set(encoders.ENCODERS)
+    for name in choices(Memory, "activation"):
+        assert controllers.FeedForwardController(2, 0, 2, activation=name).activation is getattr(torch, name)
+    for known in (MODELS, SCHEMES, TASKS):
+        for name, kind in known.items():
+            discriminator = "kind" if known is MODELS else "name"
+            assert choices(kind, discriminator) == (name,) and getattr(kind, discriminator) == name
+
+
+@pytest.mark.parametrize("name", [*DATASETS, *TASKS])
+def test_task_name_is_the_data_set_or_the_task(name: str) -> None:
+    assert preset(name).task_name == name

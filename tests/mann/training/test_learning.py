@@ -67,13 +67,15 @@ def memory_network(controller: ControllerKind) -> nn.Module:
 
 
 KINDS = {**CONTROLLERS, "feedforward-tanh": controller_kind("feedforward", activation="tanh")}
+TRAININGS = {"lstm": (400, 1e-2), "gru": (400, 1e-2), "feedforward": (400, 2e-2), "feedforward-tanh": (1000, 1e-2)}
+"""By controller, the steps and the learning rate with which it learns."""
 
 
-@pytest.mark.parametrize("controller", KINDS.values(), ids=KINDS)
-def test_a_memory_network_learns_to_name_a_class_that_it_saw_once(controller: ControllerKind) -> None:
-    before = accuracy_after(memory_network(controller), 0)
+@pytest.mark.parametrize("name", KINDS)
+def test_a_memory_network_learns_to_name_a_class_that_it_saw_once(name: str) -> None:
+    before = accuracy_after(memory_network(KINDS[name]), 0)
     assert before[1] < 0.65
-    after = accuracy_after(memory_network(controller), 1000)
+    after = accuracy_after(memory_network(KINDS[name]), *TRAININGS[name])
     # At first sight: half of the first images, and every first image of the other class.
     assert after[0] < 0.8
     assert after[1] > 0.9 and after[2] > 0.9

@@ -1,0 +1,17 @@
+"""Settings of a memory network in the format of mann 0.1.0."""
+
+import json
+
+from mann.settings import AnyConfig, config_json
+
+
+def as_format_one(config: AnyConfig) -> str:
+    """Return the config.json that mann 0.1.0 would have written."""
+    content = json.loads(config_json(config))
+    del content["format"]
+    model = content.pop("model")
+    assert model.pop("kind") == "memory"
+    model["addressing"] = model["scheme"].pop("name")
+    if "sizes" in content:
+        content["task"] = content["sizes"].pop("name")
+    return json.dumps({**model, **content})
