@@ -10,7 +10,7 @@ dnc:       allocation, temporal links, read modes (Graves et al. 2016)
 sparse:    reads over the nearest slots, writes to the least recently accessed (Rae et al. 2016)
 
 scheme:     the contract: `Scheme`, `Control`, `Write`
-memory:     reading, erasing and adding with given weightings
+memory:     reading, erasing and adding with given weightings (NTM equations 2 to 4)
 similarity: similarities of keys and slots, and content weights
 ranking:    the lowest numbers of a row, in order
 tape:       initial weights of an NTM that works like a tape machine

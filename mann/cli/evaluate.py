@@ -17,7 +17,7 @@ from mann.evaluation.held_out import OnProgress
 from mann.evaluation.instances import first_sequence
 from mann.evaluation.measurement import Measurement
 from mann.evaluation.task_costs import evaluate_task, largest_trained, task_traces
-from mann.models.building import build_nearest_pixels
+from mann.models.building import answers_no_sequences, build_nearest_pixels
 from mann.models.classifier import Classifier
 from mann.reporting.accuracy import instance_table
 from mann.reporting.comparison import EvaluatedRun, comparison_table, write_run_comparison
@@ -132,11 +132,11 @@ def _evaluated_images(
     loaded = load_run(run, device, settings)
     model = build_nearest_pixels(settings).to(device) if measurement.nearest else loaded.model
     if not (measurement.few_shot or isinstance(model, Classifier)):
-        raise InputError("MAML answers no sequences: measure N-way K-shot accuracy, with `ways` and `shots`")
+        raise answers_no_sequences()
     _, split = loaded.classification
     classes, split = load(config.dataset, options.root or config.root, config.size, split)
     classes = classes.to(device)
-    content = measurement.of(model, settings, classes, split, progress)
+    content = measurement.measure(model, settings, classes, split, progress)
     title = "nearest neighbour of the pixels, among all earlier images" if measurement.nearest else ""
     if measurement.as_trained and isinstance(model, Classifier):
         trace = first_sequence(model, settings, classes, split, measurement.part)

@@ -28,7 +28,7 @@ from episodes import TASKS
 from mann.addressing import SCHEMES
 from mann.cli.parsing import field_docs, parse, require_subcommand
 from mann.settings import MODELS, AnyConfig, Config, Memory, Recurrent, by_option, default_scheme, preset
-from mann.settings.options import own_fields
+from mann.settings.options import SEQUENCE_MODELS, own_fields
 from mann.training import LoggingInterval
 
 TASK_NAMES: Final = (*DATASETS, *TASKS)
@@ -124,7 +124,7 @@ def _options_of(task: str) -> type[Any]:
 def _settings_options(default: AnyConfig) -> dict[str, tuple[Any, str]]:
     """Return type and meaning of every option of the settings, in the order of the help."""
     images = isinstance(default, Config)
-    models = tuple(MODELS) if images else ("memory", "recurrent")
+    models = tuple(MODELS) if images else SEQUENCE_MODELS
     found = {
         "model": (Literal[models], field_docs(type(default))["model"]),
         "addressing": (str, f"Addressing scheme of the memory: {', '.join(SCHEMES)}."),

@@ -10,3 +10,10 @@ figures:           the main figures of a stored evaluation, and paired differenc
 intervals:         95% intervals
 memory_use:        writes and reads of every slot in a sequence
 """
+
+from mann.evaluation.few_shot_accuracy import evaluate_few_shot
+from mann.evaluation.instances import evaluate
+from mann.evaluation.measurement import Measurement
+from mann.evaluation.task_costs import evaluate_task
+
+__all__ = ["Measurement", "evaluate", "evaluate_few_shot", "evaluate_task"]

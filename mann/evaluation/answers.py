@@ -79,8 +79,8 @@ class GaussianAnswers(Answers):
         mean, log_variance = outputs.split(1, -1)
         asked = episode.mask.unsqueeze(-1).float()
         square = (episode.targets - mean).square()
-        density = 0.5 * (math.log(2 * math.pi) + log_variance + square * (-log_variance).exp())
-        cost, squares, numbers = ((value * asked).sum((0, 2)) for value in (density, square, asked))
+        negative_log_density = 0.5 * (math.log(2 * math.pi) + log_variance + square * (-log_variance).exp())
+        cost, squares, numbers = ((value * asked).sum((0, 2)) for value in (negative_log_density, square, asked))
         counted = torch.stack([cost, squares], -1).detach()
         return cost.sum() / numbers.sum(), Counts(counted, torch.stack([torch.ones_like(numbers), numbers], -1))
 

@@ -87,7 +87,7 @@ class Measurement(Checked):
         alphabets, memory = self.alphabets or config.alphabets, self.memory or config.memory
         return replace(config, alphabets=alphabets, memory=memory)
 
-    def of(
+    def measure(
         self, model: nn.Module, config: Config, classes: ImageClasses, split: Split, progress: OnProgress | None = None
     ) -> dict[str, Any]:
         """Measure a model.

@@ -77,13 +77,18 @@ def build_classifier(config: Config) -> Classifier:
         InputError: the model is MAML, which answers no sequences.
     """
     if isinstance(config.model, Maml):
-        raise InputError("MAML answers no sequences: measure N-way K-shot accuracy, with `ways` and `shots`")
+        raise answers_no_sequences()
     labels = episode_labels(config)
     label_width = labels.characters * labels.symbols
     with drawn_with(config.seed):
         encoder = ENCODERS[config.encoder](config.size, config.encoder_width)
     network = build_network(config.model, config.seed, encoder.features + label_width, label_width)
     return Classifier(network, labels.symbols, config.image_scale, config.label_scale, encoder)
+
+
+def answers_no_sequences() -> InputError:
+    """Return the refusal of MAML where answers to sequences are needed."""
+    return InputError("MAML answers no sequences: measure N-way K-shot accuracy, with `ways` and `shots`")
 
 
 def build_nearest_pixels(config: Config) -> Classifier:

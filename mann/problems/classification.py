@@ -20,7 +20,7 @@ from mann.models.classifier import Classifier, answer_loss, count_by_instance, e
 from mann.models.encoders import Autoencoder, ConvEncoder
 from mann.models.network import MemoryNetwork
 from mann.problems.compiling import compile_if_long
-from mann.runs import Run
+from mann.runs import Run, describe_environment
 from mann.runs.loading import load_classifier
 from mann.settings import Config, Nearest
 from mann.training import Counts, LoggingInterval, OnMetrics, fit
@@ -170,10 +170,12 @@ def train(
     report: OnMetrics | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> Classifier:
-    """Train a classifier; see `Classification` for the first three arguments and `fit` for the others.
+    """Train a classifier, in a new run or one that was started before.
+
+    See `Classification` for the first three arguments and `fit` for the others.
 
     Raises:
-        InputError: see `Classification` and `fit`; or the run was not started.
+        InputError: see `Classification` and `fit`.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -182,11 +184,12 @@ def train(
     >>> classes, split = load("strokes", root=None, size=config.size, split=None)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run = Run(Path(folder))
-    ...     run.start(config, split, environment={})
     ...     classifier = train(config, classes, split, run)
     ...     run.steps_done()
     1
     """
     problem = Classification(config, classes, split)
+    if not run.exists():
+        run.start(config, split, describe_environment(classes.images.device))
     fit(problem, config, run, interval, report, stopping)
     return problem.model

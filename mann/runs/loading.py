@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from data import InputError, Split, read_split
-from mann.models.building import build_model
+from mann.models.building import answers_no_sequences, build_model
 from mann.models.classifier import Classifier
 from mann.runs.run import Run
 from mann.settings import AnyConfig, Config, TaskConfig
@@ -89,5 +89,5 @@ def load_classifier(run: Run, device: torch.device) -> tuple[Config, Classifier]
     loaded = load_run(run, device)
     config, _ = loaded.classification
     if not isinstance(loaded.model, Classifier):
-        raise InputError("MAML answers no sequences: measure N-way K-shot accuracy, with `ways` and `shots`")
+        raise answers_no_sequences()
     return config, loaded.model

@@ -130,11 +130,15 @@ class Run:
         Raises:
             InputError: config.json, environment.json or the metrics are damaged.
         """
+        config, path = self.config(), self.folder / "environment.json"
         last = self.metrics()[-1:] or [{"episodes": 0, "seconds": 0.0}]
-        environment = _json_of(self.folder / "environment.json", "repair or delete it")
+        try:
+            environment = parse_json(path.read_bytes()) if path.exists() else None
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}): repair or delete it") from error
         return {
-            "settings": plain(self.config()),
-            "seed": self.config().seed,
+            "settings": plain(config),
+            "seed": config.seed,
             "episodes": last[0]["episodes"],
             "seconds": last[0]["seconds"],
             "environment": environment,
@@ -279,15 +283,3 @@ class RunReader(Run):
     def locked(self) -> Iterator[None]:
         """Take no lock: the main process holds it."""
         yield
-
-
-def _json_of(path: Path, remedy: str) -> Any:
-    """Return the content of a JSON file, None where there is none.
-
-    Raises:
-        InputError: it is damaged; `remedy` says what to do.
-    """
-    try:
-        return parse_json(path.read_bytes()) if path.exists() else None
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): {remedy}") from error

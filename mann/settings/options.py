@@ -40,6 +40,8 @@ MODELS: Final[Mapping[str, type[AnyModel]]] = {
     "maml": Maml,
 }
 """The models by name."""
+SEQUENCE_MODELS: Final = ("memory", "recurrent")
+"""The models of any sequence, and so of the algorithmic tasks."""
 
 FORMER_ADDRESSING: Final = {"none": "recurrent", "prototypes": "prototypes", "nearest": "nearest", "maml": "maml"}
 """Values of `addressing` that named a model before the option `model` existed; stored commands with them still run."""
@@ -172,7 +174,7 @@ def _model_named(name: str, config: AnyConfig, rest: Values) -> AnyModel:
     """Return a model by its name, with the options that it shares with that of `config`."""
     if name == config.model.kind:
         return config.model
-    known = tuple(MODELS) if isinstance(config, Config) else ("memory", "recurrent")
+    known = tuple(MODELS) if isinstance(config, Config) else SEQUENCE_MODELS
     if name not in known:
         raise InputError(f"no model of {config.task_name} is named {name!r}: use one of {', '.join(known)}")
     if name in ("prototypes", "nearest", "maml"):

@@ -74,7 +74,7 @@ def test_runs_are_put_side_by_side(command: Command, copies: list[Path], run: Pa
     assert {row["run"] for row in rows} == set(evaluations)
     for row in rows:
         evaluation = evaluations[row["run"]]
-        if row["learned"] == "copy":
+        if row["problem"] == "copy":
             (result,) = [
                 entry
                 for entry in evaluation["results"]

@@ -15,12 +15,13 @@ from sklearn.utils.validation import validate_data
 from data import ImageClasses, InputError, Split, load_strokes, read_images, read_split
 from episodes.labels import encode
 from mann import OneShotClassifier
-from mann.estimator.one_shot import load_pretrained, own_names, pretrained_names
-from mann.evaluation.instances import TEST, held_out_episodes
+from mann.estimator import load_pretrained, pretrained_names
+from mann.estimator.one_shot import own_names
+from mann.evaluation.held_out import TEST, held_out_episodes
 from mann.problems.classification import train
-from mann.runs.run import Run
-from mann.settings.schema import Config
-from mann.training.loop import Pace
+from mann.runs import Run
+from mann.settings import Config
+from mann.training import LoggingInterval
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_what_is_saved_goes_on_where_it_was(drawings: numpy.ndarray, tmp_path: P
     for one in (classifier, again):
         one.partial_fit(drawings[3:, 0], NAMES[3:])
     assert numpy.array_equal(again.predict_proba(drawings[:, 1]), classifier.predict_proba(drawings[:, 1]))
-    with pytest.raises(InputError, match="label 'fa' is not among the classes said in the first call"):
+    with pytest.raises(InputError, match="label 'fa' is not among the classes of the first call"):
         again.partial_fit(drawings[:1, 0], ["fa"])
 
 
@@ -158,7 +159,9 @@ def test_nothing_is_predicted_before_anything_was_learned(drawings: numpy.ndarra
 
 
 def test_models_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no pretrained model is named 'omniglot-6', .*: use omniglot-5, or train one"):
+    with pytest.raises(
+        InputError, match="no pretrained model is named 'omniglot-6', .*: use omniglot-5, or train a model first"
+    ):
         OneShotClassifier.from_pretrained("omniglot-6")
     (tmp_path / "junk").write_bytes(b"junk" * 100)
     for name in ("junk", "absent"):
@@ -170,7 +173,7 @@ def test_models_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_a_run_of_ones_own_is_a_model_too(
     tiny_run: Run, tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split
 ) -> None:
-    train(tiny_config, tiny_classes, tiny_split, tiny_run, Pace(log=3, validate=6))
+    train(tiny_config, tiny_classes, tiny_split, tiny_run, LoggingInterval(log=3, validate=6))
     classifier = OneShotClassifier(tiny_run.folder).fit(tiny_classes.images[:2, 0].numpy(), ["a", "b"])
     assert set(classifier.predict(tiny_classes.images[:2, 1].numpy())) <= {"a", "b"}
 

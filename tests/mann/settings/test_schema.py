@@ -217,7 +217,7 @@ def test_choices_are_those_of_the_registries() -> None:
     assert set(choices(Config, "labels")) == set(LABELS)
     assert set(choices(Config, "encoder")) == set(encoders.ENCODERS)
     for name in choices(Memory, "activation"):
-        assert controllers.FeedForwardController(2, 0, 2, activation=name).activation is getattr(torch, name)
+        assert controllers.FeedForwardController(2, 1, 2, activation=name).activation is getattr(torch, name)
     for known in (MODELS, SCHEMES, TASKS):
         for name, kind in known.items():
             discriminator = "kind" if known is MODELS else "name"

@@ -110,7 +110,7 @@ def test_an_edited_config_json_is_refused(tmp_path: Path, where: str, value: Any
 def test_values_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^here: `most_classes` is 4: use at least the 5 of `classes`$"):
         config_from_json(edited(Config("strokes"), "most_classes", 4), "here")
-    with pytest.raises(InputError, match=r"^here: `sizes.shortest` is 99 and `sizes.longest` only 20: lower "):
+    with pytest.raises(InputError, match="^here: `shortest` is 99 and `longest` only 20: lower "):
         config_from_json(edited(preset("copy"), "sizes.shortest", 99), "here")
 
 
