@@ -9,13 +9,14 @@ import pytest
 from mann.addressing import SCHEMES
 from mann.benchmark.schemes import FULL, cells, markdown, summarise
 from mann.papers.recipes import PAPERS
-from mann.papers.results import PICTURE, page, read_results
-from mann.settings.schema import config_json
+from mann.papers.results import read_results
+from mann.reporting.papers_page import PICTURE, page
+from mann.settings.storage import config_from_plain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
 RESULTS = sorted((DOCS / "results" / "one-hot-5-mann").glob("seed-*.json"))
-SHOWN = (1, 2, 3, 4, 5, 10)
+COLUMNS = (1, 2, 3, 4, 5, 10)
 
 
 def percent(value: float) -> str:
@@ -28,25 +29,26 @@ def readme_rows() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_a_row_of_the_readme_says_what_the_stored_result_says(path: Path) -> None:
+def test_a_row_of_the_readme_has_the_figures_of_the_stored_result(path: Path) -> None:
     result = json.loads(path.read_text())
     instances = {entry["instance"]: entry for entry in result["instances"]}
     seed = path.stem.removeprefix("seed-")
     expected = [
         f"{percent(instances[k]['accuracy'])} ({percent(instances[k]['low'])}-{percent(instances[k]['high'])})"
-        for k in SHOWN
+        for k in COLUMNS
     ]
     assert readme_rows()[f"ours, seed {seed}"] == expected
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_a_stored_result_is_of_test_classes_and_says_how_it_was_made(path: Path) -> None:
+def test_a_stored_result_is_of_test_classes_and_tells_how_it_was_made(path: Path) -> None:
     result = json.loads(path.read_text())
     assert result["split"] == "test"
     assert result["episodes"] >= 2000
     assert all(entry["observations"] == 5 * result["episodes"] for entry in result["instances"])
     assert result["training"]["seed"] == int(path.stem.removeprefix("seed-"))
     assert {"commit", "device", "threads", "command"} <= set(result["environment"])
+    assert config_from_plain(result["training"]["settings"], str(path)).seed == result["training"]["seed"]
 
 
 def test_every_seed_of_the_readme_has_a_stored_result() -> None:
@@ -54,7 +56,7 @@ def test_every_seed_of_the_readme_has_a_stored_result() -> None:
     assert shown == {path.stem.removeprefix("seed-") for path in RESULTS}
 
 
-def test_the_page_of_results_is_what_the_stored_results_come_to() -> None:
+def test_the_page_of_results_is_made_from_the_stored_results() -> None:
     assert (DOCS / "results.md").read_text() == page(PAPERS, read_results(DOCS / "results", PAPERS))
     assert (DOCS / "results" / PICTURE).stat().st_size
 
@@ -76,7 +78,7 @@ def test_a_stored_row_is_of_all_test_episodes_and_names_its_folders_beside_the_r
 COMPARISON = json.loads((REPOSITORY / "docs" / "results" / "addressing.json").read_text())
 
 
-def test_the_stored_comparison_is_what_its_cells_come_to() -> None:
+def test_the_stored_comparison_is_the_summary_of_its_cells() -> None:
     rows = summarise(COMPARISON["cells"])
     assert rows == COMPARISON["rows"]
     assert (REPOSITORY / "docs" / "results" / "addressing.md").read_text() == markdown(rows)
@@ -90,8 +92,8 @@ def test_the_stored_comparison_is_what_its_cells_come_to() -> None:
 
 def test_the_command_still_makes_the_cells_that_are_stored() -> None:
     made = cells(Path(), list(SCHEMES), ["copy", "associative-recall", "omniglot"], 3, FULL, Path("../shared/omniglot"))
-    stored = {cell["folder"]: cell["settings"] for cell in COMPARISON["cells"]}
-    assert {cell.folder.name: json.loads(config_json(cell.config)) for cell in made} == stored
+    stored = {cell["folder"]: config_from_plain(cell["settings"], cell["folder"]) for cell in COMPARISON["cells"]}
+    assert {cell.folder.name: cell.config for cell in made} == stored
 
 
 def test_the_readme_shows_the_stored_comparison() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mann.evaluation.answers import answers_of
-from mann.settings.schema import TASK_PRESETS, TaskConfig, preset
+from mann.settings import TaskConfig, preset
+from mann.settings.presets import TASK_PRESETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = sorted((REPOSITORY / "docs" / "results" / "tasks").glob("*.json"))
@@ -20,16 +21,16 @@ SHOWN: dict[str, list[dict[str, int]]] = {
     "priority-sort": [{}],
     "regression": [{}],
 }
-"""The settings of the columns."""
+"""For each task, the sizes of the columns."""
 
 
 def kind(path: Path) -> str:
-    """Return what was trained, as the page calls it."""
+    """Return the page's name for the model."""
     return "LSTM" if "-lstm-" in path.name else "ours"
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that count."""
+    """Return a number with three significant digits."""
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 

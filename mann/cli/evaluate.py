@@ -65,7 +65,7 @@ class Options(Measurement):
     device: str = "auto"
     """Device: auto, cpu or cuda."""
     out: Path | None = None
-    """Folder for the comparison of several runs (none: `comparison` beside the first)."""
+    """Folder for the comparison of several runs (none: a folder named comparison beside the first)."""
 
     @property
     def measurement(self) -> Measurement:

@@ -109,6 +109,7 @@ def _own_docs(kind: type[Any]) -> Mapping[str, str]:
         and isinstance(field.target, ast.Name)
         and isinstance(doc, ast.Expr)
         and isinstance(doc.value, ast.Constant)
+        and isinstance(doc.value.value, str)
     }
 
 

@@ -17,7 +17,13 @@ from mann.settings import Config, Memory
 def tiny_config() -> Config:
     """Return settings of 12 steps."""
     scheme = LRUA(
-        read_heads=2, key_strength=8.0, write_vector="add", least_used="own", zeroed="all", usage_decay=0.99, start="paired"
+        read_heads=2,
+        key_strength=8.0,
+        write_vector="add",
+        least_used="own",
+        zeroed="all",
+        usage_decay=0.99,
+        start="paired",
     )
     return Config(
         "strokes",

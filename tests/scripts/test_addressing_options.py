@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mann.addressing import NTM, SCHEMES
-from mann.runs.run import Run
+from mann.runs import Run
+from mann.settings import Memory, by_option
+from tests.scripts.running import OF_MEMORY, Command, Refused, without
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -63,8 +64,8 @@ class RoundRobin(Scheme):
 '''
 
 
-def test_a_scheme_that_somebody_adds_trains_from_the_command_line(tiny: list[Any], tmp_path: Path) -> None:
-    """One file of less than 60 lines and its entry in the list of schemes, nothing else."""
+def test_a_scheme_that_somebody_adds_trains_from_the_command_line(tiny: list[object], tmp_path: Path) -> None:
+    """One file of less than 60 lines and its entry in the list of schemes are all that it takes."""
     assert len(ADDED.splitlines()) < 60
     for package in ("mann", "data", "episodes", "scripts"):
         shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -78,11 +79,8 @@ def test_a_scheme_that_somebody_adds_trains_from_the_command_line(tiny: list[Any
             "from mann.addressing.ntm import NTM\nfrom mann.addressing.round_robin import RoundRobin\n",
         )
     )
-    _, task, root, place, *options = tiny
-    at = options.index("--scheme.usage-decay")
-    del options[at : at + 2]
     ended = subprocess.run(
-        [sys.executable, "scripts/train.py", task, root, place, *options]
+        [sys.executable, "scripts/train.py", *map(str, tiny[1:])]
         + ["--addressing", "round-robin", "--scheme.pace", "2", "--run", "run"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -94,40 +92,39 @@ def test_a_scheme_that_somebody_adds_trains_from_the_command_line(tiny: list[Any
     assert list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize("name", [*SCHEMES, "none", "prototypes"])
-def test_every_scheme_trains_goes_on_and_is_evaluated(
-    command: Any, refused: Any, tiny: list[Any], tmp_path: Path, name: str
+@pytest.mark.parametrize("name", SCHEMES)
+def test_every_scheme_trains_continues_and_is_evaluated(
+    command: Command, refused: Refused, tiny: list[object], tmp_path: Path, name: str
 ) -> None:
     run = tmp_path / "run"
-    at = tiny.index("--scheme.usage-decay")
-    arguments = [*tiny[:at], *tiny[at + 2 :], "--run", run]
-    assert command(*arguments, "--addressing", name).status == 0
-    config = Run(run).config()
-    assert config.addressing == name
+    assert command(*tiny, "--run", run, "--addressing", name).status == 0
+    assert by_option(Run(run).config())["addressing"] == name
     other = "ntm" if name != "ntm" else "dnc"
-    message = refused(*arguments, "--resume", "--addressing", other)
-    assert f"addressing is {name}, not {other}" in message
+    message = refused(*tiny, "--run", run, "--resume", "--addressing", other)
+    assert f"--addressing is {name}, not {other}" in message
     assert "trained already" in command("train", "folder", "--run", run, "--resume").output
     status, output, _ = command("evaluate", run, "--episodes", 10)
     assert status == 0 and "2nd" in output
 
 
-def test_options_are_those_of_the_chosen_scheme(command: Any, refused: Any, tiny: list[Any], tmp_path: Path) -> None:
-    at = tiny.index("--scheme.usage-decay")
-    plain = [*tiny[:at], *tiny[at + 2 :], "--run", tmp_path / "run"]
-    assert "Unrecognized options: --scheme.usage-decay" in refused(*tiny, "--addressing", "ntm", "--run", tmp_path)
-    assert "write_heads: Input should be greater than or equal to 1, found 0" in refused(
-        *plain, "--addressing", "ntm", "--scheme.write-heads", 0
-    )
+@pytest.mark.parametrize(("former", "model"), [("none", "recurrent"), ("prototypes", "prototypes")])
+def test_the_former_names_of_models_still_work(
+    command: Command, tiny: list[object], tmp_path: Path, former: str, model: str
+) -> None:
+    plain = without(tiny, *OF_MEMORY, *(["--hidden-size"] if model == "prototypes" else []))
+    run = tmp_path / "run"
+    assert command(*plain, "--addressing", former, "--run", run).status == 0
+    assert by_option(Run(run).config())["model"] == model
+    assert "trained already" in command(*plain, "--model", model, "--run", run, "--resume").output
+    status, output, _ = command("evaluate", run, "--episodes", 10)
+    assert status == 0 and "2nd" in output
+
+
+def test_options_are_those_of_the_chosen_scheme(command: Command, tiny: list[object], tmp_path: Path) -> None:
     options = ["--scheme.write-heads", 2, "--scheme.similarity", "dot", "--layers", 2, "--controller", "gru"]
-    assert command(*plain, "--addressing", "ntm", *options, "--initial-memory", "learned").status == 0
-    config = Run(tmp_path / "run").config()
-    assert config.scheme == NTM(read_heads=2, write_heads=2, similarity="dot", start="recognise")
-    assert (config.layers, config.controller, config.initial_memory) == (2, "gru", "learned")
-
-
-def test_help_explains_the_options_of_the_scheme_that_is_named(command: Any) -> None:
-    for name, option in (("ntm", "shift-range"), ("dnc", "similarity")):
-        status, output, _ = command("train", "strokes", "--addressing", name, "--help")
-        assert status == 0 and f"--scheme.{option}" in output
-        assert "usage-decay" not in output
+    run = tmp_path / "run"
+    assert command(*tiny, "--run", run, "--addressing", "ntm", *options, "--initial-memory", "learned").status == 0
+    model = Run(run).config().model
+    assert isinstance(model, Memory)
+    assert model.scheme == NTM(read_heads=2, write_heads=2, similarity="dot", start="recognise")
+    assert (model.layers, model.controller, model.initial_memory) == (2, "gru", "learned")

@@ -5,15 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pytest
 
 from data import ImageClasses, read_split
-from tests.scripts.conftest import SCRIPTS
+from mann.cli.demo import decks
+from tests.scripts.running import SCRIPTS, Refused
 
 
 def test_it_serves_the_page_until_it_is_interrupted(tmp_path: Path) -> None:
@@ -34,33 +33,29 @@ def test_it_serves_the_page_until_it_is_interrupted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_served_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_refused(refused: Refused, tmp_path: Path) -> None:
     assert "no pretrained model is named 'omniglot-6'" in refused("demo", "--model", "omniglot-6")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refused("demo", "--no-browser", "--port", port)
-    assert said.startswith(f"--port {port} is not available") and said.endswith("choose another")
+        refusal = refused("demo", "--no-browser", "--port", port)
+    assert refusal.startswith(f"--port {port} is not available") and refusal.endswith("choose another")
     assert "--port is 70000: it has to be from 0 to 65535" in refused("demo", "--no-browser", "--port", 70000)
 
 
-def test_without_its_libraries_it_says_what_to_install(
-    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_libraries_it_says_what_to_install(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "mann.page.server", raising=False)
-    said = refused("demo", "--no-browser")
-    assert said == "the page needs uvicorn: python -m pip install --editable '.[demo]'"
+    refusal = refused("demo", "--no-browser")
+    assert refusal == "the page needs uvicorn: python -m pip install --editable '.[demo]'"
 
 
 def test_characters_are_dealt_from_omniglot_where_its_images_are(
-    script: Callable[[str], Any],
     omniglot: ImageClasses,
     omniglot_root: Path,
     omniglot_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MANN_CACHE", str(omniglot_cache))
-    decks = script("demo").decks
     assert list(decks(20, None)) == ["strokes"]  # nothing was downloaded here
     found = decks(20, omniglot_root)
     assert list(found) == ["strokes", "omniglot"]

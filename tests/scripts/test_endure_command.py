@@ -109,7 +109,7 @@ def test_failures_are_broken_promises(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "check is missing"),
+        ([], "CHECK is missing"),
         (["patience"], "no check is named 'patience': use one of kills, seeds, training, fuzz, evaluations"),
         (["kills", "--count", "0"], "--count 0: at least 1 is needed"),
     ],

@@ -20,7 +20,10 @@ from tests.scripts.running import Refused
         (["--episode", 3], "did you mean --episodes?"),
         (["--ways", 3], "--ways 3: the one-hot labels of a training with 2 classes tell no more apart; use at most 2"),
         (["--ways", 1], "--ways 1: at least 2 is needed"),
-        (["--classes", 3], "--classes 3: the one-hot labels of a training with 2 classes tell no more apart; use at most 2"),
+        (
+            ["--classes", 3],
+            "--classes 3: the one-hot labels of a training with 2 classes tell no more apart; use at most 2",
+        ),
         (["--alphabets", "one"], "is of no alphabet: only classes with names such as 'Latin/character01' are"),
         (["--classes", 2, "--shots", 1], "--classes and --memory are for accuracy by instance"),
         (["--shots", 1, "--episodes", 0], "--episodes 0: at least 1 is needed"),
@@ -59,13 +62,24 @@ def test_run_without_a_whole_checkpoint_is_refused(refused: Refused, run: Path) 
 def test_edited_config_is_refused(refused: Refused, run: Path) -> None:
     path = run / "config.json"
     config = path.read_text()
+    changed = "config.json was changed after the run had started"
     for old, new, message in (
-        ('"hidden_size": 8', '"hidden_size": 9', "config.json was changed after the run had started (hidden_size is 9"),
-        ('"usage_decay": 0.99', '"usage_decay": 0.9', "(scheme.usage_decay is 0.9, not 0.99)"),
-        ('"usage_decay": 0.99', '"usage_decay": 3', "config.json: scheme.usage_decay: "),
-        ('"usage_decay": 0.99', '"usage_decoy": 0.99', "config.json: scheme.usage_decoy: Unexpected"),
-        ('"hidden_size": 8', '"hidden_size": "8"', "config.json: hidden_size: Input should be a valid integer"),
+        ('"hidden_size": 8', '"hidden_size": 9', f"{changed} (--hidden-size is 9"),
+        ('"usage_decay": 0.99', '"usage_decay": 0.9', f"{changed} (--scheme.usage-decay is 0.9, not 0.99)"),
+        (
+            '"usage_decay": 0.99',
+            '"usage_decay": 3',
+            "config.json: model.scheme.usage_decay: Input should be",
+        ),
+        ('"usage_decay": 0.99', '"usage_decoy": 0.99', "config.json: model.scheme.usage_decoy: Unexpected"),
+        (
+            '"hidden_size": 8',
+            '"hidden_size": "8"',
+            "config.json: model.hidden_size: Input should be a valid integer",
+        ),
+        ('"kind": "memory"', '"kind": "memories"', "config.json: model: "),
         ('"seed": 0', '"sead": 0', "config.json: sead: Unexpected"),
+        ('"format": 2', '"format": 3', "config.json: format 3 is of a later version of mann"),
         ("{", "", "config.json: content: Invalid JSON"),
     ):
         assert config.count(old) >= 1

@@ -22,7 +22,7 @@ def copies(trained_once: Callable[..., Path], tmp_path: Path) -> list[Path]:
 
 def test_a_tasks_evaluation_names_its_files(command: Command, copies: list[Path]) -> None:
     for folder in copies:
-        status, output, errors = command("evaluate", folder, "--episodes", 10)
+        status, output, errors = command("evaluate", folder, "--episodes", 2)
         assert (status, errors) == (0, "")
         assert "as in training" in output and "length 120" in output
         written = [name for name in TASK_FILES if name != "memory.png" or folder.name == "memory"]
@@ -53,17 +53,17 @@ def test_metrics_of_another_run_are_refused(command: Command, copies: list[Path]
 
 @pytest.mark.parametrize("task", ["ngrams", "priority-sort", "regression"])
 def test_a_task_without_sizes_to_go_beyond_is_evaluated(command: Command, tmp_path: Path, task: str) -> None:
-    assert command("train", task, *SMALL, "--run", tmp_path / "run").status == 0
-    status, output, _ = command("evaluate", tmp_path / "run", "--episodes", 10)
+    assert command("train", task, *SMALL, "--episodes", 8, "--run", tmp_path / "run").status == 0
+    status, output, _ = command("evaluate", tmp_path / "run", "--episodes", 2)
     assert status == 0 and not (tmp_path / "run" / "sizes.png").exists()
     assert ("exact posterior" in output) == (task == "regression") and ("Bayes" in output) == (task == "ngrams")
     shutil.copytree(tmp_path / "run", tmp_path / "other")
-    status, output, errors = command("evaluate", tmp_path / "run", tmp_path / "other", "--episodes", 10)
+    status, output, errors = command("evaluate", tmp_path / "run", tmp_path / "other", "--episodes", 2)
     assert (status, errors) == (0, "") and "Runs side by side" in output
 
 
 def test_runs_are_put_side_by_side(command: Command, copies: list[Path], run: Path, tmp_path: Path) -> None:
-    status, output, errors = command("evaluate", *copies, run, "--episodes", 10)
+    status, output, errors = command("evaluate", *copies, run, "--episodes", 2)
     assert (status, errors) == (0, "")
     table = output[output.index("Runs side by side") :]
     for words in ("copy:", "cost", "folder, 2 classes, one-hot, test:", "accuracy, %", "memory", "none"):
@@ -85,7 +85,7 @@ def test_runs_are_put_side_by_side(command: Command, copies: list[Path], run: Pa
         else:
             (instance,) = [entry for entry in evaluation["instances"] if row["at"].startswith(str(entry["instance"]))]
             assert float(row["value"]) == instance["accuracy"]
-    assert command("evaluate", *copies, "--episodes", 10, "--out", tmp_path / "there").status == 0
+    assert command("evaluate", *copies, "--episodes", 2, "--out", tmp_path / "there").status == 0
     assert (tmp_path / "there" / "comparison.png").stat().st_size
 
 
@@ -105,10 +105,8 @@ def test_few_shot_accuracies_of_several_runs_are_put_side_by_side(command: Comma
     assert [float(rows[2][name]) for name in ("value", "low", "high")] == [0, 0, 0]
 
 
-def test_runs_of_one_name_are_told_apart_by_their_folders(command: Command, copies: list[Path], tmp_path: Path) -> None:
-    other = tmp_path / "other" / "memory"
-    shutil.copytree(copies[0], other)
-    status, _, _ = command("evaluate", copies[0], other, "--episodes", 10)
-    assert status == 0
+def test_runs_of_one_name_are_told_apart_by_their_folders(command: Command, run: Path, tmp_path: Path) -> None:
+    other = copied(run, tmp_path / "other" / run.name)
+    assert command("evaluate", run, other, "--episodes", 10).status == 0
     rows = rows_of(tmp_path / "comparison" / "comparison.csv")
-    assert {row["run"] for row in rows} == {str(copies[0]), str(other)}
+    assert {row["run"] for row in rows} == {str(run), str(other)}

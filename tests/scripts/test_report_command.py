@@ -13,13 +13,12 @@ import torch
 
 from data import InputError, load
 from mann.evaluation.instances import first_sequence
-from mann.evaluation.task_costs import examples_of, settings_of
+from mann.evaluation.task_costs import TaskTrace, settings_of, task_traces
+from mann.models.classifier import Classifier
 from mann.reporting.evaluation_file import evaluation_from_json
-from mann.runs.run import Run
-from mann.settings.schema import Config, preset
-from tests.scripts.conftest import Command
-
-SMALL = ("--hidden-size", 8, "--slots", 6, "--word-size", 4, "--episodes", 64, "--batch", 8)
+from mann.runs import Run, load_run
+from mann.settings import preset
+from tests.scripts.running import OF_MEMORY, SMALL, Command, copied, without
 
 
 def content(path: Path) -> dict[str, Any]:
@@ -37,11 +36,9 @@ def agrees(packed: str, values: torch.Tensor) -> bool:
 
 
 @pytest.fixture
-def run(command: Command, tiny: list[object], tmp_path: Path) -> Path:
-    """Return the folder of a classification run, with a name that HTML must not take at its word."""
-    folder = tmp_path / "<b>run & co"
-    assert command(*tiny, "--run", folder).status == 0
-    return folder
+def run(trained_once: Callable[..., Path], tiny: list[object], tmp_path: Path) -> Path:
+    """Return the folder of a classification run, with a name that HTML has to escape."""
+    return copied(trained_once(*tiny[1:]), tmp_path / "<b>run & co")
 
 
 def test_a_report_before_the_evaluation_says_what_to_run(command: Command, run: Path) -> None:
@@ -76,10 +73,11 @@ def test_its_figures_are_those_of_the_evaluation(command: Command, run: Path, tm
 def test_the_steps_of_a_classification_are_what_the_network_did(command: Command, run: Path) -> None:
     assert command("report", run).status == 0
     found = content(run / "report.html")
-    config = Run(run).config()
-    assert isinstance(config, Config)
-    classes, split = load("folder", config.root, config.size, str(run / "split.json"))
-    seen = first_sequence(Run(run), classes, split)
+    loaded = load_run(Run(run), torch.device("cpu"))
+    config, split = loaded.classification
+    classes, _ = load("folder", config.root, config.size, split)
+    assert isinstance(loaded.model, Classifier)
+    seen = first_sequence(loaded.model, config, classes, split)
     assert seen.access is not None
     assert found["size"] == 8 and len(found["steps"]) == 4
     usage = seen.access.addressing.usage
@@ -97,33 +95,40 @@ def test_the_steps_of_a_classification_are_what_the_network_did(command: Command
         assert step["presentation"] == {1: "1st", 2: "2nd"}[int(seen.episode.presentation[number, 0])]
 
 
-@pytest.mark.parametrize("options", [(), ("--addressing", "none")], ids=["memory", "none"])
-def test_a_task_is_reported_with_and_without_memory(command: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
-    run = tmp_path / "run"
-    assert command("train", "copy", *SMALL, *options, "--sizes.longest", 5, "--run", run).status == 0
-    if options:  # once is enough
+@pytest.mark.parametrize("model", ["memory", "recurrent"])
+def test_a_task_is_reported_with_and_without_memory(command: Command, tmp_path: Path, model: str) -> None:
+    run, options = tmp_path / "run", [*SMALL, "--model", model, "--sizes.longest", 5, "--run", tmp_path / "run"]
+    recurrent = model == "recurrent"
+    assert command("train", "copy", *(without(options, *OF_MEMORY) if recurrent else options)).status == 0
+    if recurrent:  # once is enough
         assert command("evaluate", run, "--episodes", 4).status == 0
     assert command("report", run).status == 0
     text, found = (run / "report.html").read_text(), content(run / "report.html")
-    assert ("length 120" in text) == bool(options) == ("Not evaluated" not in text)
+    assert ("length 120" in text) == recurrent == ("Not evaluated" not in text)
     assert text.count("data:image/png;base64,") == 3  # sequences, training; sizes, or memory
-    assert ("This network has no external memory" in text) == bool(options)
-    example = examples_of(Run(run), torch.device("cpu"))[0]
+    assert ("This network has no external memory" in text) == recurrent
+    example = first_trace(run)
     for number, step in enumerate(found["steps"]):
         assert agrees(step["input"], example.episode.inputs[number, 0])
         assert step["has_target"] == bool(example.episode.mask[number, 0])
         assert agrees(step["target"], example.episode.targets[number, 0])
         assert agrees(step["output"], example.outputs[number, 0].sigmoid())
-        assert ("writes" in step) == (not options)
+        assert ("writes" in step) == (not recurrent)
         if example.access is not None:
             assert agrees(step["writes"][0], example.access.write.weights[number, 0, 0])
+
+
+def first_trace(run: Path) -> TaskTrace:
+    """Return the first pictured sequence of a run of a task."""
+    loaded = load_run(Run(run), torch.device("cpu"))
+    return task_traces(loaded.model, loaded.task, torch.device("cpu"))[0]
 
 
 def test_a_task_of_numbers_is_reported(command: Command, tmp_path: Path) -> None:
     assert command("train", "regression", *SMALL, "--run", tmp_path / "run").status == 0
     assert command("report", tmp_path / "run").status == 0
     found = content(tmp_path / "run" / "report.html")
-    example = examples_of(Run(tmp_path / "run"), torch.device("cpu"))[0]
+    example = first_trace(tmp_path / "run")
     assert found["kind"] == "numbers" and found["steps"][0]["wrong"] is None
     assert found["steps"][3]["output"] == pytest.approx(example.outputs[3, 0].tolist(), abs=1e-3)
 

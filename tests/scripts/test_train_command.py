@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from data import hashed_split, read_split
 from mann.addressing import LRUA
 from mann.runs import Run
-from mann.settings import Config
+from mann.settings import Config, Memory
 from mann.settings.presets import PRESETS
 from tests.scripts.running import Command, Refused, metrics, weights
 
@@ -106,6 +106,7 @@ def test_run_of_a_preset_continues_with_the_preset(command: Command, tiny: list[
     line = [*tiny, "--run", run, "--preset", "paper"]
     assert command(*line).status == 0
     config = Run(run).config()
+    assert isinstance(config.model, Memory)
     assert (config.optimizer, config.model.scheme, config.episodes) == ("rmsprop", LRUA(), 16)
     assert "trained already" in command(*line, "--resume").output
     assert "trained already" in command("train", "folder", "--run", run, "--resume").output

@@ -1,4 +1,4 @@
-"""Processes that train together: they end where one process ends, stop together and go on in any number."""
+"""Processes that train together: they end where one process ends, stop together and continue in any number."""
 
 import itertools
 import json
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,65 +19,63 @@ import pytest
 import torch
 from torch import Tensor
 
-from data import InputError
-from mann.runs.run import Follower, Run
-from mann.training.distributed import Team
+from mann.cli import train as train_command
+from mann.cli.errors import one_line_errors
+from mann.runs import Run, RunReader
+from tests.scripts.running import OF_MEMORY, SCRIPTS, Command, without
 
-TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
-# Three sequences a batch: the processes' parts are not of one size.
+# Three sequences a batch: the processes' shards are not of one size.
 COPY = (
     "train copy --sizes.bits 3 --sizes.longest 3 --controller lstm --hidden-size 6 --slots 4 --word-size 3 --batch 3 "
     "--episodes 36"
 )
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a server that forks")
-Command = Callable[..., Any]
 
 
-class Said(NamedTuple):
-    """How a process ended, and what it said."""
+class Process(NamedTuple):
+    """How a process ended, and its output."""
 
     status: int | None
     text: str
 
 
 def stopping_after(steps: int, rank: str) -> Callable[[], Any]:
-    """Return what stands for `caught_signals`: one process is told to stop after so many steps."""
+    """Return a stand-in for `caught_signals` with which one process is to stop after so many steps."""
 
     @contextmanager
     def caught() -> Iterator[Callable[[], int]]:
         asked = itertools.count(1)
-        told = os.environ.get("RANK", "0") == rank
-        yield lambda: signal.SIGTERM if told and next(asked) >= steps else 0
+        chosen = os.environ.get("RANK", "0") == rank
+        yield lambda: signal.SIGTERM if chosen and next(asked) >= steps else 0
 
     return caught
 
 
 @contextmanager
 def dying() -> Iterator[Callable[[], int]]:
-    """Stand for `caught_signals`: the second process ends without a word."""
+    """Stand in for `caught_signals`: the second process ends without a message."""
     yield lambda: os._exit(9) if os.environ["RANK"] == "1" else 0
 
 
 def train_in(rank: int, size: int, port: int, output: Path, arguments: list[str], caught: Any, blind: bool) -> None:
-    """Run the training command as torchrun would; blind: no process but the first sees the checkpoints."""
+    """Run the training command as torchrun would; blind: only the first process sees the checkpoints."""
     os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": f"{size}"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
-    sys.path.insert(0, str(TRAIN.parent))
-    commands, train = map(import_module, ("commands", "train"))
     if caught is not None:
-        vars(train)["caught_signals"] = caught() if isinstance(caught, partial) else caught
+        stand_in = caught() if isinstance(caught, partial) else caught
+        train_command.caught_signals = stand_in
     if blind:
-        Follower.restore = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
+        RunReader.restore = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
     with output.open("w") as file:
         sys.stdout = sys.stderr = file
-        with commands.one_line_errors():
-            sys.exit(train.main(arguments))
+        with one_line_errors():
+            sys.exit(train_command.main(arguments))
 
 
 @pytest.fixture
-def together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Said]]:
-    """Return what runs the training command in several processes, as torchrun does.
+def together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Process]]:
+    """Return a function that runs the training command in several processes, as torchrun does.
 
     They are forked from a server that has imported all but computed nothing: OpenMP does not outlive a fork.
     """
@@ -87,11 +84,11 @@ def together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., l
     context.set_forkserver_preload([__name__])
     numbers = itertools.count()
 
-    def run(*arguments: object, processes: int = 2, caught: Any = None, blind: bool = False) -> list[Said]:
+    def run(*arguments: object, processes: int = 2, caught: Any = None, blind: bool = False) -> list[Process]:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
-        outputs = [tmp_path / f"said-{next(numbers)}.txt" for _ in range(processes)]
+        outputs = [tmp_path / f"output-{next(numbers)}.txt" for _ in range(processes)]
         given = [str(argument) for argument in arguments[1:]]
         started = [
             context.Process(target=train_in, args=(rank, processes, port, output, given, caught, blind))
@@ -101,7 +98,7 @@ def together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., l
             process.start()
         for process in started:
             process.join(120)
-        return [Said(process.exitcode, output.read_text()) for process, output in zip(started, outputs, strict=True)]
+        return [Process(process.exitcode, output.read_text()) for process, output in zip(started, outputs, strict=True)]
 
     return run
 
@@ -131,22 +128,21 @@ def subjects(tiny: list[object]) -> dict[str, list[object]]:
 
 @pytest.mark.parametrize("subject", ["folder", "copy"])
 def test_two_processes_end_with_the_weights_of_one(
-    command: Command, together: Callable[..., list[Said]], subjects: Any, subject: str, tmp_path: Path
+    command: Command, together: Callable[..., list[Process]], subjects: Any, subject: str, tmp_path: Path
 ) -> None:
     assert command(*subjects[subject], "--run", tmp_path / "one").status == 0
     first, second = together(*subjects[subject], "--run", tmp_path / "two")
     assert (first.status, second.status) == (0, 0)
     assert_alike(tmp_path / "one", tmp_path / "two")
-    # One of them speaks and writes.
+    # Only one of them prints and writes.
     assert "trained; next" in first.text and second.text == ""
     assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
 
 
-def test_a_training_goes_on_with_another_number_of_processes(
+def test_a_training_continues_with_another_number_of_processes(
     command: Command,
-    script: Any,
-    together: Callable[..., list[Said]],
+    together: Callable[..., list[Process]],
     subjects: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -154,21 +150,21 @@ def test_a_training_goes_on_with_another_number_of_processes(
     arguments = subjects["copy"]
     assert command(*arguments, "--run", tmp_path / "one").status == 0
     first, second = together(*arguments, "--run", tmp_path / "two", caught=partial(stopping_after, 4, "1"))
-    # Only the second was told; both stopped after the same step, and the first saved.
+    # Only the second was stopped; both ended after the same step, and the first saved.
     assert (first.status, second.status) == (143, 143) and "stopped; go on with" in first.text
     assert Run(tmp_path / "two").steps_done() == 4
     with monkeypatch.context() as patch:
-        patch.setattr(script("train"), "caught_signals", stopping_after(4, "0"))
+        patch.setattr(train_command, "caught_signals", stopping_after(4, "0"))
         assert command(*arguments, "--run", tmp_path / "two", "--resume").status == 143
     assert Run(tmp_path / "two").steps_done() == 8
-    said = together(*arguments, "--run", tmp_path / "two", "--resume", blind=True)  # as where there is another disk
-    assert [one.status for one in said] == [2, 2] and "they need one disk" in said[0].text
+    ended = together(*arguments, "--run", tmp_path / "two", "--resume", blind=True)  # as where there is another disk
+    assert [one.status for one in ended] == [2, 2] and "they need one disk" in ended[0].text
     assert [one.status for one in together(*arguments, "--run", tmp_path / "two", "--resume", processes=3)] == [0] * 3
     assert_alike(tmp_path / "one", tmp_path / "two")
 
 
-def test_when_a_process_is_lost_the_others_say_so(
-    together: Callable[..., list[Said]], subjects: Any, tmp_path: Path
+def test_when_a_process_is_lost_the_others_report_it(
+    together: Callable[..., list[Process]], subjects: Any, tmp_path: Path
 ) -> None:
     first, second = together(*subjects["copy"], "--run", tmp_path / "two", caught=dying)
     assert (first.status, second.status) == (1, 9)
@@ -176,34 +172,26 @@ def test_when_a_process_is_lost_the_others_say_so(
     assert "Traceback" not in first.text
 
 
-def test_what_is_wrong_is_refused_by_all(together: Callable[..., list[Said]], subjects: Any, tmp_path: Path) -> None:
-    said = together(*subjects["copy"], "--batch", 1, "--run", tmp_path / "two")
-    assert [one.status for one in said] == [2, 2]
-    assert "--batch 1 cannot be shared out among 2 processes" in said[0].text
+def test_wrong_options_are_refused_by_all(
+    together: Callable[..., list[Process]], subjects: Any, tmp_path: Path
+) -> None:
+    ended = together(*subjects["copy"], "--batch", 1, "--run", tmp_path / "two")
+    assert [one.status for one in ended] == [2, 2]
+    assert "--batch 1 cannot be shared by 2 processes: start fewer of them" in ended[0].text
     assert not (tmp_path / "two").exists()
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_parts_make_up_the_batch(size: int) -> None:
-    episode = (torch.arange(10).view(2, 5), torch.rand(2, 5, 3))
-    parts = [Team(rank, size).part(episode, 5) for rank in range(size)]
-    for whole, pieces in zip(episode, zip(*parts, strict=True), strict=True):
-        assert torch.equal(torch.cat(pieces, 1), whole)
-    assert sum(Team(rank, size).share(5) for rank in range(size)) == pytest.approx(1)
-    with pytest.raises(InputError, match="cannot be shared out"):
-        Team(0, 6).refuse_small(5)
 
 
 def test_torchrun_trains_and_sigterm_ends_all_with_a_checkpoint(tmp_path: Path) -> None:
     run = tmp_path / "run"
     # Without a memory nothing is compiled.
-    arguments = [*COPY.split()[1:-1], "1000000", "--addressing", "none", "--run", str(run)]
+    plain = without([*COPY.split()[1:-1], "1000000"], *OF_MEMORY)
+    arguments = [*plain, "--model", "recurrent", "--run", run]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
-    environment = {**os.environ, "PYTHONPATH": str(TRAIN.parents[1]), "PYTHONWARNINGS": "ignore"}
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent), "PYTHONWARNINGS": "ignore"}
     errors = tmp_path / "errors.txt"
     with errors.open("w") as file:
         process = subprocess.Popen(
-            [*torchrun, TRAIN, *map(str, arguments)],
+            [*torchrun, SCRIPTS / "train.py", *map(str, arguments)],
             cwd=tmp_path,
             env=environment,
             stdout=subprocess.DEVNULL,

@@ -59,30 +59,30 @@ def test_every_task_trains_resumes_and_is_evaluated(task: str, tmp_path: Path) -
 
 
 def test_a_tiny_copy_task_is_learned(tmp_path: Path) -> None:
-    config = tiny(hidden_size=32, word_size=8, batch=16, episodes=16 * 400, learning_rate=1e-2)
+    config = tiny(hidden_size=32, word_size=8, batch=16, episodes=16 * 200, learning_rate=1e-2)
     run = Run(tmp_path / "run")
     run.start(config, None, {})
     problem = TaskProblem(config, CPU)
     before = problem.validate()["validation"]["wrong_bits_per_sequence"]
-    fit(problem, config, run, LoggingInterval(log=400, validate=400))
+    fit(problem, config, run, LoggingInterval(log=200, validate=200))
     after = run.metrics()[-1]["validation"]["wrong_bits_per_sequence"]
     assert before > 1 and after < 0.1
 
 
 TRAININGS: dict[str, tuple[int, dict[str, Any]]] = {
-    "repeat-copy": (450, {"learning_rate": 1e-2}),
-    "associative-recall": (600, {"learning_rate": 5e-3}),
+    "repeat-copy": (300, {"learning_rate": 1e-2}),
+    "associative-recall": (499, {"learning_rate": 7e-3}),
     "ngrams": (200, {"learning_rate": 1e-2}),
     "priority-sort": (400, {"learning_rate": 1e-2}),
     "regression": (
-        400,
+        200,
         {
-            "learning_rate": 5e-3,
+            "learning_rate": 1e-2,
             "scheme": LRUA(read_heads=2, key_strength=8.0, write_vector="add", least_used="own"),
         },
     ),
 }
-"""For each task: training steps, and other options than the defaults."""
+"""For each task: training steps, too few to be compiled, and other options than the defaults."""
 
 
 @pytest.mark.parametrize("task", TRAININGS)
@@ -95,8 +95,8 @@ def test_each_task_is_learned_at_toy_size(task: str, tmp_path: Path) -> None:
     problem = TaskProblem(config, CPU)
     fit(problem, config, run)
     found = measure(problem.model, answers_of(task), TaskEpisodes(config.sizes, config.batch, seed=1), 10)
-    if task == "ngrams":  # without a memory 11 above: each of 29 bits is a guess
-        assert found["references"]["Bayes estimate"]["above"] < 1.5
+    if task == "ngrams":  # without a memory 6.6 above: each of 19 bits is a guess
+        assert found["references"]["Bayes estimate"]["above"] < 1.0
     elif task == "regression":  # without a memory 1, the variance of the functions
         assert found["squared_error"] < 0.5
     else:  # without a memory 0.5

@@ -37,7 +37,9 @@ def test_a_curriculum_adds_a_class_every_so_many_episodes(
         assert loss.isfinite()
         assert problem.summary(step, [0.5, None]) == {"classes": expected[step], "accuracy": {"1": 0.5}}
     # Refused before the training, not in the middle of it: there are 12 training classes.
-    with pytest.raises(InputError, match="train classes: 13 classes asked for in an episode, but only 12 to draw from: lower `classes`"):
+    with pytest.raises(
+        InputError, match="train classes: 13 classes asked for in an episode, but only 12 to draw from: lower `classes`"
+    ):
         Classification(replace(config, most_classes=13, rotations=False), tiny_classes, tiny_split)
 
 
@@ -78,7 +80,9 @@ def test_training_draws_from_training_classes_and_their_rotations_with_jitter(
 def test_classes_that_do_not_fill_an_episode_are_refused(
     tiny_config: Config, tiny_classes: ImageClasses, tiny_split: Split, tiny_run: Run
 ) -> None:
-    with pytest.raises(InputError, match="validation classes: 5 classes asked for .* only 4 "):  # 12 to train on, 4 to validate
+    with pytest.raises(
+        InputError, match="validation classes: 5 classes asked for .* only 4 "
+    ):  # 12 to train on, 4 to validate
         train(replace(tiny_config, classes=5), tiny_classes, tiny_split, tiny_run)
     with pytest.raises(InputError, match="train classes: 5 presentations .*4 "):
         train(replace(tiny_config, presentations=5), tiny_classes, tiny_split, tiny_run)

@@ -9,7 +9,7 @@ SMALL: dict[str, Task] = {
     "copy": Copy(bits=2, shortest=1, longest=2),
     "repeat-copy": RepeatCopy(bits=2, longest=2, most=2, trained_most=2),
     "associative-recall": AssociativeRecall(bits=3, vectors=1, most=3),
-    "ngrams": NGrams(context=1, length=30),
+    "ngrams": NGrams(context=1, length=20),
     "priority-sort": PrioritySort(bits=3, items=3, answers=2),
     "regression": Regression(points=15, length_scale=1.0),
 }

@@ -29,5 +29,3 @@ def test_the_environment_holds_everything_that_is_needed_to_repeat_a_run(monkeyp
 def test_an_environment_without_git_has_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert describe_environment(torch.device("cpu"))["commit"] is None
-
-

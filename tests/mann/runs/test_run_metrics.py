@@ -71,5 +71,3 @@ def test_metrics_after_the_checkpoint_are_dropped(tiny_run: Run) -> None:
         tiny_run.log(line(step))
     tiny_run.keep_metrics_until(20)
     assert tiny_run.metrics() == [line(10), line(20)]
-
-

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from data import DATASETS, InputError
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.settings import MODELS, AnyConfig, by_option, changed, preset, presets_of
+from mann.settings import MODELS, AnyConfig, Memory, by_option, changed, preset, presets_of
 
 NAMES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=9)
 PRESETS = [(task, name) for task in (*DATASETS, *TASKS) for name in presets_of(task)]
+
+
+def memory_of(config: AnyConfig) -> Memory:
+    """Return the memory network of settings."""
+    assert isinstance(config.model, Memory)
+    return config.model
 
 
 def annotations(kind: type) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def annotation_of(config: AnyConfig, option: str) -> Any:
     if option.startswith("sizes."):
         part = config.sizes  # pyright: ignore[reportAttributeAccessIssue]
     elif option.startswith("scheme."):
-        part = config.model.scheme
+        part = memory_of(config).scheme
     elif option not in {entry.name for entry in fields(config)}:
         part = config.model
     return annotations(type(part))[option.rpartition(".")[2]]
@@ -64,12 +70,13 @@ def with_options(config: AnyConfig, options: dict[str, Any]) -> AnyConfig:
 @st.composite
 def settings_of_any_kind(draw: Any) -> AnyConfig:
     """Draw a preset, a model, a scheme, and the values of some options."""
-    config = preset(*draw(st.sampled_from(PRESETS)))
-    models, schemes = st.sampled_from([*MODELS]), st.sampled_from([*SCHEMES])
-    chosen = draw(st.fixed_dictionaries({}, optional={"model": models, "addressing": schemes}))
-    config = with_options(config, chosen)
+    of_images = draw(st.booleans())
+    config = preset(*draw(st.sampled_from([pair for pair in PRESETS if (pair[0] in DATASETS) == of_images])))
+    model = draw(st.sampled_from([*MODELS] if of_images else ["memory", "recurrent"]))
+    needed = {"encoder": "conv", "counting": "exact"} if model == "maml" else {}
+    config = changed(config, {"model": model, **needed})
+    if model == "memory":
+        config = changed(config, {"addressing": draw(st.sampled_from([*SCHEMES]))})
     names = [name for name in by_option(config) if name not in ("model", "addressing", "dataset")]
     some = draw(st.lists(st.sampled_from(names), unique=True, max_size=12))
     return with_options(config, {name: draw(values_of(annotation_of(config, name))) for name in some})
-
-

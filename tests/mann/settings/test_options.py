@@ -1,7 +1,9 @@
 """Settings by the names of their options: reading, changing, comparing."""
 
+import ast
+import inspect
 from collections import defaultdict
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -26,7 +28,7 @@ from mann.settings import (
     preset,
 )
 from mann.settings.options import options_of_model, own_fields
-from tests.mann.settings.alternatives import settings_of_any_kind
+from tests.mann.settings.alternatives import memory_of, settings_of_any_kind
 
 
 def test_every_field_is_an_option_under_its_own_name() -> None:
@@ -85,9 +87,9 @@ def test_options_of_models_and_schemes_are_changed_by_name() -> None:
     config = changed(Config("strokes"), {"hidden_size": 8, "scheme.usage_decay": 0.5, "classes": 7})
     assert config == Config("strokes", classes=7, model=Memory(hidden_size=8, scheme=_default(usage_decay=0.5)))
     task = changed(TaskConfig(sizes=Copy()), {"sizes.longest": 5, "addressing": "dnc", "scheme.read_heads": 4})
-    assert task.sizes == Copy(longest=5) and task.model.scheme == DNC(read_heads=4)  # pyright: ignore
+    assert task.sizes == Copy(longest=5) and memory_of(task).scheme == DNC(read_heads=4)
     assert changed(task, {"sizes": Copy(bits=2), "sizes.longest": 9}).sizes == Copy(bits=2, longest=9)
-    assert changed(task, {"scheme": LRUA(), "scheme.read_heads": 1}).model.scheme == LRUA(1)  # pyright: ignore
+    assert changed(task, {"scheme": LRUA(), "scheme.read_heads": 1}).model == replace(memory_of(task), scheme=LRUA(1))
 
 
 def _default(**options: Any) -> LRUA:
@@ -100,10 +102,10 @@ def _default(**options: Any) -> LRUA:
 @pytest.mark.parametrize("addressing", SCHEMES)
 def test_a_scheme_comes_with_its_own_options(dataset: str, addressing: str) -> None:
     config = preset(dataset, addressing=addressing)
-    assert type(config.model.scheme) is SCHEMES[addressing]
+    assert type(memory_of(config).scheme) is SCHEMES[addressing]
     # The default keeps its options.
     assert (config == preset(dataset)) == (addressing == "lrua")
-    assert (config.model.initial_memory == "constant") == (addressing != "content")
+    assert (memory_of(config).initial_memory == "constant") == (addressing != "content")
     assert changed(config, {"addressing": addressing}) == config
 
 
@@ -136,9 +138,21 @@ def test_former_values_of_addressing_name_a_model(name: str) -> None:
         (Config("strokes"), {"scheme.write_heads": 2, "addressing": "dnc"}, "`scheme.write_heads` is an option of ntm"),
         (Config("strokes"), {"scheme.nearest": 2}, "`scheme.nearest` is an option of sparse, not of lrua"),
         (Config("strokes"), {"scheme.speed": 2}, "strokes has no option named 'scheme.speed'"),
-        (Config("strokes", model=Recurrent()), {"slots": 2}, "`slots` is an option of `model=memory`, not of `model=rec"),
-        (Config("strokes", model=Prototypes()), {"hidden_size": 2}, "`hidden_size` is an option of `model=memory`, not"),
-        (Config("strokes", model=Recurrent()), {"scheme.read_heads": 2}, "`scheme.read_heads` is an option of `model=mem"),
+        (
+            Config("strokes", model=Recurrent()),
+            {"slots": 2},
+            "`slots` is an option of `model=memory`, not of `model=rec",
+        ),
+        (
+            Config("strokes", model=Prototypes()),
+            {"hidden_size": 2},
+            "`hidden_size` is an option of `model=memory`, not",
+        ),
+        (
+            Config("strokes", model=Recurrent()),
+            {"scheme.read_heads": 2},
+            "`scheme.read_heads` is an option of `model=mem",
+        ),
         (Config("strokes"), {"addressing": "tape"}, "no addressing scheme is named 'tape': use one of ntm, content,"),
         (Config("strokes"), {"model": "lstm"}, "no model of strokes is named 'lstm': use one of memory, recurrent, p"),
         (
@@ -206,9 +220,6 @@ def test_options_of_another_model_are_its_own_defaults_before_other_changes(task
 
 
 def test_every_option_is_documented() -> None:
-    import ast
-    import inspect
-
     for kind in (Config, TaskConfig, *MODELS.values(), *SCHEMES.values(), *TASKS.values()):
         (body,) = (node.body for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef))
         own = kind.__dict__.get("__annotations__", {})
@@ -218,4 +229,4 @@ def test_every_option_is_documented() -> None:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
             if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
         }
-        assert names == {entry.name for entry in fields(kind) if entry.name in own}
+        assert names == {name for name in kind.__dataclass_fields__ if name in own}  # pyright: ignore[reportAttributeAccessIssue]

@@ -11,6 +11,7 @@ from mann.models.building import build_model
 from mann.settings import MODELS, Config, Memory, TaskConfig, by_option, default_scheme, preset, presets_of
 from mann.settings.presets import PRESETS, TASK_PRESETS, with_preset
 from tests.mann.settings.alternatives import PRESETS as ALL
+from tests.mann.settings.alternatives import memory_of
 
 REQUIRED: dict[str, dict[str, Any]] = {"maml": {"encoder": "conv", "counting": "exact"}}
 """Options without which a model is refused."""
@@ -28,7 +29,7 @@ def test_a_preset_changes_its_options_and_no_others(dataset: str, name: str) -> 
         if option not in named and not (scheme and option.startswith("scheme.")):
             assert value == default[option]
     if scheme is not None:
-        assert config.model.scheme == scheme
+        assert memory_of(config).scheme == scheme
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -39,7 +40,7 @@ def test_every_task_has_a_default_and_its_presets_are_of_the_task(task: str) -> 
         config = preset(task, name)
         assert isinstance(config, TaskConfig)
         assert config.sizes == TASKS[task]()
-        assert with_preset(preset(task), name, {}).sizes == config.sizes
+        assert with_preset(config, name, {}) == config
 
 
 def test_unknown_presets_and_tasks_are_refused() -> None:
@@ -56,7 +57,7 @@ def test_unknown_presets_and_tasks_are_refused() -> None:
 def test_options_of_a_preset_can_be_changed_again() -> None:
     config = preset("strokes", "paper", **{"slots": 16, "scheme.read_heads": 2, "classes": 15})
     assert isinstance(config, Config) and isinstance(config.model, Memory)
-    assert (config.classes, config.model.slots, config.model.scheme) == (15, 16, LRUA(read_heads=2))
+    assert (config.classes, config.model.slots, memory_of(config).scheme) == (15, 16, LRUA(read_heads=2))
     assert config.optimizer == "rmsprop"
 
 
@@ -67,7 +68,7 @@ def test_activations_are_tanh_for_images_and_rectified_for_the_tasks(name: str) 
 
 @pytest.mark.parametrize("name", [*DATASETS, *TASKS])
 def test_heads_of_an_ntm_start_by_recognising_for_images(name: str) -> None:
-    scheme = preset(name, addressing="ntm").model.scheme
+    scheme = memory_of(preset(name, addressing="ntm")).scheme
     assert isinstance(scheme, NTM)
     assert (scheme.start == "recognise") == (name in DATASETS)
     assert scheme.read_heads > 1 or name in TASKS
@@ -96,8 +97,8 @@ def test_every_preset_builds_every_model_and_every_scheme(task: str, name: str) 
             network = build_model(config)
             assert config.model.kind == model
             if model == "memory":
-                assert config.model.scheme.name == options["addressing"]
-                assert getattr(network, "network", network).scheme == config.model.scheme
+                assert memory_of(config).scheme.name == options["addressing"]
+                assert getattr(network, "network", network).scheme == memory_of(config).scheme
                 assert getattr(network, "network", network).slots == 5
             elif model == "recurrent":
                 assert any(weight.shape[0] % 3 == 0 for weight in network.parameters())

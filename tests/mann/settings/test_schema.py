@@ -174,6 +174,7 @@ def test_the_ends_of_the_ranges_are_allowed(usage_decay: float) -> None:
             {"model": Maml(), "encoder": "conv", "presentations": 5},
             "`model=maml` needs `presentations` of 6 or more: 5 shots and a query",
         ),
+        ({"encoder": "conv", "model": Nearest()}, "`model=nearest` needs `encoder=autoencoder`, not `encoder=conv`"),
         ({"encoder": "autoencoder"}, "`encoder=autoencoder` is for `model=nearest`, not for `model=memory`"),
         ({"encoder": "autoencoder", "model": Prototypes()}, "`encoder=autoencoder` is for `model=nearest`"),
     ],

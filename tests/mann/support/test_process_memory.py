@@ -1,4 +1,4 @@
-"""The memory that a process holds: what is freed comes back without the system."""
+"""The resident set size of a process: freed memory is reused without the system."""
 
 import ctypes
 import subprocess
@@ -28,13 +28,13 @@ print(given, held - resident_mib())
 
 
 def megabytes(argument: str) -> list[float]:
-    """Return the MiB that the system gives when 80 are taken and freed 20 times, and those that it can have back."""
+    """Return the MiB that the system provides when 80 are allocated and freed 20 times, and those given back to it."""
     found = subprocess.run([sys.executable, "-c", SCRIPT, argument], capture_output=True, text=True, check=True)
     return [float(word) for word in found.stdout.split()]
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs a C library with mallopt, such as glibc")
-def test_what_is_freed_is_taken_again_without_the_system_and_can_still_be_given_back() -> None:
+def test_freed_memory_is_reused_without_the_system_and_can_still_be_given_back() -> None:
     given, back = megabytes("keep")
     assert given < 600 and 60 < back < given + 20  # a block may not fit into the place of the one before, at first
     given, back = megabytes("leave")

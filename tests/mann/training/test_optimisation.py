@@ -86,7 +86,7 @@ def test_optimizers_are_those_of_the_settings(tiny_config: Config) -> None:
 
 @pytest.mark.parametrize("model", ["prototypes", "nearest", "maml", "recurrent", "memory"])
 def test_an_encoder_that_learns_alone_has_the_full_learning_rate(model: str) -> None:
-    config = preset("omniglot", model=model, encoder="conv")
+    config = preset("omniglot", model=model, encoder="autoencoder" if model == "nearest" else "conv")
     assert isinstance(config, Config)
     assert config.encoder_rate == (0.1 if model in ("recurrent", "memory") else 1.0)
 
