@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from mann.cli.errors import one_line_errors
+from mann.cli.failures import one_line_errors
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checks are test equipment, and not installed

@@ -8,9 +8,9 @@ reproduce: rebuild the papers' tables
 benchmark: compare schemes, speed and samplers
 
 training_options: the options of train, generated from the settings
-parsing:   command lines as typed options, with one call of tyro
-errors:    errors as one line on standard error, with options in place of parameters
-console:   tables, progress bars, devices, signals
+command_line:     command lines as typed options, with one call of tyro
+failures:         errors as one line on standard error, with options in place of parameters
+console:          tables, progress bars, devices, signals
 """
 
 import sys
@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Final, NoReturn
 
 from data import InputError
-from mann.cli.errors import one_line_errors
+from mann.cli.failures import one_line_errors
 from mann.support.process_memory import keep_freed_memory
 
 COMMANDS: Final = ("train", "evaluate", "report", "demo", "reproduce", "benchmark")

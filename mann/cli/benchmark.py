@@ -21,8 +21,8 @@ from mann.benchmark.implementations import IMPLEMENTATIONS
 from mann.benchmark.measuring import FEWEST_ROUNDS
 from mann.benchmark.schemes import FULL, QUICK, cells
 from mann.benchmark.workloads import ONE_SHOT, WORKLOADS, quick
+from mann.cli.command_line import parse
 from mann.cli.console import pick_device, progress_bar
-from mann.cli.parsing import parse, require_subcommand
 from mann.runs import describe_environment
 from mann.settings import Config
 
@@ -148,8 +148,9 @@ Written = tuple[str, list[Path]]
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    require_subcommand("benchmark", BENCHMARKS, arguments)
-    options: Addressing | Speed | Episodes = parse(Options, arguments, prog="benchmark.py", description=DESCRIPTION)
+    options: Addressing | Speed | Episodes = parse(
+        Options, arguments, subcommands={"benchmark": BENCHMARKS}, prog="benchmark.py", description=DESCRIPTION
+    )
     match options:
         case Addressing():
             table, paths = compare_addressing(options)

@@ -11,7 +11,7 @@ from typing import Final
 
 from data import InputError
 from data.omniglot import is_downloaded
-from mann.cli.parsing import parse
+from mann.cli.command_line import parse
 from mann.page.deck import Deck, OmniglotDeck, StrokesDeck
 from mann.page.learner import Learner
 from mann.page.session import Session

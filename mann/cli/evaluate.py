@@ -11,8 +11,8 @@ import tyro
 from rich.progress import TaskID
 
 from data import InputError, load
+from mann.cli.command_line import parse
 from mann.cli.console import pick_device, print_whole, progress_bar
-from mann.cli.parsing import parse
 from mann.evaluation.held_out import OnProgress
 from mann.evaluation.instances import first_sequence
 from mann.evaluation.measurement import Measurement

@@ -6,7 +6,7 @@ from typing import Final
 
 import tyro
 
-from mann.cli.parsing import parse
+from mann.cli.command_line import parse
 from mann.reporting.html import write_html_report
 from mann.runs import Run
 

@@ -16,8 +16,8 @@ from rich.table import Table
 
 import mann
 from data import InputError
+from mann.cli.command_line import parse
 from mann.cli.console import caught_signals, print_whole
-from mann.cli.parsing import parse
 from mann.papers.commands import evaluation_arguments, place_arguments, training_arguments
 from mann.papers.recipes import PAPERS, Recipes, Row, chosen, run_folder, run_settings, seeds_of, small
 from mann.papers.results import read_results, result_from_json, result_path

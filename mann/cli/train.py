@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mann.cli.console import caught_signals, pick_device, progress_bar, quiet
-from mann.cli.errors import print_error
+from mann.cli.failures import print_error
 from mann.cli.training_options import parse_training, settings_given
 from mann.problems import open_problem
 from mann.runs import Run, RunReader

@@ -26,7 +26,7 @@ import tyro
 from data import DATASETS
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.cli.parsing import field_docs, parse, require_subcommand
+from mann.cli.command_line import field_docs, parse
 from mann.settings import MODELS, AnyConfig, Config, Memory, Recurrent, by_option, default_scheme, preset
 from mann.settings.options import SEQUENCE_MODELS, own_fields
 from mann.training import LoggingInterval
@@ -84,18 +84,14 @@ def parse_training(arguments: list[str], **settings: Any) -> dict[str, Any]:
     Raises:
         InputError: the arguments do not fit.
     """
-    require_subcommand("task", TASK_NAMES, arguments)
-    task, *options = arguments
-    if task not in TASK_NAMES:  # --help
-        return parse(_all_tasks(), arguments, **settings)
-    # One task by itself: to make the options of all takes tyro longer than the rest of a small training.
-    known = [*RunOptions.__annotations__, *_settings_options(preset(task))]
-    settings |= {"prog": f"{settings.get('prog', 'train.py')} {task}", "description": _ABOUT[task]}
-    return parse(_options_of(task), options, known, default={"task": task}, **settings)
+    # Suggestions are options of the task, once it is known.
+    named = [task for task in arguments[:1] if task in TASK_NAMES]
+    known = [*RunOptions.__annotations__, *(name for task in named for name in _settings_options(preset(task)))]
+    return parse(_all_tasks(), arguments, known, {"task": TASK_NAMES}, **settings)
 
 
 def _all_tasks() -> Any:
-    """Return the union of the options of all tasks, each a subcommand, for the help."""
+    """Return the union of the options of all tasks, each a subcommand."""
     kinds = (
         Annotated[
             _options_of(name),

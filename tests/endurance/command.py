@@ -12,9 +12,9 @@ import tyro
 
 from data import InputError
 from mann.cli import evaluate, train
+from mann.cli.command_line import parse
 from mann.cli.console import progress_bar
-from mann.cli.errors import one_line_errors, print_error
-from mann.cli.parsing import parse
+from mann.cli.failures import one_line_errors, print_error
 from mann.reporting.pictures import write_picture
 from mann.runs import describe_environment
 from mann.support.files import write_text

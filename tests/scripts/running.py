@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mann.cli.errors import one_line_errors
+from mann.cli.failures import one_line_errors
 from mann.runs import Run
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mann.cli.errors import one_line_errors
+from mann.cli.failures import one_line_errors
 from tests.endurance import OnProgress
 from tests.endurance.command import CHECKS, main
 from tests.endurance.kills import BrokenPromiseError

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mann.cli import train as train_command
-from mann.cli.errors import one_line_errors
+from mann.cli.failures import one_line_errors
 from mann.runs import Run, RunReader
 from tests.scripts.running import OF_MEMORY, SCRIPTS, Command, without
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from episodes import TASKS
 from mann.addressing import SCHEMES
+from mann.cli.command_line import parse
 from mann.cli.evaluate import Options as EvaluationOptions
-from mann.cli.parsing import parse
 from mann.cli.train import settings_of
 from mann.cli.training_options import parse_training
 from mann.evaluation.measurement import Measurement

@@ -7,7 +7,6 @@ in a version without it, tyro prints its own message and exits with status 2.
 import ast
 import difflib
 import inspect
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -53,6 +52,7 @@ def parse(
     options: Callable[..., Options] | Any,
     arguments: Sequence[str],
     known: Sequence[str] | None = None,
+    subcommands: Mapping[str, Sequence[str]] | None = None,
     **settings: Any,
 ) -> Options:
     """Read typed options from a command line.
@@ -61,30 +61,15 @@ def parse(
         options: A dataclass, or any type that tyro accepts.
         arguments: The command line, without the command.
         known: The names of the options, to suggest one where another word is given; None: the fields of `options`.
+        subcommands: The names of the subcommands, by the noun for them, such as "task": one of them has to come first.
         settings: Further arguments of `tyro.cli`, such as prog and description.
 
     Raises:
         InputError: the arguments do not fit.
     """
-    with _refusals(_field_names(options) if known is None else known):
+    known = _field_names(options) if known is None else known
+    with _refusals(lambda mistake: _no_subcommand(arguments, subcommands or {}) or _message(mistake, known)):
         return tyro.cli(options, args=list(arguments), registry=_REGISTRY, **settings)
-
-
-def require_subcommand(kind: str, known: Sequence[str], arguments: Sequence[str]) -> None:
-    """Check that a command line starts with the name of a subcommand, or asks for help.
-
-    Args:
-        kind: The noun for the subcommands, such as "benchmark".
-        known: Their names.
-        arguments: The command line, without the command.
-
-    Raises:
-        InputError: it does not; tyro would call the name an unrecognized option.
-    """
-    first = arguments[0] if arguments else "--"
-    if first not in (*known, "-h", "--help"):
-        named = "" if first.startswith("-") else f" {first!r}"
-        raise InputError(f"no {kind} is named{named}: use one of {', '.join(known)}")
 
 
 def field_docs(kind: type[Any]) -> dict[str, str]:
@@ -121,15 +106,25 @@ def _field_names(options: Any) -> list[str]:
 
 
 @contextmanager
-def _refusals(known: Sequence[str]) -> Iterator[None]:
-    """Turn the mistakes that tyro finds within the block into an `InputError`."""
+def _refusals(message_of: Callable[[Any], str | None]) -> Iterator[None]:
+    """Turn the mistakes that tyro finds within the block into an `InputError`, if there is a message for them."""
 
     def refuse(mistake: Any) -> None:
-        if (message := _message(mistake, known)) is not None:
+        if (message := message_of(mistake)) is not None:
             raise InputError(message)
 
     with nullcontext() if reported is None else reported.on_parse_error(refuse):
         yield
+
+
+def _no_subcommand(arguments: Sequence[str], subcommands: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the refusal of a command line that does not start with a subcommand; None if it does."""
+    first = arguments[0] if arguments else "--"
+    for noun, names in subcommands.items():
+        if first not in names:
+            named = "" if first.startswith("-") else f" {first!r}"
+            return f"no {noun} is named{named}: use one of {', '.join(names)}"
+    return None
 
 
 def _message(mistake: Any, known: Sequence[str]) -> str | None:
@@ -153,11 +148,11 @@ def _message(mistake: Any, known: Sequence[str]) -> str | None:
 
 def _misfit(option: str, argument: Any, message: str) -> str:
     """Return the refusal of a value of the wrong type; `message` quotes it."""
-    value = re.search(r"'[^']*'", message)
+    _, quote, rest = message.partition("'")
     expected = getattr(getattr(argument, "lowered", None), "metavar", None)
-    if value is None or expected is None:
+    if not quote or expected is None:
         return f"{option}: {message.splitlines()[0]}"
-    return f"{option}: expected {expected}, found {value.group()}"
+    return f"{option}: expected {expected}, found {rest.partition(quote)[0]!r}"
 
 
 def _unknown(tokens: Sequence[str], known: Sequence[str]) -> str:

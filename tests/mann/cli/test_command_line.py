@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import tyro
 
 from data import InputError
-from mann.cli import parsing
-from mann.cli.parsing import field_docs, parse, require_subcommand
+from mann.cli.command_line import field_docs, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ def test_a_mistake_is_refused_in_one_line(line: str, message: str) -> None:
 def test_without_tyros_private_module_tyro_reports_the_mistake_with_status_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    monkeypatch.setattr(parsing, "reported", None)
+    monkeypatch.setattr(command_line, "reported", None)
     with pytest.raises(SystemExit) as ended:
         parse(Options, line.split(), prog="tool")
     assert ended.value.code == 2
@@ -101,18 +100,19 @@ def test_without_tyros_private_module_tyro_reports_the_mistake_with_status_2(
 
 
 def test_a_mistake_of_a_kind_that_is_not_known_is_left_to_tyro(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsing, "_message", lambda *_: None)
+    monkeypatch.setattr(command_line, "_message", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         parse(Options, ["here", "--limit", "high"], prog="tool")
     assert ended.value.code == 2
 
 
 def test_a_subcommand_is_required_first() -> None:
-    for arguments in (["one", "--option"], ["--help"], ["-h"]):
-        require_subcommand("animal", ["one", "two"], arguments)
+    either = Annotated[Base, tyro.conf.subcommand("one")] | Annotated[Options, tyro.conf.subcommand("two")]
+    names = {"animal": ["one", "two"]}
+    assert parse(either, ["one"], subcommands=names) == Base()
     for arguments, named in (([], ""), (["--option"], ""), (["three"], " 'three'")):
         with pytest.raises(InputError, match=f"^no animal is named{named}: use one of one, two$"):
-            require_subcommand("animal", ["one", "two"], arguments)
+            parse(either, arguments, subcommands=names)
 
 
 def test_docstrings_of_fields_are_found_with_those_of_the_base() -> None:

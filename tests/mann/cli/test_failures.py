@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data import InputError
-from mann.cli.errors import one_line_errors, with_options
+from mann.cli.failures import one_line_errors, with_options
 
 
 @pytest.mark.parametrize(
