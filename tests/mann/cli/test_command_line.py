@@ -8,6 +8,7 @@ import pytest
 import tyro
 
 from data import InputError
+from mann.cli import command_line
 from mann.cli.command_line import field_docs, parse
 
 
