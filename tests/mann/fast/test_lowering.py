@@ -9,7 +9,7 @@ import numpy
 import pytest
 import torch
 from torch import Tensor
-from torch._inductor.utils import fresh_cache
+from torch._inductor import config
 
 from mann.addressing.ranking import lowest
 from mann.fast import lowering
@@ -17,7 +17,7 @@ from mann.fast.compiled_unrolling import CompiledUnrolling
 
 pytestmark = pytest.mark.usefixtures("cxx_compiler")
 
-SIZES = [(1, 1, 1), (3, 1, 17), (4, 128, 40), (5, 70, 129), (8, 16, 7)]
+SIZES = [(1, 1, 1), (3, 1, 17), (4, 128, 7), (8, 70, 129)]
 """Rows, slots, and the size of a word: vectors have 4, 8 or 16 numbers, and a part of a row as many as 24 vectors."""
 
 
@@ -125,6 +125,11 @@ def assert_right(cases: list[Case], found: Tensor, gradients: list[Case], tolera
             assert float((gradient * along).sum()) == pytest.approx(change, rel=100 * tolerance, abs=300 * tolerance)
 
 
+def compiled_again() -> Any:
+    """Generate code though there is some of the same step; what the C++ compiler makes of it is kept."""
+    return config.patch(fx_graph_cache=False)
+
+
 @pytest.fixture
 def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Call]]:
     """How often each loop was called, and how often the product was pointwise."""
@@ -142,7 +147,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Call]]:
     pointwise_product = lowering.pointwise_product
     monkeypatch.setattr(lowering.ProductTemplate, "__init__", made)
     monkeypatch.setattr(lowering, "pointwise_product", pointwise)
-    with fresh_cache():
+    with compiled_again():
         yield counted
 
 
@@ -231,7 +236,7 @@ def test_the_lowest_are_those_of_a_stable_sort(dtype: torch.dtype, monkeypatch: 
     monkeypatch.setattr(lowering.LowestTemplate, "__init__", made)
     # Whole numbers, so that there are ties.
     state = tuple(torch.randint(-4, 5, size).to(dtype).requires_grad_() for size, _ in SEARCHES)
-    with fresh_cache():
+    with compiled_again():
         features, _ = CompiledUnrolling()(step, (), (torch.zeros(1, 3, 1, dtype=dtype),), state)
     downstream = torch.rand_like(features)
     gradients = torch.autograd.grad((features * downstream).sum(), state)
@@ -256,8 +261,7 @@ def test_tanh_equals_an_oracle_up_to_a_relative_error(dtype: torch.dtype, tolera
     around = numpy.concatenate([numpy.geomspace(1e-30, 8.9, 10_001), numpy.linspace(0, 30, 10_000), [1e30, numpy.inf]])
     x = torch.tensor(numpy.concatenate([-around, around, [numpy.nan]]), dtype=dtype)
     rows = x[None, None].clone().requires_grad_()
-    with fresh_cache():
-        features, _ = CompiledUnrolling()(step, (), (rows,), torch.zeros(1, 1))
+    features, _ = CompiledUnrolling()(step, (), (rows,), torch.zeros(1, 1))
     (gradient,) = torch.autograd.grad(features.sum(), rows)
     found, expected = features.detach().flatten(), numpy.tanh(x.double().numpy())
     numpy.testing.assert_allclose(found.double().numpy(), expected, rtol=tolerance, atol=0)

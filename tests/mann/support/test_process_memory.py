@@ -21,14 +21,14 @@ def taken():
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     keep_freed_memory()
-given, held = sum(taken() for _ in range(20)), resident_mib()
+given, held = sum(taken() for _ in range(8)), resident_mib()
 give_back_freed_memory()
 print(given, held - resident_mib())
 """
 
 
 def megabytes(argument: str) -> list[float]:
-    """Return the MiB that the system provides when 80 are allocated and freed 20 times, and those given back to it."""
+    """Return the MiB that the system provides when 80 are allocated and freed 8 times, and those given back to it."""
     found = subprocess.run([sys.executable, "-c", SCRIPT, argument], capture_output=True, text=True, check=True)
     return [float(word) for word in found.stdout.split()]
 
@@ -36,6 +36,6 @@ def megabytes(argument: str) -> list[float]:
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs a C library with mallopt, such as glibc")
 def test_freed_memory_is_reused_without_the_system_and_can_still_be_given_back() -> None:
     given, back = megabytes("keep")
-    assert given < 600 and 60 < back < given + 20  # a block may not fit into the place of the one before, at first
+    assert given < 300 and 60 < back < given + 20  # a block may not fit into the place of the one before, at first
     given, back = megabytes("leave")
-    assert given > 1500 and back < 20
+    assert given > 600 and back < 20
