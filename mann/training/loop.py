@@ -3,9 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge
 
 from data import InputError
+from data.checking import AtLeastOne, Checked
 from mann.runs import Run
 from mann.settings import AnyConfig
 from mann.training.distributed import SINGLE_PROCESS, ProcessGroup
@@ -20,18 +23,19 @@ OnMetrics = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class LoggingInterval:
+class LoggingInterval(Checked):
     """How often the training logs, validates and saves; the weights do not depend on it.
 
     Attributes:
         log: Steps between two lines of metrics.
         validate: Steps between two validations, a multiple of `log`.
-        save_seconds: Seconds between two checkpoints.
+        save_seconds: Seconds between two checkpoints; 0 saves after every step.
     """
 
-    log: int = 100
-    validate: int = 1000
-    save_seconds: float = 30.0
+    name: ClassVar = "training"
+    log: AtLeastOne = 100
+    validate: AtLeastOne = 1000
+    save_seconds: Annotated[float, Ge(0)] = 30.0
 
 
 def fit(

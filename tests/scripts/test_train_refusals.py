@@ -58,6 +58,8 @@ from tests.scripts.running import SCRIPTS, Refused
         ("copy --sizes.shortest 30", r"^--sizes\.shortest is 30 and --sizes\.longest only 20: lower --sizes\.shortest"),
         ("folder --seed 99999999999999999999", "^--seed: Input should be less than 4294967296, found 9"),
         ("folder --seed -1", "^--seed: Input should be greater than or equal to 0, found -1"),
+        ("folder --save-seconds -1", "^--save-seconds of training: Input should be .* equal to 0, found -1"),
+        ("folder --save-seconds nan", "^--save-seconds of training: .*, found nan"),
         ("folder --root /nowhere/at/all", "/nowhere/at/all is not a folder: "),
         ("omniglot --root /nowhere/at/all", "/nowhere/at/all is not a folder: .*images_background.zip"),
         ("folder --presentations 5", "train classes: .*--presentations"),
