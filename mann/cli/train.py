@@ -152,7 +152,7 @@ def _of_task(figures: Mapping[str, float]) -> str:
     """Return the most important figure of a task."""
     if "nats_per_sequence" in figures:
         return f"{_number(figures['nats_per_sequence'])} nats a sequence"
-    return f"{_number(figures['wrong_bits_per_sequence'])} wrong bits a sequence"
+    return f"{_number(figures['wrong_bits_per_sequence'])} wrong bits per sequence"
 
 
 def _number(figure: float | None) -> str:
