@@ -10,7 +10,7 @@ import torch
 import tyro
 from rich.progress import TaskID
 
-from data import InputError, load
+from data import InputError, load, read_split
 from mann.cli.command_line import parse
 from mann.cli.console import pick_device, print_whole, progress_bar
 from mann.evaluation.held_out import OnProgress
@@ -129,11 +129,13 @@ def _evaluated_images(
     """Evaluate a run on images; see `_evaluated`. Returns None where the trained model was not measured."""
     measurement, metrics, written = options.measurement, run.metrics(), []
     settings = measurement.settings(config)
-    loaded = load_run(run, device, settings)
-    model = build_nearest_pixels(settings).to(device) if measurement.nearest else loaded.model
+    if measurement.nearest:  # needs the split of the run, not its weights
+        model, split = build_nearest_pixels(settings).to(device), read_split(run.split_path)
+    else:
+        loaded = load_run(run, device, settings)
+        model, (_, split) = loaded.model, loaded.classification
     if not (measurement.few_shot or isinstance(model, Classifier)):
         raise answers_no_sequences()
-    _, split = loaded.classification
     classes, split = load(config.dataset, options.root or config.root, config.size, split)
     classes = classes.to(device)
     content = measurement.measure(model, settings, classes, split, progress)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mann.runs import Run
-from tests.scripts.running import Refused
+from tests.scripts.running import Command, Refused
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,12 @@ def test_run_without_a_whole_checkpoint_is_refused(refused: Refused, run: Path) 
     shutil.rmtree(checkpoint)
     assert f"{run} holds no checkpoint yet: train it first" in refused("evaluate", run)
     assert not (run / "evaluation.json").exists()
+
+
+def test_nearest_neighbours_need_no_checkpoint(command: Command, run: Path) -> None:
+    shutil.rmtree(run / "checkpoints" / "000000008")
+    assert command("evaluate", run, "--nearest", "--episodes", 2).status == 0
+    assert (run / "nearest.json").exists()
 
 
 def test_edited_config_is_refused(refused: Refused, run: Path) -> None:
