@@ -3,7 +3,7 @@
 An option that is not given is absent from what tyro returns, so that presets and the settings of a resumed run apply.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from itertools import chain
 from operator import or_
@@ -176,10 +176,5 @@ def _text(value: Any) -> str:
 
 def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the settings among those given."""
-    return dict(_without(given, {"task", *RunOptions.__annotations__}))
-
-
-def _without(given: Mapping[str, Any], names: set[str]) -> Iterator[tuple[str, Any]]:
-    for name, value in given.items():
-        if name not in names:
-            yield name, value
+    others = {"task", *RunOptions.__annotations__}
+    return {name: value for name, value in given.items() if name not in others}

@@ -177,7 +177,7 @@ def _model_named(name: str, config: AnyConfig, rest: Values) -> AnyModel:
     known = tuple(MODELS) if isinstance(config, Config) else SEQUENCE_MODELS
     if name not in known:
         raise InputError(f"no model of {config.task_name} is named {name!r}: use one of {', '.join(known)}")
-    if name in ("prototypes", "nearest", "maml"):
+    if name not in SEQUENCE_MODELS:
         rest.setdefault("encoder_rate", 1.0)  # nothing else learns, so nothing else is too slow for the encoder
     model = _default_memory(config) if name == "memory" else MODELS[name]()
     shared = {entry.name for entry in own_fields(model)} & {entry.name for entry in own_fields(config.model)}
