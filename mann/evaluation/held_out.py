@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data import ImageClasses, InputError
 from episodes import ClassificationEpisodes, Episode
-from mann.models.classifier import episode_labels
+from mann.models.classifier import label_offset_episodes
 from mann.settings import Config, Prototypes
 
 OnProgress = Callable[[int], None]
@@ -95,17 +95,7 @@ def held_out_episodes(config: Config, images: ImageClasses, held_out: HeldOut) -
     Raises:
         InputError: the classes cannot fill an episode.
     """
-    source = ClassificationEpisodes(
-        images,
-        episode_labels(config),
-        classes=config.classes,
-        presentations=config.presentations,
-        counting=config.counting,
-        alphabets=config.alphabets,
-        length=config.length,
-        batch=BATCH,
-        seed=held_out.seed,
-    )
+    source = label_offset_episodes(config, images, BATCH, held_out.seed)
     return FixedEpisodes(source, held_out.episodes, config.memory == "persistent")
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from episodes import LABELS, Episode, Labels
+from data import ImageClasses
+from episodes import LABELS, ClassificationEpisodes, Episode, Jitter, Labels
 from mann.models.network import Access, MemoryNetwork
 from mann.settings import Config
 
@@ -68,6 +69,28 @@ class Classifier(nn.Module):
 def episode_labels(config: Config) -> Labels:
     """Return the labels that classes carry in an episode."""
     return LABELS[config.labels](config.most_labelled)
+
+
+def label_offset_episodes(
+    config: Config, images: ImageClasses, batch: int, seed: int, jitter: Jitter | None = None
+) -> ClassificationEpisodes:
+    """Return episodes of `images` as the settings describe them, `batch` at a time.
+
+    Raises:
+        InputError: the classes cannot fill an episode.
+    """
+    return ClassificationEpisodes(
+        images,
+        episode_labels(config),
+        classes=config.classes,
+        presentations=config.presentations,
+        counting=config.counting,
+        alphabets=config.alphabets,
+        length=config.length,
+        batch=batch,
+        seed=seed,
+        jitter=jitter,
+    )
 
 
 def answer_loss(logits: Tensor, episode: Episode) -> Tensor:

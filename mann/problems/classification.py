@@ -16,7 +16,7 @@ from mann.evaluation.held_out import TEST, VALIDATION, held_out_episodes
 from mann.evaluation.instances import accuracy_by_instance
 from mann.models.baselines.maml import MAML
 from mann.models.building import build_classifier
-from mann.models.classifier import Classifier, answer_loss, count_by_instance, episode_labels, is_right
+from mann.models.classifier import Classifier, answer_loss, count_by_instance, is_right, label_offset_episodes
 from mann.models.encoders import Autoencoder, ConvEncoder
 from mann.models.network import MemoryNetwork
 from mann.problems.compiling import compile_if_long
@@ -34,17 +34,12 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
     """
     images = classes.select(split.train)
     jitter = Jitter(math.radians(config.jitter_rotation), config.jitter_translation)
-    return ClassificationEpisodes(
+    return label_offset_episodes(
+        config,
         images.with_rotations() if config.rotations else images,
-        episode_labels(config),
-        classes=config.classes,
-        presentations=config.presentations,
-        counting=config.counting,
-        alphabets=config.alphabets,
-        length=config.length,
-        batch=config.batch,
-        seed=config.seed,
-        jitter=jitter if jitter != Jitter(0.0, 0.0) else None,
+        config.batch,
+        config.seed,
+        jitter if jitter != Jitter(0.0, 0.0) else None,
     )
 
 
