@@ -21,11 +21,15 @@ support:    atomic files, seeds, process memory
 Episodes come from the package `episodes`, images from the package `data`.
 """
 
+from typing import TYPE_CHECKING
+
 from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse
-from mann.estimator.one_shot import OneShotClassifier
 from mann.models.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
 from mann.models.initial_state import InitialState
 from mann.models.network import Access, MemoryNetwork, NetworkState
+
+if TYPE_CHECKING:
+    from mann.estimator.one_shot import OneShotClassifier
 
 __all__ = [
     "CONTROLLERS",
@@ -49,3 +53,12 @@ __all__ = [
     "Sparse",
     "controller_kind",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import OneShotClassifier when it is first asked for: scikit-learn takes nearly as long to import as torch."""
+    if name != "OneShotClassifier":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mann.estimator.one_shot import OneShotClassifier
+
+    return OneShotClassifier

@@ -27,6 +27,8 @@ from mann.support.messages import first_problem
 from mann.support.process_memory import forget_peak_memory, peak_memory_mib
 from mann.training import LoggingInterval, fit
 
+SCHEDULER_TIMEOUT: Final = 10
+"""Seconds until a scheduler that does not answer counts as missing."""
 _CPU: Final = torch.device("cpu")
 
 
@@ -216,7 +218,7 @@ def _backend(jobs: int, threads: int, dask: str | None) -> Iterator[joblib.Paral
     except ImportError as error:
         raise InputError("`dask` needs the package distributed: pip install 'mann[cluster]'") from error
     try:
-        client = Client(dask, timeout=10)
+        client = Client(dask, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as error:
         raise InputError(
             f"`dask={dask}`: no scheduler answers at this address; the command dask scheduler starts one"

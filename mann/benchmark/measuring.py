@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import torch
-from scipy.stats import quantile_test
 
 from mann.support.process_memory import forget_peak_memory, give_back_freed_memory, peak_memory_mib, resident_mib
 
@@ -67,6 +66,8 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:
     The interval is that of order statistics, which assumes nothing about the distribution of the ratios; it needs
     `FEWEST_ROUNDS` values.
     """
+    from scipy.stats import quantile_test  # here, since it takes a second to import
+
     ratios = [one / other for one, other in zip(numerators, denominators, strict=True)]
     interval = quantile_test(ratios, p=0.5).confidence_interval(0.95)
     return {"median": statistics.median(ratios), "low": float(interval.low), "high": float(interval.high)}

@@ -17,7 +17,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms import RandomAffine
 
 from data import ImageClasses, Split
 from episodes import ClassificationEpisodes
@@ -78,6 +77,8 @@ def learn2learn_sampler(source: ClassificationEpisodes) -> Callable[[], tuple[Te
         raise LeftOutError("learn2learn is not installed: requirements-learn2learn.txt describes how") from error
     move = None
     if source.jitter is not None:
+        from torchvision.transforms import RandomAffine  # here, since it takes seconds to import
+
         shift = source.jitter.translation
         degrees = float(torch.tensor(source.jitter.rotation).rad2deg())
         move = RandomAffine(degrees, (shift, shift))

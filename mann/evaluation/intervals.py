@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 CONFIDENCE = 0.95
 
@@ -100,7 +99,7 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     mean, count = statistics.fmean(values), len(values)
     spread = 0.0
     if count > 1:
-        spread = float(student.ppf((1 + CONFIDENCE) / 2, count - 1)) * statistics.stdev(values) / math.sqrt(count)
+        spread = _student_quantile(count - 1) * statistics.stdev(values) / math.sqrt(count)
     below = statistics.fmean(estimate.value - estimate.low for estimate in estimates)
     above = statistics.fmean(estimate.high - estimate.value for estimate in estimates)
     return Estimate(mean, mean - math.hypot(below, spread), mean + math.hypot(above, spread))
@@ -148,7 +147,7 @@ def mean_interval(counted: numpy.ndarray, of: numpy.ndarray) -> tuple[float, flo
         return -math.inf, math.inf
     residuals = counted - mean * of
     deviation = math.sqrt(groups / (groups - 1) * float(residuals @ residuals)) / float(total)
-    spread = float(student.ppf((1 + CONFIDENCE) / 2, groups - 1)) * deviation
+    spread = _student_quantile(groups - 1) * deviation
     return mean - spread, mean + spread
 
 
@@ -177,6 +176,11 @@ def _design_effect(correct: numpy.ndarray, answers: numpy.ndarray) -> float:
     return max(1.0, clustered / independent)
 
 
+def _student_quantile(freedom: int) -> float:
+    """Return how many standard errors a 95% interval by Student's t reaches to each side; freedom: degrees, >= 1."""
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
 def _wilson(fraction: float, size: float) -> tuple[float, float]:
     """Return the ends of Wilson's score interval (E. B. Wilson, JASA 22, 1927).
 
@@ -187,7 +191,7 @@ def _wilson(fraction: float, size: float) -> tuple[float, float]:
     Returns:
         low and high, 0 <= low <= fraction <= high <= 1.
     """
-    squared = float(norm.ppf((1 + CONFIDENCE) / 2)) ** 2
+    squared = float(ndtri((1 + CONFIDENCE) / 2)) ** 2
     centre = fraction + squared / (2 * size)
     spread = (squared * (fraction * (1 - fraction) / size + squared / (4 * size**2))) ** 0.5
     scale = 1 + squared / size

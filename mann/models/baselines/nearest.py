@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 
@@ -64,6 +63,8 @@ def _nearest_before(features: numpy.ndarray, last: int) -> numpy.ndarray:
 
     features: [images, features].
     """
+    from sklearn.neighbors import NearestNeighbors  # here, since it takes a second to import
+
     count = len(features)
     neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
     order = neighbours.kneighbors(features[count - last :], return_distance=False)

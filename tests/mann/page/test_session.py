@@ -1,7 +1,5 @@
 """The actions of a session, and the data that the page displays of it."""
 
-import subprocess
-import sys
 
 import numpy
 import pytest
@@ -147,9 +145,3 @@ def test_impossible_actions_are_refused_and_change_nothing(session: Session) -> 
     with pytest.raises(InputError, match="f would be name 6, and this network can tell 5 apart: use one of the names"):
         session.name("f")
     assert session.now is before
-
-
-def test_the_page_needs_no_matplotlib() -> None:
-    program = "import sys; import mann, mann.page.session_view; print([n for n in sys.modules if 'matplotlib' in n])"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"

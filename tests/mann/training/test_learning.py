@@ -67,7 +67,7 @@ def memory_network(controller: ControllerKind) -> nn.Module:
 
 
 KINDS = {**CONTROLLERS, "feedforward-tanh": controller_kind("feedforward", activation="tanh")}
-TRAININGS = {"lstm": (400, 1e-2), "gru": (400, 1e-2), "feedforward": (400, 2e-2), "feedforward-tanh": (1000, 1e-2)}
+TRAININGS = {"lstm": (300, 2e-2), "gru": (300, 2e-2), "feedforward": (350, 2e-2), "feedforward-tanh": (500, 3e-2)}
 """By controller, the steps and the learning rate with which it learns."""
 
 
