@@ -59,15 +59,22 @@ def omniglot_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def omniglot_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder that the tests with the real Omniglot share, because packing takes seconds."""
-    return tmp_path_factory.mktemp("omniglot-cache")
+def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache folder that tests share, in all processes: to draw all characters or pack Omniglot takes seconds.
+
+    What is stored in it is the same for everybody, and stays unchanged.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # its folder is one of several in that of the session
+        folder = folder.parent
+    (folder / "data-cache").mkdir(exist_ok=True)
+    return folder / "data-cache"
 
 
 @pytest.fixture(scope="session")
-def omniglot(omniglot_root: Path, omniglot_cache: Path) -> ImageClasses:
+def omniglot(omniglot_root: Path, data_cache: Path) -> ImageClasses:
     """Return the real Omniglot at 20x20, read once per test session."""
-    return load_omniglot(omniglot_root, cache=omniglot_cache)
+    return load_omniglot(omniglot_root, cache=data_cache)
 
 
 # Chromium sends no requests of its own, so that every request that a test sees was made by the page.

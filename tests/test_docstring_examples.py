@@ -28,17 +28,11 @@ def failures(module: ModuleType, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out if failed else ""
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder that the examples share, because several use the same data set."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(
-    name: str, capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, capsys: pytest.CaptureFixture[str], data_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MANN_CACHE", str(cache))
+    monkeypatch.setenv("MANN_CACHE", str(data_cache))
     monkeypatch.chdir(tmp_path)  # an example may write files
     message = failures(importlib.import_module(name), capsys)
     assert not message, message

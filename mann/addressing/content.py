@@ -22,7 +22,7 @@ class ContentState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Content(Scheme):
+class Content(Scheme[ContentState]):
     """NTM without location; see the module's docstring.
 
     >>> Content(read_heads=2, similarity="dot")

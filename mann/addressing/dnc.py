@@ -85,7 +85,7 @@ def next_precedence(precedence: Tensor, write_weights: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DNC(Scheme):
+class DNC(Scheme[DNCState]):
     """The addressing of the Differentiable Neural Computer; see the module's docstring.
 
     >>> DNC(read_heads=4).initial_state(batch=2, slots=16, like=torch.zeros(0)).links.shape

@@ -25,7 +25,7 @@ from mann.addressing.scheme import Control, Controls, Scheme, Write
 
 
 @dataclass(frozen=True)
-class Location(Scheme):
+class Location(Scheme[NTMState]):
     """NTM without content; see the module's docstring.
 
     >>> Location(shift_range=2).controls(word_size=20)["read_shift"].size

@@ -30,7 +30,7 @@ def soft_least_used(usage: Tensor, sharpness: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LRUSoft(Scheme):
+class LRUSoft(Scheme[LRUAState]):
     """Least recently used access, differentiable; see the module's docstring.
 
     >>> LRUSoft().initial_state(batch=1, slots=4, like=torch.zeros(0)).usage

@@ -113,7 +113,7 @@ def initialise_pairs(gates: Tensor, keys: Tensor, adds: Tensor | None) -> None:
 
 
 @dataclass(frozen=True)
-class LRUA(Scheme):
+class LRUA(Scheme[LRUAState]):
     """Least recently used access; see the module's docstring for each field.
 
     >>> scheme = LRUA(read_heads=2, usage_decay=0.95)

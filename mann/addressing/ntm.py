@@ -170,7 +170,7 @@ def erase_and_add(controls: Controls, weights: Tensor) -> Write:
 
 
 @dataclass(frozen=True)
-class NTM(Scheme):
+class NTM(Scheme[NTMState]):
     """Content and location; see the module's docstring.
 
     >>> from mann import LSTMController, MemoryNetwork

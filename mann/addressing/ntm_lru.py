@@ -32,7 +32,7 @@ from mann.addressing.similarity import Similarity
 
 
 @dataclass(frozen=True)
-class NTMLRU(Scheme):
+class NTMLRU(Scheme[LRUAState]):
     """NTM reads, least recently used writes; see the module's docstring.
 
     >>> sorted(NTMLRU().controls(word_size=20))

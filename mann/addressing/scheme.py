@@ -15,11 +15,14 @@ Dimension words: `batch` sequences, `slots` memory locations (the papers' N), `w
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from torch import Tensor
 
 from data.checking import Checked
+
+State = TypeVar("State")
+"""The state of a scheme: a NamedTuple of tensors."""
 
 
 class Control(NamedTuple):
@@ -57,7 +60,7 @@ class Write(NamedTuple):
     add: Tensor
 
 
-class Scheme(Checked, ABC):
+class Scheme(Checked, ABC, Generic[State]):
     """An addressing scheme.
 
     Its state is a NamedTuple of tensors, batch first. Fields of the state named `read_weights` and `write_weights` are
@@ -82,15 +85,15 @@ class Scheme(Checked, ABC):
         """Return the controls that the controller must emit."""
 
     @abstractmethod
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> Any:
+    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
         """Return the state before the first step, with the dtype and device of `like`."""
 
     @abstractmethod
-    def write(self, controls: Controls, memory: Tensor, state: Any) -> tuple[Write, Any]:
+    def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
         """Return the write to the memory [batch, slots, word_size], and the state that `read` receives."""
 
     @abstractmethod
-    def read(self, controls: Controls, memory: Tensor, state: Any, write: Write) -> tuple[Tensor, Any]:
+    def read(self, controls: Controls, memory: Tensor, state: State, write: Write) -> tuple[Tensor, State]:
         """Return the read weights, and the state for the next step.
 
         Args:
@@ -119,6 +122,6 @@ class Scheme(Checked, ABC):
         """
         return slots
 
-    def grow(self, state: Any, slots: int) -> Any:
+    def grow(self, state: State, slots: int) -> State:
         """Return the state with the number of slots raised to `slots`, the new ones as if never accessed."""
         return state

@@ -84,7 +84,7 @@ def next_age(age: Tensor, read_weights: Tensor, write_weights: Tensor, threshold
 
 
 @dataclass(frozen=True)
-class Sparse(Scheme):
+class Sparse(Scheme[SparseState]):
     """Sparse access; see the module's docstring.
 
     >>> Sparse(read_heads=1, nearest=4).slots_in_reach(slots=1_000_000, steps=10)

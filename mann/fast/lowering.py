@@ -14,7 +14,7 @@ product of 8 rows with an LSTM's weight takes a library twice as long as these l
 memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
 from inspect import getsource
@@ -32,11 +32,12 @@ from torch._inductor import config, ir
 from torch._inductor.codegen.common import KernelArgs
 from torch._inductor.codegen.cpp import CppVecKernel
 from torch._inductor.codegen.cpp_template import CppTemplate
+from torch._inductor.codegen.cpp_template_kernel import CppTemplateKernel
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
 from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
 from torch._inductor.lowering import fallback_handler, lowerings, make_pointwise
 from torch._inductor.utils import IndentedBuffer
-from torch._inductor.virtualized import ops
+from torch._inductor.virtualized import OpsValue, ops
 from torch.compiler import config as cache_config
 
 from mann.addressing import ranking  # noqa: F401  defines the operator `mann::lowest`
@@ -69,7 +70,7 @@ class Matrices(NamedTuple):
         batch, rows, columns: Strides: numbers from one matrix, row or column to the next.
     """
 
-    node: Any
+    node: ir.IRNode
     batch: int
     rows: int
     columns: int
@@ -95,7 +96,7 @@ class ProductTemplate(CppTemplate):
         self._loop, self._sizes, self._operands = loop, sizes, operands
 
     def render(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, kernel: Any, template_buffer_node: Any = None, **_: Any
+        self, kernel: CppTemplateKernel, template_buffer_node: ir.CppTemplateBuffer | None = None, **_: object
     ) -> str:
         """Return the code."""
         # One buffer may be several operands, as in a product with itself: it is declared once.
@@ -125,12 +126,12 @@ class LowestTemplate(CppTemplate):
         layout: That of the indices, [..., count].
     """
 
-    def __init__(self, numbers: Any, count: int, layout: ir.Layout):
+    def __init__(self, numbers: ir.IRNode, count: int, layout: ir.Layout):
         super().__init__("lowest", [numbers], layout, num_threads=1)
         self._count = count
 
     def render(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, kernel: Any, template_buffer_node: Any = None, **_: Any
+        self, kernel: CppTemplateKernel, template_buffer_node: ir.CppTemplateBuffer | None = None, **_: object
     ) -> str:
         """Return the code."""
         (numbers,) = self.input_nodes
@@ -146,38 +147,41 @@ extern "C" [[gnu::flatten]] {signature} {{
 }}"""
 
 
-def lower_lowest(numbers: Any, count: int) -> ir.TensorBox:
+def lower_lowest(numbers: ir.TensorBox, count: int) -> ir.TensorBox:
     """Lower `mann.addressing.ranking.lowest`."""
-    if numbers.get_device().type != "cpu":
+    if not _on_cpu(numbers):
         return fallback_handler(torch.ops.mann.lowest.default)(numbers, count)
     # Computed before the search, not fused into it: Inductor cannot fuse into a template of text.
     node = ir.ExternKernel.require_contiguous(ir.ExternKernel.realize_input(numbers))
-    size: Any = [*node.get_size()[:-1], count]
-    layout = ir.FixedLayout(node.get_device(), torch.int64, size)
+    layout = _layout(node, torch.int64, [*map(int, node.get_size()[:-1]), count])
     return LowestTemplate(node, count, layout).generate().output_node()
 
 
-def lower_mm(left: Any, right: Any) -> Any:
+def lower_mm(left: ir.TensorBox, right: ir.TensorBox) -> ir.IRNode:
     """Lower left [m, k] right [k, n]."""
     return _weight_product(left, right) or tuned_mm(left, right)
 
 
-def lower_addmm(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+def lower_addmm(
+    addend: ir.TensorBox, left: ir.TensorBox, right: ir.TensorBox, *, beta: float = 1, alpha: float = 1
+) -> ir.IRNode:
     """Lower beta addend + alpha left right."""
-    return _sum(_weight_product, tuned_addmm, addend, left, right, beta, alpha)
+    return _sum(_weight_product, tuned_addmm, addend, (left, right), beta, alpha)
 
 
-def lower_bmm(left: Any, right: Any) -> Any:
+def lower_bmm(left: ir.TensorBox, right: ir.TensorBox) -> ir.IRNode:
     """Lower left [batch, m, k] right [batch, k, n]."""
     return _batched_product(left, right) or tuned_bmm(left, right)
 
 
-def lower_baddbmm(addend: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+def lower_baddbmm(
+    addend: ir.TensorBox, left: ir.TensorBox, right: ir.TensorBox, *, beta: float = 1, alpha: float = 1
+) -> ir.IRNode:
     """Lower beta addend + alpha left right."""
-    return _sum(_batched_product, tuned_baddbmm, addend, left, right, beta, alpha)
+    return _sum(_batched_product, tuned_baddbmm, addend, (left, right), beta, alpha)
 
 
-def pointwise_product(left: Any, right: Any, *addend: Any) -> ir.TensorBox:
+def pointwise_product(left: ir.TensorBox, right: ir.TensorBox, *addend: ir.TensorBox) -> ir.TensorBox:
     """Return [batch, m, k] [batch, k, n], plus an addend if there is one, as pointwise operations; k is small.
 
     Inductor fuses these with the pointwise operations before and after them, as where a memory is erased and added to:
@@ -191,18 +195,18 @@ def pointwise_product(left: Any, right: Any, *addend: Any) -> ir.TensorBox:
     return reduce(add, chain(addend, products))
 
 
-def lower_tanh(x: Any) -> Any:
+def lower_tanh(x: ir.TensorBox) -> ir.TensorBox:
     """Lower tanh."""
     if not _suit_loops((x,)):
         return _torch_tanh(x)
     return make_pointwise(_rational_tanh)(x)
 
 
-def _rational_tanh(x: Any) -> Any:
+def _rational_tanh(x: OpsValue) -> OpsValue:
     """Return tanh(x), with a relative error of at most 4e-7."""
     number = partial(ops.constant, dtype=torch.float32)
 
-    def clamp(x: Any, most: float) -> Any:
+    def clamp(x: OpsValue, most: float) -> OpsValue:
         return ops.maximum(ops.minimum(x, number(most)), number(-most))
 
     x = clamp(x, 9.0)  # from there on tanh is 1 in float32
@@ -214,19 +218,39 @@ def _rational_tanh(x: Any) -> Any:
     return clamp(x * numerator / denominator, 1.0)  # which rounding might exceed
 
 
-def _sum(product: Callable[..., Any], fallback: Any, addend: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
+def _sum(
+    product: Callable[..., ir.TensorBox | None],
+    fallback: Callable[..., ir.IRNode],
+    addend: ir.TensorBox,
+    factors: tuple[ir.TensorBox, ir.TensorBox],
+    beta: float,
+    alpha: float,
+) -> ir.IRNode:
     """Return a product added to an addend: by a function for the loops if it takes them, else by torch's lowering."""
+    left, right = factors
     is_plain_sum = beta == alpha == 1 and [*addend.get_size()] == [*left.get_size()[:-1], right.get_size()[-1]]
     result = product(left, right, addend) if is_plain_sum else None
     return result or fallback(addend, left, right, beta=beta, alpha=alpha)
 
 
-def _suit_loops(operands: tuple[Any, ...]) -> bool:
+def _on_cpu(operand: ir.IRNode) -> bool:
+    device = operand.get_device()
+    return device is not None and device.type == "cpu"
+
+
+def _layout(
+    like: ir.IRNode, dtype: torch.dtype, size: Sequence[int], strides: Sequence[int] | None = None
+) -> ir.Layout:
+    """Return the layout of a new tensor on the CPU; without strides it is contiguous."""
+    return ir.FixedLayout(like.get_device_or_error(), dtype, size, strides)  # pyright: ignore[reportArgumentType]
+
+
+def _suit_loops(operands: tuple[ir.TensorBox, ...]) -> bool:
     """Return whether all operands are of the type and on the device that the loops are for."""
-    return all(operand.get_dtype() == torch.float32 and operand.get_device().type == "cpu" for operand in operands)
+    return all(operand.get_dtype() == torch.float32 and _on_cpu(operand) for operand in operands)
 
 
-def _weight_product(*operands: Any) -> ir.TensorBox | None:
+def _weight_product(*operands: ir.TensorBox) -> ir.TensorBox | None:
     """Return left right, plus an addend if there is one, by the loops; None where torch's lowering is to be used."""
     if not _suit_loops(operands):
         return None
@@ -238,7 +262,7 @@ def _weight_product(*operands: Any) -> ir.TensorBox | None:
     return _product("row_product", (1, m, n, k), [left, right, *addend], [m, n], [n, 1])
 
 
-def _batched_product(*operands: Any) -> ir.TensorBox | None:
+def _batched_product(*operands: ir.TensorBox) -> ir.TensorBox | None:
     """Return products of few rows, plus an addend if there is one; None where torch's lowering is to be used."""
     (batch, m, k), n = map(int, operands[0].get_size()), int(operands[1].get_size()[2])
     if not _suit_loops(operands) or min(m, n, k) > FEW or max(m * k, k * n, m * n) >= LARGE_MEMORY:
@@ -267,13 +291,15 @@ def _loop(left: Matrices, right: Matrices, addend: list[Matrices]) -> str | None
     return "dot_product" if left.columns == right.rows == 1 else None
 
 
-def _product(loop: str, sizes: tuple[int, ...], operands: list[Matrices], size: Any, strides: Any) -> ir.TensorBox:
+def _product(
+    loop: str, sizes: tuple[int, ...], operands: list[Matrices], size: Sequence[int], strides: Sequence[int]
+) -> ir.TensorBox:
     """Return the product by a loop, of this size and with these strides."""
-    layout = ir.FixedLayout(operands[0].node.get_device(), torch.float32, size, strides)
+    layout = _layout(operands[0].node, torch.float32, size, strides)
     return ProductTemplate(loop, sizes, operands, layout).generate().output_node()
 
 
-def _storage(operand: Any) -> Matrices:
+def _storage(operand: ir.TensorBox) -> Matrices:
     """Return how an operand is stored. It is computed before the product, and Inductor may not change its layout."""
     node = ir.ExternKernel.require_stride1(ir.ExternKernel.realize_input(operand))
     node.freeze_layout()
@@ -299,7 +325,9 @@ TAG = getsource(modules[__name__]) + _LOOPS.read_text()
 _torch_store_line = CppVecKernel._get_store_line
 
 
-def store_line(kernel: Any, value: Any, name: str, index: Any, dtype: torch.dtype, **options: Any) -> IndentedBuffer:
+def store_line(
+    kernel: CppVecKernel, value: Any, name: str, index: Any, dtype: torch.dtype, **options: Any
+) -> IndentedBuffer:
     """Return the code that stores a vector: a part of one is stored as `Block` does it (loops.h)."""
     code = _torch_store_line(kernel, value, name, index, dtype, **options)
     partial_store = fullmatch(r"(.*)\.store\((.*), (.*)\);", code.getvalue().strip())

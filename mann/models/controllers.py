@@ -9,16 +9,16 @@ compute the weights' gradients once for all steps.
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from mann.models.unrolling import Affine, Tensors, affine
+from mann.models.unrolling import Affine, State, Tensors, affine
 from mann.settings.schema import Activation
 
 
-class Controller(Protocol):
+class Controller(Protocol[State]):
     """The interface of a controller, a `torch.nn.Module`."""
 
     def project(self, multiply: Affine, inputs: Tensor) -> Tensors:
@@ -29,11 +29,13 @@ class Controller(Protocol):
         """Return the weights of `step`, each [width, size of its input]."""
         ...
 
-    def initial_state(self, batch: int, like: Tensor) -> Any:
+    def initial_state(self, batch: int, like: Tensor) -> State:
         """Return the state before the first step, with the dtype and device of `like`."""
         ...
 
-    def step(self, weights: Tensors, preactivations: Tensors, state: Any, reads: Tensor) -> tuple[Tensor, Tensors, Any]:
+    def step(
+        self, weights: Tensors, preactivations: Tensors, state: State, reads: Tensor
+    ) -> tuple[Tensor, Tensors, State]:
         """Compute one step.
 
         Args:
@@ -273,13 +275,13 @@ class StackedController(nn.Module):
         """The layers' weights, one layer after the other."""
         return tuple(weight for layer in self._layers() for weight in layer.weights())
 
-    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
+    def initial_state(self, batch: int, like: Tensor) -> tuple[object, ...]:
         """Return the state of each layer."""
         return tuple(layer.initial_state(batch, like) for layer in self._layers())
 
     def step(
-        self, weights: Tensors, preactivations: Tensors, state: tuple[Any, ...], reads: Tensor
-    ) -> tuple[Tensor, Tensors, tuple[Any, ...]]:
+        self, weights: Tensors, preactivations: Tensors, state: tuple[object, ...], reads: Tensor
+    ) -> tuple[Tensor, Tensors, tuple[object, ...]]:
         """Step from the lowest layer to the highest; the hidden output is that of the highest."""
         lower, used, after, start = reads, (), (), 0
         hidden = reads

@@ -15,14 +15,17 @@ that each weight was multiplied with, and no sequence of a batch depends on anot
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 Tensors = tuple[Tensor, ...]
 
-Step = Callable[[Tensors, Tensors, Any], tuple[Tensor, Tensors, Any]]
+State = TypeVar("State")
+"""What a step hands to the next: a tensor, or tuples of tensors, nested as deep as is needed."""
+
+Step = Callable[[Tensors, Tensors, State], tuple[Tensor, Tensors, State]]
 """(weights, preactivations, state) -> (features, the input of each weight [batch, size], the new state)."""
 
 Affine = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -51,7 +54,9 @@ class Unrolling(Protocol):
         """Multiplies the inputs of all steps with a weight at once, before the steps are run."""
         ...
 
-    def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
+    def __call__(
+        self, step: Step[State], weights: Tensors, preactivations: Tensors, state: State
+    ) -> tuple[Tensor, State]:
         """Return the features of all steps, and the state after the last."""
         ...
 
@@ -70,7 +75,9 @@ class Plain:
 
     affine = staticmethod(affine)
 
-    def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
+    def __call__(
+        self, step: Step[State], weights: Tensors, preactivations: Tensors, state: State
+    ) -> tuple[Tensor, State]:
         """See `Unrolling`."""
         features = []
         for at_this_step in _step_by_step(preactivations):

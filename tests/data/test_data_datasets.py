@@ -59,8 +59,9 @@ def test_strokes_come_from_no_folder(tmp_path: Path) -> None:
         load("strokes", tmp_path, 20, None)
 
 
-def test_strokes_come_with_a_split_that_names_them_all() -> None:
-    classes, split = load("strokes", None, 8, None)
+def test_strokes_come_with_a_split_that_names_them_all(data_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANN_CACHE", str(data_cache))
+    classes, split = load("strokes", None, 20, None)
     assert sorted(split.train + split.validation + split.test) == list(classes.names)
 
 
@@ -82,11 +83,11 @@ def test_every_split_offered_can_be_read(dataset: str) -> None:
 
 def test_omniglot_by_name(
     omniglot_root: Path,
-    omniglot_cache: Path,
+    data_cache: Path,
     omniglot: ImageClasses,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MANN_CACHE", str(omniglot_cache))
+    monkeypatch.setenv("MANN_CACHE", str(data_cache))
     classes, split = load("omniglot", omniglot_root, 20, None)
     assert classes.images.equal(omniglot.images)
     assert split == read_split("omniglot-1200-423")

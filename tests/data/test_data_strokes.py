@@ -1,6 +1,7 @@
 """The built-in characters: reproducible, legible, inside the picture, and as hard as Omniglot."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +19,10 @@ SPLIT_DIGEST = "d87770c3cc989e049e61859e5a115a2753bd232cee18f1c70b8074e4a31b8fc9
 
 
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> ImageClasses:
-    """All classes at 20 x 20, drawn once into a cache of their own."""
+def classes(data_cache: Path) -> ImageClasses:
+    """All classes at 20 x 20, drawn once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MANN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MANN_CACHE", str(data_cache))
         return strokes.load_strokes(20)
 
 

@@ -52,10 +52,10 @@ def test_without_its_libraries_it_says_what_to_install(refused: Refused, monkeyp
 def test_characters_are_dealt_from_omniglot_where_its_images_are(
     omniglot: ImageClasses,
     omniglot_root: Path,
-    omniglot_cache: Path,
+    data_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MANN_CACHE", str(omniglot_cache))
+    monkeypatch.setenv("MANN_CACHE", str(data_cache))
     assert list(decks(20, None)) == ["strokes"]  # nothing was downloaded here
     found = decks(20, omniglot_root)
     assert list(found) == ["strokes", "omniglot"]

@@ -54,12 +54,11 @@ def test_metrics_of_another_run_are_refused(command: Command, copies: list[Path]
 @pytest.mark.parametrize("task", ["ngrams", "priority-sort", "regression"])
 def test_a_task_without_sizes_to_go_beyond_is_evaluated(command: Command, tmp_path: Path, task: str) -> None:
     assert command("train", task, *SMALL, "--episodes", 8, "--run", tmp_path / "run").status == 0
-    status, output, _ = command("evaluate", tmp_path / "run", "--episodes", 2)
-    assert status == 0 and not (tmp_path / "run" / "sizes.png").exists()
-    assert ("exact posterior" in output) == (task == "regression") and ("Bayes" in output) == (task == "ngrams")
     shutil.copytree(tmp_path / "run", tmp_path / "other")
     status, output, errors = command("evaluate", tmp_path / "run", tmp_path / "other", "--episodes", 2)
     assert (status, errors) == (0, "") and "Runs side by side" in output
+    assert ("exact posterior" in output) == (task == "regression") and ("Bayes" in output) == (task == "ngrams")
+    assert (tmp_path / "run" / "training.png").exists() and not (tmp_path / "run" / "sizes.png").exists()
 
 
 def test_runs_are_put_side_by_side(command: Command, copies: list[Path], run: Path, tmp_path: Path) -> None:

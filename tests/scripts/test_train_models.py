@@ -13,9 +13,9 @@ from tests.scripts.running import OF_MEMORY, Command, Refused, without
 
 
 def test_omniglot_is_trained_on(
-    command: Command, omniglot_root: Path, omniglot_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, omniglot_root: Path, data_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MANN_CACHE", str(omniglot_cache))
+    monkeypatch.setenv("MANN_CACHE", str(data_cache))
     run = tmp_path / "run"
     options = "--classes 5 --presentations 2 --hidden-size 8 --slots 8 --word-size 4 --batch 2 --episodes 6"
     status, output, _ = command("train", "omniglot", "--root", omniglot_root, "--run", run, *options.split())

@@ -25,9 +25,11 @@ from mann.training import LoggingInterval
 
 
 @pytest.fixture(scope="module")
-def drawings() -> numpy.ndarray:
+def drawings(data_cache: Path) -> numpy.ndarray:
     """Return five classes of the built-in characters: uint8 [class, drawing, side, side]."""
-    return load_strokes(20).images[:5].numpy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MANN_CACHE", str(data_cache))
+        return load_strokes(20).images[:5].numpy()
 
 
 def flat(drawings: numpy.ndarray) -> numpy.ndarray:

@@ -1,4 +1,4 @@
-"""Each addressing scheme compiled, with recomputed memories, against the plain unrolling."""
+"""Each addressing scheme compiled, against the plain unrolling."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from tests.mann.fast.networks import build, sequence
 def test_a_compiled_scheme_equals_the_plain_unrolling(name: str) -> None:
     network = build(SCHEMES[name](), "lstm", torch.float32)
     results = []
-    for unroll in (plain, CompiledUnrolling(recompute_from=0)):
+    for unroll in (plain, CompiledUnrolling()):
         network.unroll = unroll
         network.zero_grad()
         outputs, _ = network(sequence(6, 2, torch.float32))

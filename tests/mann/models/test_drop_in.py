@@ -114,15 +114,19 @@ def test_derivatives_match_finite_differences(name: str) -> None:
 def test_the_compiled_unrolling_equals_the_plain_one(name: str) -> None:
     network = build(name)
     results = []
-    for unroll in (plain, CompiledUnrolling(partial(CompiledStep, compiler=interpreted))):
+    compile_step = partial(CompiledStep, compiler=interpreted)
+    recomputing = CompiledUnrolling(compile_step, recompute_from=0)
+    for unroll in (plain, CompiledUnrolling(compile_step), recomputing):
         network.zero_grad()
         network.unroll = unroll
         outputs, _ = network(sequence())
         outputs.square().sum().backward()
         results.append((outputs, {name: value.grad for name, value in network.named_parameters()}))
-    torch.testing.assert_close(results[0][0], results[1][0], atol=1e-12, rtol=0)
-    for key, gradient in results[0][1].items():
-        torch.testing.assert_close(results[1][1][key], gradient, atol=1e-9, rtol=1e-9)
+    (expected, expected_gradients), *others = results
+    for outputs, gradients in others:
+        torch.testing.assert_close(outputs, expected, atol=1e-12, rtol=0)
+        for key, gradient in expected_gradients.items():
+            torch.testing.assert_close(gradients[key], gradient, atol=1e-9, rtol=1e-9)
 
 
 @pytest.fixture

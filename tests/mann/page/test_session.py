@@ -1,6 +1,5 @@
 """The actions of a session, and the data that the page displays of it."""
 
-
 import numpy
 import pytest
 import torch
