@@ -9,7 +9,7 @@ problem in a file as one of its validation errors.
 """
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, get_type_hints
 
@@ -45,7 +45,8 @@ class Checked:
     """
 
     # For pydantic when it reads the dataclass from JSON: the same strictness, and no unknown keys.
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __post_init__(self) -> None:
         """Check each field, then the fields together."""

@@ -10,7 +10,7 @@ floor:     the matrix products and one pass over the memory at each step, and no
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from warnings import catch_warnings, simplefilter
 
 import torch
@@ -136,7 +136,7 @@ class _PackageDNC(nn.Module):
             gpu_id=-1 if device.type == "cpu" else torch.cuda.current_device(),
         )
 
-    def forward(self, inputs: Tensor) -> Any:
+    def forward(self, inputs: Tensor) -> tuple[Tensor, object]:
         """Return outputs and state, from a blank memory."""
         return self.dnc(inputs, reset_experience=True)
 

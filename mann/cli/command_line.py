@@ -98,7 +98,7 @@ def _own_docs(kind: type[Any]) -> Mapping[str, str]:
     }
 
 
-def _field_names(options: Any) -> list[str]:
+def _field_names(options: object) -> list[str]:
     """Return the names of the fields of a dataclass, or of all members of a union of dataclasses."""
     kinds = getattr(options, "__args__", (options,))
     kinds = [getattr(kind, "__origin__", kind) for kind in kinds]
@@ -146,7 +146,7 @@ def _message(mistake: Any, known: Sequence[str]) -> str | None:
     return None
 
 
-def _misfit(option: str, argument: Any, message: str) -> str:
+def _misfit(option: str, argument: object, message: str) -> str:
     """Return the refusal of a value of the wrong type; `message` quotes it."""
     _, quote, rest = message.partition("'")
     expected = getattr(getattr(argument, "lowered", None), "metavar", None)

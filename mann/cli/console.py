@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any
+from types import FrameType
 
 import torch
 from rich.console import Console
@@ -65,7 +65,7 @@ def caught_signals() -> Iterator[Callable[[], int]]:
     """Record SIGINT and SIGTERM instead of dying; yields a function that returns the number recorded, or 0."""
     recorded = [0]
 
-    def record(number: int, _frame: Any) -> None:
+    def record(number: int, _frame: FrameType | None) -> None:
         recorded[0] = number
 
     before = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}

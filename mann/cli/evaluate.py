@@ -1,7 +1,7 @@
 """Measure trained models: `evaluate RUN ... [options]`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -150,7 +150,12 @@ def _evaluated_images(
 
 
 def _store(
-    run: Run, name: str, content: dict[str, Any], history: Any, device: torch.device, written: Sequence[Path]
+    run: Run,
+    name: str,
+    content: dict[str, Any],
+    history: Mapping[str, Any] | None,
+    device: torch.device,
+    written: Sequence[Path],
 ) -> None:
     """Write the result of an evaluation into the run's folder, and print the paths of all files written."""
     path = run.folder / name

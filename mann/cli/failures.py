@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 import torch
 
@@ -68,6 +68,6 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _interrupt(number: int, _frame: Any) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Unwind the stack as on Ctrl-C."""
     raise KeyboardInterrupt(number)

@@ -169,7 +169,7 @@ def _schemes_by_option() -> dict[str, dict[str, tuple[Any, str]]]:
     return found
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Return a default as the command line has it."""
     return "none" if value is None else str(value)
 

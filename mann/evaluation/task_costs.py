@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from data import InputError
-from episodes import TaskEpisode, TaskEpisodes
+from episodes import Task, TaskEpisode, TaskEpisodes
 from mann.evaluation.answers import Answers, answers_of
 from mann.evaluation.held_out import BATCH, TEST, OnProgress
 from mann.evaluation.intervals import mean_interval
@@ -52,7 +52,10 @@ SWEEPS: Final[Mapping[str, tuple[Sweep, ...]]] = {
 _RANGES = {"length": ("shortest", "longest"), "repeats": ("fewest", "most"), "items": ("fewest", "most")}
 
 
-def sizes_at(sizes: Any, setting: Setting) -> Any:
+SomeTask = TypeVar("SomeTask", bound=Task)
+
+
+def sizes_at(sizes: SomeTask, setting: Setting) -> SomeTask:
     """Return the sizes of a task with some of them fixed, where training draws them from a range."""
     return replace(sizes, **{end: size for name, size in setting.items() for end in _RANGES[name]})
 
@@ -65,12 +68,12 @@ def settings_of(task: str) -> list[Setting]:
     return found
 
 
-def largest_trained(task: str, sizes: Any) -> Setting:
+def largest_trained(task: str, sizes: Task) -> Setting:
     """Return the largest value in training of each size in the sweeps of a task."""
     return {sweep.size: getattr(sizes, _RANGES[sweep.size][1]) for sweep in SWEEPS.get(task, ())}
 
 
-def pictured_settings(task: str, sizes: Any) -> list[Setting]:
+def pictured_settings(task: str, sizes: Task) -> list[Setting]:
     """Return the settings of the pictured sequences: the largest of the training, and the last of every sweep."""
     return [largest_trained(task, sizes), *(sweep.settings()[-1] for sweep in SWEEPS.get(task, ()))]
 

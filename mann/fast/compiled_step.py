@@ -93,7 +93,7 @@ class CompiledStep:
         step: Step,
         weights: Tensors,
         preactivations: Tensors,
-        state: Any,
+        state: object,
         threads: int = 1,
         compiler: Compiler = inductor,
     ):
@@ -125,7 +125,7 @@ class CompiledStep:
             warnings.simplefilter("ignore")  # torch's, about its own code
             yield
 
-    def _trace(self, step: Step, tensors: list[Tensor], structure: Any) -> tuple[GraphModule, list[Tensor]]:
+    def _trace(self, step: Step, tensors: list[Tensor], structure: pytree.TreeSpec) -> tuple[GraphModule, list[Tensor]]:
         """Return the joint graph of the step and its gradient, and the inputs of this graph."""
         from torch._inductor.decomposition import select_decomp_table
         from torch._inductor.fx_passes.joint_graph import joint_graph_passes
@@ -154,7 +154,9 @@ class CompiledStep:
             self._forbid_saving_weights(graph)
         return graph, [*primals, *tangents]
 
-    def _run(self, step: Step, inputs: Sequence[Tensor], structure: Any) -> tuple[list[Tensor], list[Tensor]]:
+    def _run(
+        self, step: Step, inputs: Sequence[Tensor], structure: pytree.TreeSpec
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Run the step for autograd; return its inputs, and its outputs: features, new state, inputs of weights."""
         # New leaves of autograd's graph, so that gradients can be taken with respect to them.
         inputs = [one.detach().requires_grad_(needed) for one, needed in zip(inputs, self._needs_gradient, strict=True)]

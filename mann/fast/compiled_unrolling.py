@@ -24,7 +24,7 @@ from episodes.native import has_compiler
 from mann.fast.compiled_step import CompiledStep, StepCompiler
 from mann.fast.products import affine_all_steps, transposed_storage, weight_gradient
 from mann.fast.scan import TensorTable
-from mann.models.unrolling import Step, Tensors, Unrolling, plain
+from mann.models.unrolling import State, Step, Tensors, Unrolling, plain
 
 RECOMPUTE_FROM = 2**26
 """Bytes of recomputable states at all steps from which on most are recomputed: with fewer, time is worth more."""
@@ -281,7 +281,9 @@ class CompiledUnrolling:
         self._compile_step, self._shards, self._recompute_from = compile_step, shards, recompute_from
         self._steps: dict[Any, CompiledStep] = {}
 
-    def __call__(self, step: Step, weights: Tensors, preactivations: Tensors, state: Any) -> tuple[Tensor, Any]:
+    def __call__(
+        self, step: Step[State], weights: Tensors, preactivations: Tensors, state: State
+    ) -> tuple[Tensor, State]:
         """See `mann.models.unrolling.Unrolling`."""
         leaves, structure = pytree.tree_flatten(state)
         # Compiled code is for contiguous tensors; an expanded bias, for example, is not.
@@ -298,7 +300,12 @@ class CompiledUnrolling:
         return features, pytree.tree_unflatten(leaves, structure)
 
     def _compiled(
-        self, step: Step, weights: Tensors, preactivations: Tensors, leaves: Sequence[Tensor], structure: Any
+        self,
+        step: Step,
+        weights: Tensors,
+        preactivations: Tensors,
+        leaves: Sequence[Tensor],
+        structure: pytree.TreeSpec,
     ) -> CompiledStep | None:
         """Return the step compiled for these sizes; None where it is not, and no gradients are recorded."""
         batch, device = preactivations[0].shape[1], preactivations[0].device

@@ -52,6 +52,7 @@ class _Shard(ctypes.Structure):
 
 _aoti: Any = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
 _address = ctypes.addressof
+_Handles = ctypes.Array[ctypes.c_void_p]
 _SAVED, _FREED, _PER_STEP, _CARRY = range(4)  # the order of `Kind` in native_scan.cpp
 _HANDLE = ctypes.sizeof(ctypes.c_void_p)
 _ENTRY = "_Z19inductor_entry_implPP16AtenTensorOpaqueS1_"
@@ -82,7 +83,7 @@ def _library() -> ctypes.CDLL:
     return loaded
 
 
-def _handles(tensors: Sequence[Tensor], empty: int = 0) -> Any:
+def _handles(tensors: Sequence[Tensor], empty: int = 0) -> _Handles:
     """Return an array of new handles of tensors, followed by empty places; it frees its handles when it is freed."""
     # One place more than needed: an array of length 0 has no address.
     array = (ctypes.c_void_p * (len(tensors) + empty + 1))()
@@ -93,7 +94,7 @@ def _handles(tensors: Sequence[Tensor], empty: int = 0) -> Any:
     return array
 
 
-def _take_tensors(array: Any, number: int) -> Tensors:
+def _take_tensors(array: _Handles, number: int) -> Tensors:
     """Move the first tensors out of an array of handles."""
     capsules = [_new_capsule(handle, None, None) for handle in array[:number]]
     # Emptied before torch takes the references over: a handle in the array would be freed a second time.
@@ -150,7 +151,7 @@ def _address_of_saved(saved: Saved) -> int:
     return table.tensors[0].data_ptr() + (saved.shift * table.columns + saved.column) * _HANDLE
 
 
-def _inputs(shard: Shard, carry: Any, wholes: Any) -> Any:
+def _inputs(shard: Shard, carry: _Handles, wholes: _Handles) -> ctypes.Array[_Input]:
     """Return an array of `_Input`; carry, wholes: the handles of the carry, and of constants and per-step inputs."""
     handles = count(_address(wholes), _HANDLE)
 
@@ -168,7 +169,7 @@ def _inputs(shard: Shard, carry: Any, wholes: Any) -> Any:
     return (_Input * len(shard.inputs))(*map(structure, shard.inputs))
 
 
-def _outputs(shard: Shard, carry: Any) -> Any:
+def _outputs(shard: Shard, carry: _Handles) -> ctypes.Array[_Output]:
     """Return an array of `_Output`; carry: its handles."""
 
     def structure(place: Output) -> tuple[int | None, ...]:

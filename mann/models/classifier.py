@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from data import ImageClasses
 from episodes import LABELS, ClassificationEpisodes, Episode, Jitter, Labels
-from mann.models.network import Access, MemoryNetwork
+from mann.models.network import Access, MemoryNetwork, NetworkState
 from mann.settings import Config
 
 
@@ -53,7 +53,9 @@ class Classifier(nn.Module):
         outputs, state = self.network(self._inputs(images, previous), state)
         return outputs.unflatten(-1, (-1, self.symbols)), state
 
-    def trace(self, images: Tensor, previous: Tensor, state: Any = None) -> tuple[Tensor, Any, Access]:
+    def trace(
+        self, images: Tensor, previous: Tensor, state: NetworkState | None = None
+    ) -> tuple[Tensor, NetworkState, Access]:
         """Answer, and return the accesses to the memory as well; the network has to be a `MemoryNetwork`."""
         assert isinstance(self.network, MemoryNetwork)
         outputs, state, access = self.network.trace(self._inputs(images, previous), state)

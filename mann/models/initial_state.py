@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from mann.addressing.scheme import Scheme
+from mann.addressing.scheme import Scheme, State
 from mann.settings.schema import InitialHeads, InitialMemory
 
 CONSTANT: Final = 1e-6
@@ -103,7 +103,7 @@ class InitialState(nn.Module):
         reads[:, 0] = self.start_marker
         return reads.flatten()
 
-    def grow(self, memory: Tensor, addressing: Any, steps: int) -> tuple[Tensor, Any]:
+    def grow(self, memory: Tensor, addressing: State, steps: int) -> tuple[Tensor, State]:
         """Return a memory and a scheme's state with the slots added that `steps` further steps can reach."""
         before = memory.shape[1]
         if before == self.slots:

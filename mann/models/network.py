@@ -173,8 +173,10 @@ class MemoryNetwork(nn.Module):
         preactivations, before = self._prepared(inputs, state)
         accesses: list[Access] = []
 
-        def recorded_step(*arguments: Any) -> tuple[Tensor, Tensors, NetworkState]:
-            features, used, after, access = self._step_and_access(*arguments)
+        def recorded_step(
+            weights: Tensors, preactivations: Tensors, state: NetworkState
+        ) -> tuple[Tensor, Tensors, NetworkState]:
+            features, used, after, access = self._step_and_access(weights, preactivations, state)
             accesses.append(access)
             return features, used, after
 

@@ -6,7 +6,7 @@ given before the network receives its name.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -17,7 +17,7 @@ from episodes.labels import encode
 from mann.estimator.one_shot import log_probabilities, own_names
 from mann.estimator.pretrained import load_pretrained
 from mann.models.classifier import Classifier
-from mann.models.network import Access, MemoryNetwork
+from mann.models.network import Access, MemoryNetwork, NetworkState
 from mann.page.pen import Strokes
 from mann.settings import Config
 
@@ -63,7 +63,7 @@ class PresentedDrawing(NamedTuple):
     origin: tuple[int, int] | None
     answer: Answer
     access: Access
-    state: Any
+    state: NetworkState
 
 
 class Snapshot(NamedTuple):
@@ -81,7 +81,7 @@ class Snapshot(NamedTuple):
     names: tuple[str, ...]
     drawings: tuple[PresentedDrawing, ...]
     named: tuple[int, ...]
-    state: Any
+    state: NetworkState
     previous: Tensor
     pending: PresentedDrawing | None
 

@@ -26,7 +26,7 @@ class TaskProblem:
         carry: None: each sequence starts from a blank memory.
     """
 
-    carry: Any = None
+    carry: None = None
 
     def __init__(self, config: TaskConfig, device: torch.device):
         self.model: nn.Module = build_network(

@@ -18,7 +18,7 @@ from mann.models.baselines.maml import MAML
 from mann.models.building import build_classifier
 from mann.models.classifier import Classifier, answer_loss, count_by_instance, is_right, label_offset_episodes
 from mann.models.encoders import Autoencoder, ConvEncoder
-from mann.models.network import MemoryNetwork
+from mann.models.network import MemoryNetwork, NetworkState
 from mann.problems.compiling import compile_if_long
 from mann.runs import Run, describe_environment
 from mann.runs.loading import load_classifier
@@ -89,7 +89,7 @@ class Classification:
         if isinstance(self.model.encoder, ConvEncoder):
             self.model.encoder.settle(self._source(0).images.flatten(0, 1))
         compile_if_long(self.model.network, config)
-        self.carry: Any = None
+        self.carry: NetworkState | None = None
         if config.memory == "persistent":
             assert isinstance(self.model.network, MemoryNetwork)
             state = self.model.network.initial_state(config.batch, next(self.model.network.parameters()))

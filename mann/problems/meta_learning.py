@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data import ImageClasses, Split
+from episodes import ClassificationEpisodes
 from episodes.few_shot import FewShot, few_shot
 from mann.evaluation.few_shot_accuracy import QUERIES, SHOTS, few_shot_episodes, right_answers, share_right
 from mann.evaluation.held_out import HELD_OUT, VALIDATION
@@ -31,12 +32,12 @@ class MetaLearning:
         InputError: the classes do not fill an episode, or learn2learn is not installed.
     """
 
-    carry: Any = None
+    carry: None = None
 
     def __init__(self, config: Config, classes: ImageClasses, split: Split):
         self._source = training_episodes(config, classes, split)
 
-        def held_out(part: str, shots: int) -> Any:
+        def held_out(part: str, shots: int) -> ClassificationEpisodes:
             images = classes.select(getattr(split, part))
             return few_shot_episodes(config, images, config.classes, shots, QUERIES, HELD_OUT[part].seed)
 

@@ -51,9 +51,10 @@ _CHANGEABLE: Final = ("root", "on_nonfinite")
 """Options that may change when a run continues: the folder of the data, and the reaction to a non-finite step."""
 
 Kind = TypeVar("Kind", bound=Config | TaskConfig)
+Part = TypeVar("Part", bound=Checked)
 
 
-def own_fields(kind: Any) -> Iterator[Field[Any]]:
+def own_fields(kind: Checked | type[Checked]) -> Iterator[Field[Any]]:
     """Yield the fields of settings, a model, a scheme or a task that are options: all but the discriminator."""
     for entry in fields(kind):
         if entry.name not in _DISCRIMINATORS:
@@ -79,7 +80,7 @@ def by_option(config: AnyConfig) -> Values:
     return found
 
 
-def _of_part(part: Any) -> Values:
+def _of_part(part: Checked) -> Values:
     """Return the options of a model, a scheme or a task."""
     found: Values = {}
     for entry in own_fields(part):
@@ -198,7 +199,7 @@ def _scheme_named(name: str, config: AnyConfig, rest: Values) -> Scheme:
     return default_scheme(name, isinstance(config, Config))
 
 
-def _changed_part(part: Any, prefix: str, rest: Values) -> Any:
+def _changed_part(part: Part, prefix: str, rest: Values) -> Part:
     """Return a scheme or a task with the options "PREFIX.NAME" changed; takes these out of `rest`."""
     names = {f"{prefix}.{entry.name}": entry.name for entry in own_fields(part)}
     values = {name: rest.pop(option) for option, name in names.items() if option in rest}

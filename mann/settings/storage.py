@@ -87,7 +87,7 @@ def _first(error: ValidationError, content: Mapping[str, Any]) -> str:
     return f"{where}: {first['msg']}, found {found}"
 
 
-def _keys(location: Sequence[int | str], content: Any) -> Iterator[str]:
+def _keys(location: Sequence[int | str], content: object) -> Iterator[str]:
     """Yield the keys of a place in `content`: pydantic's locations name the member of a union as well."""
     for place, part in enumerate(location, 1):
         if place == len(location) or (isinstance(content, dict) and part in content):

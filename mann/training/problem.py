@@ -1,8 +1,10 @@
 """The interface between a problem and the training loop."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
+
+Episodes = TypeVar("Episodes")
 
 
 class Counts(NamedTuple):
@@ -17,7 +19,7 @@ class Counts(NamedTuple):
     of: Tensor
 
 
-class Problem(Protocol):
+class Problem(Protocol[Episodes]):
     """A model and the episodes that it is trained on, as `mann.training.fit` needs them.
 
     Attributes:
@@ -42,11 +44,11 @@ class Problem(Protocol):
         """Number of counts of each sequence, the second dimension of `Counts`."""
         ...
 
-    def episode(self, step: int) -> Any:
+    def episode(self, step: int) -> Episodes:
         """Return the training episodes of a step."""
         ...
 
-    def loss(self, episode: Any) -> tuple[Tensor, Counts]:
+    def loss(self, episode: Episodes) -> tuple[Tensor, Counts]:
         """Return the loss, [], a mean over sequences, and the counts."""
         ...
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +118,7 @@ class TrainingState:
             raise run.unfit(error) from error
         return checkpoint.step
 
-    def _load(self, training: Any) -> None:
+    def _load(self, training: Mapping[str, Any]) -> None:
         """Load the training part of a checkpoint, as `checkpoint` makes it."""
         device = self.sums.loss.device
         self.optimizer.load_state_dict(training["optimizer"])

@@ -11,7 +11,8 @@ answer depends on the other queries.
 """
 
 from importlib import import_module
-from typing import Any, Final
+from types import ModuleType
+from typing import Final
 from warnings import catch_warnings, simplefilter
 
 import torch
@@ -68,7 +69,7 @@ class MAML(nn.Module):
         return learner(queries)[:, None]
 
 
-def _algorithms() -> Any:
+def _algorithms() -> ModuleType:
     """Import learn2learn.
 
     Raises:
