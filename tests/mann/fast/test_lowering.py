@@ -79,53 +79,61 @@ def transpose(matrices: Tensor) -> Tensor:
     return matrices.transpose(1, 2)
 
 
-def compiled(dtype: torch.dtype, *sizes: tuple[int, int, int]) -> tuple[list[Case], Tensor, list[Case]]:
-    """Return the factors, and, compiled, all products in a row and the gradients of their weighted sum."""
+class Found(NamedTuple):
+    """The products of one size and their gradients, compiled.
 
-    def products(factors: Sequence[Case]) -> list[Tensor]:
-        return [one for each in factors for one in Case(*each).products(torch.bmm, torch.baddbmm, transpose)]
+    case: the factors; row: all products, [2, numbers]; gradients: of the sum of a row times its coefficients.
+    """
+
+    case: Case
+    row: Tensor
+    gradients: Case
+
+
+def compiled(*sizes: tuple[int, int, int], dtypes: Sequence[torch.dtype] = ()) -> list[Found]:
+    """Return the products of each size; dtypes: of each, float32 where there is none."""
+
+    def products(factors: Sequence[Case]) -> list[list[Tensor]]:
+        return [Case(*each).products(torch.bmm, torch.baddbmm, transpose) for each in factors]
 
     def step(_: Any, now: Any, state: Any) -> Any:
         return now[0], (), (state[0], products(state[0]))
 
     cases = [Case(numbers(2, r, s), numbers(2, r, w), numbers(2, s + 1, w)) for r, s, w in sizes]
-    leaves = [Case(*(tensor.to(dtype).requires_grad_() for tensor in one)) for one in cases]
+    by_case = zip(cases, dtypes or [torch.float32] * len(cases), strict=True)
+    leaves = [Case(*(tensor.to(dtype).requires_grad_() for tensor in one)) for one, dtype in by_case]
     # The products are a part of the state: to compile their concatenation would take longer than all of them.
-    before = leaves, [torch.zeros_like(one) for one in products(leaves)]
-    _, (_, found) = CompiledUnrolling()(step, (), (torch.zeros(1, 2, 1, dtype=dtype),), before)
-    row = torch.cat([one.flatten(1) for one in found], 1)
-    weighted = row * torch.tensor(coefficients(*row.shape), dtype=dtype)
-    gradients = iter(torch.autograd.grad(weighted.sum(), [tensor for one in leaves for tensor in one]))
-    return cases, row.detach(), [Case(*(next(gradients) for _ in one)) for one in cases]
-
-
-def expected(cases: list[Case]) -> numpy.ndarray:
-    """Return the same products by numpy."""
-    doubles = [Case(*(tensor.detach().double().numpy() for tensor in one)) for one in cases]
-    found = [
-        one.reshape(2, -1)
-        for each in doubles
-        for one in each.products(numpy.matmul, in_numpy, lambda of: of.transpose(0, 2, 1))
+    before = leaves, [[torch.zeros_like(one) for one in each] for each in products(leaves)]
+    _, (_, found) = CompiledUnrolling()(step, (), (torch.zeros(1, 2, 1),), before)
+    rows = [torch.cat([one.flatten(1) for one in each], 1) for each in found]
+    weighted = [(row * torch.tensor(coefficients(*row.shape), dtype=row.dtype)).sum() for row in rows]
+    gradients = iter(torch.autograd.grad(weighted, [tensor for one in leaves for tensor in one]))
+    return [
+        Found(case, row.detach(), Case(*(next(gradients) for _ in case))) for case, row in zip(cases, rows, strict=True)
     ]
-    return numpy.concatenate(found, 1)
 
 
-def assert_right(cases: list[Case], found: Tensor, gradients: list[Case], tolerance: float) -> None:
+def expected(case: Case) -> numpy.ndarray:
+    """Return the same products by numpy, [2, numbers]."""
+    doubles = Case(*(tensor.detach().double().numpy() for tensor in case))
+    found = doubles.products(numpy.matmul, in_numpy, lambda of: of.transpose(0, 2, 1))
+    return numpy.concatenate([one.reshape(2, -1) for one in found], 1)
+
+
+def assert_right(found: Found, tolerance: float) -> None:
     """Compare with numpy; gradients with the change of the sum, which is quadratic, along a direction."""
-    numpy.testing.assert_allclose(found.double().numpy(), expected(cases), rtol=tolerance, atol=30 * tolerance)
-    for number, one in enumerate(cases):
-        for name, tensor in one._asdict().items():
-            along = numbers(*tensor.shape[::-1]).transpose(0, 2)
+    case, row, gradients = found
+    numpy.testing.assert_allclose(row.double().numpy(), expected(case), rtol=tolerance, atol=30 * tolerance)
+    for name, tensor in case._asdict().items():
+        along = numbers(*tensor.shape[::-1]).transpose(0, 2)
 
-            def sum_at(where: Tensor, number: int = number, name: str = name) -> float:
-                moved = [*cases]
-                moved[number] = cases[number]._replace(**{name: where})
-                row = expected(moved)
-                return float((row * coefficients(*row.shape)).sum())
+        def sum_at(where: Tensor, name: str = name) -> float:
+            moved = expected(case._replace(**{name: where}))
+            return float((moved * coefficients(*moved.shape)).sum())
 
-            change = (sum_at(tensor.double() + along) - sum_at(tensor.double() - along)) / 2
-            gradient = getattr(gradients[number], name).double()
-            assert float((gradient * along).sum()) == pytest.approx(change, rel=100 * tolerance, abs=300 * tolerance)
+        change = (sum_at(tensor.double() + along) - sum_at(tensor.double() - along)) / 2
+        gradient = getattr(gradients, name).double()
+        assert float((gradient * along).sum()) == pytest.approx(change, rel=100 * tolerance, abs=300 * tolerance)
 
 
 def compiled_again() -> Any:
@@ -155,57 +163,58 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Call]]:
 
 
 def test_products_and_gradients_equal_an_oracle(loops: Counter[Call]) -> None:
-    assert_right(*compiled(torch.float32, *SIZES), 1e-5)
+    for found in compiled(*SIZES):
+        assert_right(found, 1e-5)
     everything = {Call(*one) for one in product(("row_product", "dot_product"), (False, True), (False, True))}
     everything |= {Call("pointwise", adds, transposed=False) for adds in (False, True)}
     assert loops.keys() == everything
 
 
-@pytest.mark.parametrize(
-    ("dtype", "size", "tolerance"),
-    [
-        pytest.param(torch.float64, (3, 5, 7), 1e-12, id="double"),
-        pytest.param(torch.float32, (9, 17, 11), 1e-5, id="many rows"),
-    ],
-)
-def test_other_products_are_computed_by_torch(
-    dtype: torch.dtype, size: tuple[int, int, int], tolerance: float, loops: Counter[Call]
-) -> None:
-    assert_right(*compiled(dtype, size), tolerance)
+def test_products_of_other_types_and_of_many_rows_are_computed_by_torch(loops: Counter[Call]) -> None:
+    double, many_rows = compiled((3, 5, 7), (9, 17, 11), dtypes=(torch.float64, torch.float32))
+    assert_right(double, 1e-12)
+    assert_right(many_rows, 1e-5)
     assert not loops
 
 
 def test_a_large_product_is_computed_by_torch(loops: Counter[Call], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lowering, "LARGE_MEMORY", 1)
-    assert_right(*compiled(torch.float32, (3, 5, 2)), 1e-5)
+    (found,) = compiled((3, 5, 2))
+    assert_right(found, 1e-5)
     assert not loops
 
 
 @pytest.mark.parametrize(
-    ("rows", "size", "width", "threads"),
-    [(1, 1, 1, 1), (3, 1, 5, 1), (8, 5, 17, 1), (9, 7, 1, 1), (21, 33, 100, 1), (7, 400, 400, 2)],
+    ("rows", "sizes", "threads"),
+    [(1, [(1, 1)], 1), (21, [(1, 5), (5, 17), (7, 1), (33, 100)], 1), (7, [(400, 400)], 2)],
 )
 def test_products_with_a_weight_equal_an_oracle(
-    rows: int, size: int, width: int, threads: int, loops: Counter[Call]
+    rows: int, sizes: list[tuple[int, int]], threads: int, loops: Counter[Call]
 ) -> None:
-    """The last of them is large enough to be shared by threads: 7 sequences have no equal shards."""
+    """Of weights [width, size]; the last is large enough to be shared by threads: 7 sequences have no equal shards."""
 
     def step(weights: Any, now: Any, state: Any) -> Any:
-        return torch.addmm(now[0], state, weights[0].T), (state,), state
+        inputs, _ = state
+        products = [torch.addmm(z, h, w.T) for z, h, w in zip(now, inputs, weights, strict=True)]
+        return now[0], tuple(inputs), (inputs, products)
 
     torch.set_num_threads(threads)
-    values = numbers(width, size), numbers(1, rows, width), numbers(rows, size)
-    weight, added, inputs = (tensor.clone().requires_grad_() for tensor in values)
-    features, _ = CompiledUnrolling()(step, (weight,), (added,), inputs)
-    downstream = numbers(width, rows).T
-    found = torch.autograd.grad((features[0] * downstream).sum(), (weight, added, inputs))
-    w, p, h, dz = (tensor.double().numpy() for tensor in (*values, downstream))
-    wanted = [p[0] + h @ w.T, dz.T @ h, dz[None], dz @ w]
-    for one, expected in zip((features[0].detach(), *found), wanted, strict=True):
-        numpy.testing.assert_allclose(one.double().numpy(), expected, rtol=1e-5, atol=1e-4)
-    if min(rows, size, width) > 1:  # others are sums of pointwise products
-        # Backward, the gradient of the product is added to that of the state.
-        assert loops == {Call("row_product", adds=True, transposed=False): 2}
+    values = [(numbers(width, size), numbers(1, rows, width), numbers(rows, size)) for size, width in sizes]
+    weights, added, inputs = zip(*([one.clone().requires_grad_() for one in each] for each in values), strict=True)
+    before = list(inputs), [torch.zeros(rows, width) for _, width in sizes]
+    _, (_, found) = CompiledUnrolling()(step, weights, added, before)
+    downstream = [numbers(width, rows).T for _, width in sizes]
+    sums = [(product * above).sum() for product, above in zip(found, downstream, strict=True)]
+    gradients = torch.autograd.grad(sums, (*weights, *added, *inputs))
+    for number, (each, dz) in enumerate(zip(values, downstream, strict=True)):
+        w, z, h, dz = (tensor.double().numpy() for tensor in (*each, dz))
+        wanted = [z[0] + h @ w.T, dz.T @ h, dz[None], dz @ w]
+        for one, expected in zip((found[number].detach(), *gradients[number :: len(sizes)]), wanted, strict=True):
+            numpy.testing.assert_allclose(one.double().numpy(), expected, rtol=1e-5, atol=1e-4)
+    # Backward, the gradient of the product is added to that of the state. Torch may turn products with a side of 1 into
+    # pointwise ones.
+    loop = Call("row_product", adds=True, transposed=False)
+    assert loops.keys() <= {loop} and loops[loop] >= 2 * sum(min(rows, *size) > 1 for size in sizes)
 
 
 def test_a_product_with_a_weight_in_the_other_layout_is_computed_by_torch(loops: Counter[Call]) -> None:
@@ -223,11 +232,13 @@ SEARCHES = [((3, 1), 1), ((3, 5), 5), ((3, 130), 4), ((3, 2, 17), 3), ((3, 2000)
 """Sizes of numbers, and how many of the lowest numbers of each row are searched for."""
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_lowest_are_those_of_a_stable_sort(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lowest_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches = list(product((torch.float32, torch.float64), SEARCHES))
+
     def step(_: Any, now: Any, state: Any) -> Any:
-        found = [one.gather(-1, lowest(one, count)) for one, (_, count) in zip(state, SEARCHES, strict=True)]
-        return torch.cat([one.flatten(1) for one in found], 1) + now[0], (), state
+        numbers, _ = state
+        found = [one.gather(-1, lowest(one, count)) for one, (_, (_, count)) in zip(numbers, searches, strict=True)]
+        return now[0], (), (numbers, found)
 
     counts: list[int] = []
     known = lowering.LowestTemplate.__init__
@@ -238,21 +249,20 @@ def test_the_lowest_are_those_of_a_stable_sort(dtype: torch.dtype, monkeypatch: 
 
     monkeypatch.setattr(lowering.LowestTemplate, "__init__", made)
     # Whole numbers, so that there are ties.
-    state = tuple(torch.randint(-4, 5, size).to(dtype).requires_grad_() for size, _ in SEARCHES)
+    numbers = [torch.randint(-4, 5, size).to(dtype).requires_grad_() for dtype, (size, _) in searches]
+    blank = [torch.zeros_like(one[..., :count]) for one, (_, (_, count)) in zip(numbers, searches, strict=True)]
     with compiled_again():
-        features, _ = CompiledUnrolling()(step, (), (torch.zeros(1, 3, 1, dtype=dtype),), state)
-    downstream = torch.rand_like(features)
-    gradients = torch.autograd.grad((features * downstream).sum(), state)
-    assert sorted(counts) == sorted(count for _, count in SEARCHES)  # and not once more in the backward pass
-    sizes = [one[..., :count].numel() // 3 for one, (_, count) in zip(state, SEARCHES, strict=True)]
-    parts = zip(features[0].detach().split(sizes, 1), downstream[0].split(sizes, 1), strict=True)
-    for (found, above), gradient, one, (_, count) in zip(parts, gradients, state, SEARCHES, strict=True):
-        numbers = one.detach().numpy()
-        order = numpy.argsort(numbers, -1, kind="stable")[..., :count]
-        expected = numpy.zeros_like(numbers)
-        numpy.put_along_axis(expected, order, above.reshape(order.shape).numpy(), -1)
-        lowest_numbers = numpy.take_along_axis(numbers, order, -1)
-        numpy.testing.assert_array_equal(found.reshape(order.shape).numpy(), lowest_numbers)
+        _, (_, found) = CompiledUnrolling()(step, (), (torch.zeros(1, 3, 1),), (numbers, blank))
+    downstream = [torch.rand_like(one) for one in found]
+    sums = [(one * above).sum() for one, above in zip(found, downstream, strict=True)]
+    gradients = torch.autograd.grad(sums, numbers)
+    assert sorted(counts) == sorted(count for _, (_, count) in searches)  # and not once more in the backward pass
+    for one, above, gradient, row in zip(found, downstream, gradients, numbers, strict=True):
+        row = row.detach().numpy()
+        order = numpy.argsort(row, -1, kind="stable")[..., : one.shape[-1]]
+        expected = numpy.zeros_like(row)
+        numpy.put_along_axis(expected, order, above.numpy(), -1)
+        numpy.testing.assert_array_equal(one.detach().numpy(), numpy.take_along_axis(row, order, -1))
         numpy.testing.assert_array_equal(gradient.numpy(), expected)
 
 

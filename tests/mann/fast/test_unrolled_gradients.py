@@ -29,7 +29,7 @@ from tests.mann.fast.networks import (
 )
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(
     time=st.integers(1, 10),
     batch=st.integers(1, 3),
