@@ -27,7 +27,7 @@ import sys
 from functools import partial
 from tests.endurance.command import CHECKS, main, run_training
 from tests.endurance.kills import endure_kills
-checks = {"kills": CHECKS["kills"]._replace(run=partial(endure_kills, run_training, steps=60))}
+checks = {"kills": CHECKS["kills"]._replace(run=partial(endure_kills, run_training, steps=30))}
 sys.exit(main(["kills", "--count", "4", "--out", sys.argv[1]], checks))
 """
 
@@ -52,7 +52,7 @@ def test_killed_trainings_end_like_uninterrupted_ones(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out" / "kills.json").read_text())
-    assert (found["count"], found["steps"]) == (4, 60)
+    assert (found["count"], found["steps"]) == (4, 30)
     for subject in found["subjects"].values():
         assert sum(subject.get(name, 0) for name in ("SIGKILL", "SIGTERM", "SIGINT")) == 2
         assert subject["identical trainings"] >= 1

@@ -10,7 +10,7 @@ from tests.mann.fast.networks import build, sequence
 
 
 @pytest.mark.usefixtures("cxx_compiler")
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("name", [name for name in SCHEMES if name != "lrua"])  # see test_compiled_unrolling.py
 def test_a_compiled_scheme_equals_the_plain_unrolling(name: str) -> None:
     network = build(SCHEMES[name](), "lstm", torch.float32)
     results = []

@@ -17,7 +17,7 @@ from mann.fast.compiled_unrolling import CompiledUnrolling
 
 pytestmark = pytest.mark.usefixtures("cxx_compiler")
 
-SIZES = [(1, 1, 1), (3, 1, 17), (8, 64, 135)]
+SIZES = [(1, 1, 17), (8, 64, 135)]
 """Rows, slots, and the size of a word: vectors have 4, 8 or 16 numbers, and a part of a row as many as 24 vectors."""
 
 
