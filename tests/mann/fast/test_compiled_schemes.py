@@ -9,8 +9,8 @@ from mann.models.unrolling import plain
 from tests.mann.fast.networks import build, sequence
 
 
-# What other schemes do is a part of what these do: content and location are parts of ntm, and ntm-lru is made of it and of
-# lrua, which test_compiled_unrolling.py compiles. Each compilation takes 10 to 20 seconds.
+# Other schemes do a part of what these do: content and location are parts of ntm, and ntm-lru is made of ntm and lrua,
+# which test_compiled_unrolling.py compiles. Each compilation takes 10 to 20 seconds.
 @pytest.mark.usefixtures("cxx_compiler")
 @pytest.mark.parametrize("name", ["ntm", "sparse", "lru-soft", "dnc"])
 def test_a_compiled_scheme_equals_the_plain_unrolling(name: str) -> None:
