@@ -63,8 +63,8 @@ class Write(NamedTuple):
 class Scheme(Checked, ABC, Generic[State]):
     """An addressing scheme.
 
-    Its state is a NamedTuple of tensors, batch first. Fields of the state named `read_weights` and `write_weights` are
-    weightings [batch, heads, slots]; a network can learn their initial values.
+    Its state, the type parameter, is a NamedTuple of tensors, batch first. Fields of the state named `read_weights` and
+    `write_weights` are weightings [batch, heads, slots]; a network can learn their initial values.
     """
 
     read_heads: int
