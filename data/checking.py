@@ -46,6 +46,7 @@ class Checked:
 
     # For pydantic when it reads the dataclass from JSON: the same strictness, and no unknown keys.
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    # For type checkers: every subclass is a dataclass, and may be given to the functions of `dataclasses`.
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __post_init__(self) -> None:

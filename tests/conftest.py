@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from data import ImageClasses, load_omniglot
+from data import ImageClasses, load_omniglot, load_strokes
 
 # One thread, here and in the commands that tests start: tiny products gain nothing from a second one, and on busy cores
 # it costs minutes.
@@ -75,6 +75,14 @@ def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def omniglot(omniglot_root: Path, data_cache: Path) -> ImageClasses:
     """Return the real Omniglot at 20x20, read once per test session."""
     return load_omniglot(omniglot_root, cache=data_cache)
+
+
+@pytest.fixture(scope="session")
+def characters(data_cache: Path) -> ImageClasses:
+    """Return all of the built-in characters at 20x20, drawn once for all processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MANN_CACHE", str(data_cache))
+        return load_strokes(20)
 
 
 # Chromium sends no requests of its own, so that every request that a test sees was made by the page.

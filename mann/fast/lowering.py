@@ -32,12 +32,11 @@ from torch._inductor import config, ir
 from torch._inductor.codegen.common import KernelArgs
 from torch._inductor.codegen.cpp import CppVecKernel
 from torch._inductor.codegen.cpp_template import CppTemplate
-from torch._inductor.codegen.cpp_template_kernel import CppTemplateKernel
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
 from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
 from torch._inductor.lowering import fallback_handler, lowerings, make_pointwise
 from torch._inductor.utils import IndentedBuffer
-from torch._inductor.virtualized import OpsValue, ops
+from torch._inductor.virtualized import ops
 from torch.compiler import config as cache_config
 
 from mann.addressing import ranking  # noqa: F401  defines the operator `mann::lowest`
@@ -96,7 +95,7 @@ class ProductTemplate(CppTemplate):
         self._loop, self._sizes, self._operands = loop, sizes, operands
 
     def render(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, kernel: CppTemplateKernel, template_buffer_node: ir.CppTemplateBuffer | None = None, **_: object
+        self, kernel: Any, template_buffer_node: Any = None, **_: object
     ) -> str:
         """Return the code."""
         # One buffer may be several operands, as in a product with itself: it is declared once.
@@ -131,7 +130,7 @@ class LowestTemplate(CppTemplate):
         self._count = count
 
     def render(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, kernel: CppTemplateKernel, template_buffer_node: ir.CppTemplateBuffer | None = None, **_: object
+        self, kernel: Any, template_buffer_node: Any = None, **_: object
     ) -> str:
         """Return the code."""
         (numbers,) = self.input_nodes
@@ -202,11 +201,11 @@ def lower_tanh(x: ir.TensorBox) -> ir.TensorBox:
     return make_pointwise(_rational_tanh)(x)
 
 
-def _rational_tanh(x: OpsValue) -> OpsValue:
+def _rational_tanh(x: Any) -> Any:
     """Return tanh(x), with a relative error of at most 4e-7."""
     number = partial(ops.constant, dtype=torch.float32)
 
-    def clamp(x: OpsValue, most: float) -> OpsValue:
+    def clamp(x: Any, most: float) -> Any:
         return ops.maximum(ops.minimum(x, number(most)), number(-most))
 
     x = clamp(x, 9.0)  # from there on tanh is 1 in float32

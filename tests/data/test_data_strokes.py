@@ -1,7 +1,6 @@
 """The built-in characters: reproducible, legible, inside the picture, and as hard as Omniglot."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +17,10 @@ DRAWING_INK = [20.045, 21.1, 19.428, 21.0, 19.845, 21.01]
 SPLIT_DIGEST = "d87770c3cc989e049e61859e5a115a2753bd232cee18f1c70b8074e4a31b8fc9"
 
 
-@pytest.fixture(scope="module")
-def classes(data_cache: Path) -> ImageClasses:
-    """All classes at 20 x 20, drawn once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MANN_CACHE", str(data_cache))
-        return strokes.load_strokes(20)
+@pytest.fixture
+def classes(characters: ImageClasses) -> ImageClasses:
+    """All classes at 20 x 20."""
+    return characters
 
 
 def line(*points: tuple[float, float]) -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
-from data import ImageClasses, InputError, Split, load_strokes, read_images, read_split
+from data import ImageClasses, InputError, Split, read_images, read_split
 from episodes.labels import encode
 from mann import OneShotClassifier
 from mann.estimator import load_pretrained, pretrained_names
@@ -25,11 +25,9 @@ from mann.training import LoggingInterval
 
 
 @pytest.fixture(scope="module")
-def drawings(data_cache: Path) -> numpy.ndarray:
+def drawings(characters: ImageClasses) -> numpy.ndarray:
     """Return five classes of the built-in characters: uint8 [class, drawing, side, side]."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MANN_CACHE", str(data_cache))
-        return load_strokes(20).images[:5].numpy()
+    return characters.images[:5].numpy()
 
 
 def flat(drawings: numpy.ndarray) -> numpy.ndarray:
