@@ -36,7 +36,7 @@ demo: setup
 	$(BIN)/python scripts/evaluate.py $(DEMO_RUN) --episodes 1000
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 test-learn2learn: $(LEARN2LEARN)/.installed
 	$(LEARN2LEARN)/bin/python -m pytest -m learn2learn

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from episodes.native import has_compiler, library
+from episodes.native import CannotCompileError, has_compiler, library
 
 _LOOPS = Path(__file__).with_name("jitter.cpp")
 
@@ -87,7 +88,14 @@ def transform_in_cpp(images: Tensor, indices: Tensor, angle: Tensor, translation
 @cache
 def fastest_transform(device: torch.device) -> Transform:
     """Return the fastest implementation of `Transform` on a device."""
-    return transform_in_cpp if device.type == "cpu" and has_compiler() else transform_in_torch
+    if device.type != "cpu" or not has_compiler():
+        return transform_in_torch
+    try:
+        library(_LOOPS)
+    except CannotCompileError as error:
+        warnings.warn(f"images are transformed by torch, in twice the time: {error}", stacklevel=2)
+        return transform_in_torch
+    return transform_in_cpp
 
 
 @cache

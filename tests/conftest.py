@@ -1,7 +1,9 @@
 """Fixtures of all tests: one thread, a cache folder for each test, the real Omniglot, a compiler, a browser."""
 
+import getpass
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,20 @@ from data import ImageClasses, load_omniglot, load_strokes
 # it costs minutes.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# Compiled code is shared by all tests and kept for the next time, where torch itself would keep it.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes `auto` is: one more than cores, as they wait for commands and compilers."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the folders whose files take longest first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: {"scripts", "fast"}.isdisjoint(item.path.relative_to(REPOSITORY).parts))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

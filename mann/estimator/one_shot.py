@@ -20,7 +20,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from data import InputError
 from episodes.labels import encode
@@ -33,6 +32,7 @@ from mann.settings import Config, config_from_json
 from mann.settings.storage import plain
 from mann.support.files import whole
 from mann.support.messages import first_line
+from mann.support.trees import leaves_of, map_leaves, structure_of, unflatten
 
 
 class _Saved(BaseModel):
@@ -154,7 +154,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "state_")
         images = self._images(X, self.config_, reset=False)
         count = len(images)
-        state = pytree.tree_map(lambda leaf: leaf.expand(count, *leaf.shape[1:]), self.state_)
+        state = map_leaves(lambda leaf: leaf.expand(count, *leaf.shape[1:]), self.state_)
         with torch.no_grad():
             logits, _ = self.network_(images[None], self.previous_.expand(1, count, -1), state)
         order = [self.labels_.index(label) for label in self.classes_.tolist()]
@@ -173,7 +173,7 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             OSError: the file cannot be written.
         """
         check_is_fitted(self, "state_")
-        leaves = pytree.tree_leaves(self.state_)
+        leaves = leaves_of(self.state_)
         # The weights were float32 before `_loaded` converted them: nothing is lost.
         tensors = {f"network.{name}": value.float() for name, value in self.network_.state_dict().items()}
         tensors |= {f"state.{place}": leaf.contiguous() for place, leaf in enumerate(leaves)}
@@ -218,9 +218,9 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             found = cls(saved.model, saved.random_state)
             found.config_, found.network_ = config, _in_double(config, weights)
             found.labels_, found.fixed_ = saved.labels, saved.fixed
-            found.state_ = pytree.tree_unflatten(
-                [tensors[f"state.{place}"] for place in range(len(pytree.tree_leaves(template)))],
-                pytree.tree_structure(template),
+            found.state_ = unflatten(
+                structure_of(template),
+                [tensors[f"state.{place}"] for place in range(len(leaves_of(template)))],
             )
             found.previous_ = tensors["previous"]
             found.classes_ = numpy.unique(numpy.asarray(found.labels_))

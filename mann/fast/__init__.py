@@ -1,10 +1,14 @@
 """The compiled unrolling of a network's steps over time: optional, and imported only by callers that want it.
 
-    fast:   the unrolling to give to a network (`network.unroll = fast()`): compiled, or plain without a C++ compiler
+    fast:   the unrolling to give to a network (`network.unroll = fast()`): compiled where that works, else plain
 
 It computes what `mann.models.unrolling.plain` computes, up to rounding. The first training step of each batch size
-takes 10 to 30 seconds longer, for compiling. The parts:
+takes 10 to 30 seconds longer, for compiling. docs/fast-path.md describes it for its maintainers. The parts:
 
+    checked:            imports all others when a network first needs them; runs the plain way, with a warning, where
+                        anything goes wrong
+    equality:           compares a compiled step with the plain one before it is used
+    torch_internals:    all names of torch that are not public
     compiled_unrolling: cuts a batch into shards and a sequence into segments; runs the step forward and backward
     compiled_step:      traces a step and its gradient once, cuts the trace into a forward and a backward graph, and
                         compiles each
@@ -21,6 +25,6 @@ takes 10 to 30 seconds longer, for compiling. The parts:
     summed      the gradients of weights, in one product over all steps
 """
 
-from mann.fast.compiled_unrolling import fast
+from mann.fast.checked import fast
 
 __all__ = ["fast"]

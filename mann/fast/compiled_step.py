@@ -10,27 +10,34 @@ single step puts checks and bookkeeping around each call, which take longer than
 
 A call is then nothing but the compiled code, which `mann.fast.scan` runs for one time after another.
 
-The parts of torch that this needs are not public, so torch's versions have a bound (pyproject.toml).
+Names of torch that are not public are those of `mann.fast.torch_internals`.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import compress
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from functorch.compile import min_cut_rematerialization_partition
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.utils import _pytree as pytree
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.fx.graph import CodeGen
 from torch.utils.checkpoint import CheckpointPolicy
 
-from episodes.native import trusted_vectors
+from episodes.native import compiled_folder
+from mann.fast import lowering, torch_internals
 from mann.fast.native_scan import NativeScan
 from mann.fast.recomputation import extract_subgraph, recomputable_states
 from mann.fast.scan import Carry, Constant, Output, PerStep, PythonScan, Saved, Scan, Shard, TensorTable
 from mann.models.unrolling import Step, Tensors
+from mann.support.trees import Structure, flatten, leaves_of, structure_of, unflatten
 
 Compiler = Callable[[GraphModule, bool, int], Scan]
 """(graph, whether it is the backward graph, how many threads share a call) -> a scan of the graph."""
@@ -41,11 +48,6 @@ NUMBERS_PER_THREAD = 2**15
 
 def inductor(graph: GraphModule, backward: bool, threads: int) -> Scan:
     """Compile a graph; see `Compiler`."""
-    from torch._inductor import config
-    from torch._inductor.compile_fx import compile_fx_inner
-
-    from mann.fast import lowering
-
     output: Any = graph.graph.output_node()
     # The graphs are traced for contiguous tensors, and Inductor may choose another layout for an output that it takes
     # for internal. So all outputs are declared visible to the user, with their strides as traced.
@@ -55,14 +57,37 @@ def inductor(graph: GraphModule, backward: bool, threads: int) -> Scan:
     # Kernels are called from C++, where a call costs less; on a GPU that would require its toolkit.
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
     options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": NUMBERS_PER_THREAD, "cpp.threads": threads}
-    with lowering.custom_lowerings(), trusted_vectors(), config.patch(options):
-        compiled: Any = compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)  # pyright: ignore
+    with lowering.custom_lowerings(), _trusted_vectors(), _own_cache(), torch_internals.config.patch(options):
+        compiled: Any = torch_internals.compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)
     return NativeScan(compiled) if from_cpp else PythonScan(compiled)
+
+
+@contextmanager
+def _trusted_vectors() -> Iterator[None]:
+    """Compile for the vector instructions that the processor reports, without test programs.
+
+    Inductor compiles and runs such programs anew in each process, which takes 5 to 15 seconds. Those for numbers of 8
+    and 16 bits can only be skipped by letting these vector instructions count as missing.
+    """
+    trusted = torch_internals.config.patch({"cpp.vec_isa_ok": True})
+    with trusted, patch.object(torch_internals.VecISA, "check_build", return_value=False):
+        yield
+
+
+@contextmanager
+def _own_cache() -> Iterator[None]:
+    """Have Inductor keep its code in this project's folder."""
+    with patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(compiled_folder())):
+        yield
 
 
 def interpreted(graph: GraphModule, backward: bool, threads: int) -> Scan:
     """Run a graph operation by operation, uncompiled: the reference of `inductor`; see `Compiler`."""
     return PythonScan(lambda inputs: graph(*inputs))
+
+
+class UnsuitableStepError(Exception):
+    """A step that cannot be compiled, though it may be run; the message says why."""
 
 
 class CompiledStep:
@@ -97,17 +122,18 @@ class CompiledStep:
         threads: int = 1,
         compiler: Compiler = inductor,
     ):
-        from torch._subclasses import FakeTensorMode
-        from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-        leaves, structure = pytree.tree_flatten(state)
+        leaves, structure = flatten(state)
         tensors = [*weights, *preactivations, *leaves]
         self.weights, self._first_leaf = len(weights), len(weights) + len(preactivations)
         self.batch = len(preactivations[0])
         # By input. Not of weights: their gradients are summed over the steps, in one product after all of them.
         self._needs_gradient = [n >= self.weights and tensor.is_floating_point() for n, tensor in enumerate(tensors)]
         # One mode for all graphs: a fake tensor of one mode is refused by another.
-        self._threads, self._compiler, self._mode = threads, compiler, FakeTensorMode(shape_env=ShapeEnv())
+        self._threads, self._compiler, self._mode = (
+            threads,
+            compiler,
+            torch_internals.FakeTensorMode(shape_env=ShapeEnv()),
+        )
         with self._tracing():
             joint, inputs = self._trace(step, [tensor.detach().contiguous() for tensor in tensors], structure)
             forward, backward = self._partition(joint, inputs)
@@ -119,26 +145,28 @@ class CompiledStep:
     @contextmanager
     def _tracing(self) -> Iterator[None]:
         """Return the context that torch's compilers expect: their graphs' sizes belong to one mode of fake tensors."""
-        from torch._guards import TracingContext, tracing
-
-        with warnings.catch_warnings(), tracing(TracingContext(self._mode)):
+        context = torch_internals.TracingContext(self._mode)
+        with warnings.catch_warnings(), torch_internals.tracing(context):
             warnings.simplefilter("ignore")  # torch's, about its own code
             yield
 
-    def _trace(self, step: Step, tensors: list[Tensor], structure: pytree.TreeSpec) -> tuple[GraphModule, list[Tensor]]:
+    def _trace(self, step: Step, tensors: list[Tensor], structure: Structure) -> tuple[GraphModule, list[Tensor]]:
         """Return the joint graph of the step and its gradient, and the inputs of this graph."""
-        from torch._inductor.decomposition import select_decomp_table
-        from torch._inductor.fx_passes.joint_graph import joint_graph_passes
-        from torch.fx.experimental.proxy_tensor import make_fx
 
-        # The names of the arguments are torch's: its partitioner recognises the inputs, and the gradients of the
-        # outputs, by them.
-        def joint(primals: list[Tensor], tangents: list[Tensor]) -> list[Tensor]:
+        def step_and_gradient(primals: list[Tensor], tangents: list[Tensor]) -> list[Tensor]:
             inputs, outputs = self._run(step, primals, structure)
             # `compress` stops at the shorter of both: the inputs of weights, the last outputs, have no tangents.
             wanted, known = compress(inputs, self._needs_gradient), compress(outputs, self._has_gradient)
             gradients = torch.autograd.grad(list(known), list(wanted), tangents, materialize_grads=True)
             return [*(tensor.detach() for tensor in outputs), *(gradient.contiguous() for gradient in gradients)]
+
+        # What a step writes in place becomes new tensors: a graph that writes cannot be partitioned.
+        functional = torch_internals.dispatch_functionalize(step_and_gradient)
+
+        # The names of the arguments are torch's: its partitioner recognises the inputs, and the gradients of the
+        # outputs, by them.
+        def joint(primals: list[Tensor], tangents: list[Tensor]) -> list[Tensor]:
+            return functional(primals, tangents)
 
         # With fake tensors, which hold no numbers: a tensor that the step was not given as an argument is refused.
         # Traced with real ones, it would be built into the code as a constant.
@@ -147,23 +175,24 @@ class CompiledStep:
             # Once without tracing, for the sizes of the outputs: the gradients that come in have the same.
             outputs = self._run(step, primals, structure)[1]
             self._note_outputs(outputs, primals, structure.num_leaves)
+            self._require_constant_sizes(outputs[1 : 1 + structure.num_leaves], primals[self._first_leaf :])
             tangents = [torch.empty_like(tensor) for tensor in compress(outputs, self._has_gradient)]
-            graph = make_fx(joint, decomposition_table=select_decomp_table())(primals, tangents)
+            graph = make_fx(joint, decomposition_table=torch_internals.select_decomp_table())(primals, tangents)
             _clean(graph)
-            joint_graph_passes(graph)
+            torch_internals.joint_graph_passes(graph)
             self._forbid_saving_weights(graph)
         return graph, [*primals, *tangents]
 
-    def _run(
-        self, step: Step, inputs: Sequence[Tensor], structure: pytree.TreeSpec
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def _run(self, step: Step, inputs: Sequence[Tensor], structure: Structure) -> tuple[list[Tensor], list[Tensor]]:
         """Run the step for autograd; return its inputs, and its outputs: features, new state, inputs of weights."""
         # New leaves of autograd's graph, so that gradients can be taken with respect to them.
         inputs = [one.detach().requires_grad_(needed) for one, needed in zip(inputs, self._needs_gradient, strict=True)]
         weights, preactivations, leaves = self.split_inputs(inputs)
         with torch.enable_grad():
-            features, weight_inputs, after = step(weights, preactivations, pytree.tree_unflatten(leaves, structure))
-            outputs = [one.contiguous() for one in (features, *pytree.tree_leaves(after), *weight_inputs)]
+            features, weight_inputs, after = step(weights, preactivations, unflatten(structure, leaves))
+            if structure_of(after) != structure:
+                raise UnsuitableStepError("a step changes the structure of its state")
+            outputs = [one.contiguous() for one in (features, *leaves_of(after), *weight_inputs)]
         return inputs, outputs
 
     def _note_outputs(self, outputs: list[Tensor], primals: list[Tensor], leaves: int) -> None:
@@ -175,6 +204,12 @@ class CompiledStep:
         # where no gradient flows back from them, as from whole numbers.
         self._has_gradient = [tensor.requires_grad for tensor in outputs[: 1 + leaves]]
 
+    def _require_constant_sizes(self, after: list[Tensor], before: list[Tensor]) -> None:
+        """Refuse a step whose state grows, or changes its type: the next step could not start from it."""
+        pairs = zip(after, before, strict=True)
+        if any((one.shape, one.dtype) != (other.shape, other.dtype) for one, other in pairs):
+            raise UnsuitableStepError("a step changes the sizes or types of its state, as where a memory grows")
+
     def _forbid_saving_weights(self, joint: GraphModule) -> None:
         """Have both graphs take weights as inputs; a transposed view, saved at each step, would be one more tensor."""
         for weight in joint.graph.find_nodes(op="placeholder")[: self.weights]:
@@ -183,12 +218,9 @@ class CompiledStep:
 
     def _partition(self, joint: GraphModule, inputs: list[Tensor]) -> tuple[GraphModule, GraphModule]:
         """Return the forward and the backward graph."""
-        from torch._functorch import config
-        from torch._functorch.partitioners import min_cut_rematerialization_partition
-
         # By default torch saves the operands of products in the backward graph. Where they take little to compute, they
         # are recomputed too: that saves a fifth of the memory.
-        with config.patch(ban_recompute_materialized_backward=False):
+        with torch_internals.partitioner_config.patch(ban_recompute_materialized_backward=False):
             return min_cut_rematerialization_partition(
                 joint, inputs, num_fwd_outputs=self._outputs, static_lifetime_input_indices=[]
             )
@@ -344,8 +376,6 @@ class CompiledStep:
 
 def _clean(graph: GraphModule) -> None:
     """Drop operations that nothing uses, and have the graph take its inputs one by one, not as two lists."""
-    from torch.fx.graph import CodeGen
-
     graph.graph.set_codegen(CodeGen())
     graph.graph.eliminate_dead_code()
     graph.recompile()

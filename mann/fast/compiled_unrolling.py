@@ -9,8 +9,8 @@
 `mann.models.unrolling` has the protocol, and the plain unrolling that this one equals.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import isqrt
 from typing import Any, NamedTuple
 
@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.utils import _pytree as pytree
 
-from episodes.native import has_compiler
 from mann.fast.compiled_step import CompiledStep, StepCompiler
+from mann.fast.equality import require_equal
 from mann.fast.products import affine_all_steps, transposed_storage, weight_gradient
 from mann.fast.scan import TensorTable
-from mann.models.unrolling import State, Step, Tensors, Unrolling, plain
+from mann.fast.torch_internals import retains_graph
+from mann.models.unrolling import State, Step, Tensors, plain
+from mann.support.trees import Structure, flatten, leaves_of, unflatten
 
 RECOMPUTE_FROM = 2**26
 """Bytes of recomputable states at all steps from which on most are recomputed: with fewer, time is worth more."""
@@ -227,7 +228,7 @@ class _Unrolled(Function):
     def forward(ctx: Any, step: CompiledStep, length: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         result = _forward(step, tensors, length)
         ctx.step, ctx.length = step, length
-        leaves, ctx.structure = pytree.tree_flatten(result.saved)
+        leaves, ctx.structure = flatten(result.saved)
         # Saved by autograd, which frees them after the backward pass, and not as attributes of `ctx`: the last state,
         # an output, may be among them, and an output that its own graph refers to would never be freed.
         saved = (leaf for leaf in leaves if isinstance(leaf, Tensor))
@@ -245,9 +246,9 @@ class _Unrolled(Function):
         # as the number of columns, is in `ctx.leaves`, with None where a tensor belongs.
         count, saved = step.weights, ctx.saved_tensors
         weights, weight_inputs, saved = saved[:count], saved[count : 2 * count], iter(saved[2 * count :])
-        tables = pytree.tree_unflatten([next(saved) if leaf is None else leaf for leaf in ctx.leaves], ctx.structure)
+        tables = unflatten(ctx.structure, [next(saved) if leaf is None else leaf for leaf in ctx.leaves])
         # With `retain_graph` there may be another backward pass, which needs the same tensors.
-        free = not torch._C._autograd._get_current_graph_task_keep_graph()  # pyright: ignore[reportAttributeAccessIssue]
+        free = not retains_graph()
         preactivations, state = _backward(step, weights, tables, ctx.length, features, tuple(state), free)
         # Preactivations are in the order of the weights; `needs_input_grad` counts `step` and `length` before these.
         of_weights = [
@@ -280,24 +281,44 @@ class CompiledUnrolling:
     ):
         self._compile_step, self._shards, self._recompute_from = compile_step, shards, recompute_from
         self._steps: dict[Any, CompiledStep] = {}
+        self._verified: set[tuple[CompiledStep, bool]] = set()
 
     def __call__(
         self, step: Step[State], weights: Tensors, preactivations: Tensors, state: State
     ) -> tuple[Tensor, State]:
         """See `mann.models.unrolling.Unrolling`."""
-        leaves, structure = pytree.tree_flatten(state)
-        # Compiled code is for contiguous tensors; an expanded bias, for example, is not.
-        tensors = [tensor.contiguous() for tensor in (*weights, *preactivations, *leaves)]
+        return self.bind(step, weights, preactivations, state)()
+
+    def bind(
+        self, step: Step[State], weights: Tensors, preactivations: Tensors, state: State
+    ) -> Callable[[], tuple[Tensor, State]]:
+        """Return the unrolling of these tensors; whatever may go wrong with compiling does so here, not in its call.
+
+        Raises:
+            MismatchError: Compiled code does not compute what the plain way does.
+            Exception: The step cannot be compiled.
+        """
+        leaves, structure = flatten(state)
         compiled = self._compiled(step, weights, preactivations, leaves, structure)
-        steps = len(preactivations[0])
         if compiled is None:
-            return plain(step, weights, preactivations, state)
+            return partial(plain, step, weights, preactivations, state)
+        steps = len(preactivations[0])
+        # Without gradients nothing is saved, and nothing recomputed.
+        length = steps
         if torch.is_grad_enabled():
             length = _segment_length(compiled, steps, leaves, self._recompute_from)
-            features, *leaves = _Unrolled.apply(compiled, length, *tensors)
-        else:
-            features, _, _, leaves = _forward(compiled, tensors, steps, save=False)
-        return features, pytree.tree_unflatten(leaves, structure)
+            self._verify(step, compiled, length < steps, (weights, preactivations, leaves), structure)
+
+        def run() -> tuple[Tensor, State]:
+            # Compiled code is for contiguous tensors; an expanded bias, for example, is not.
+            tensors = [tensor.contiguous() for tensor in (*weights, *preactivations, *leaves)]
+            if torch.is_grad_enabled():
+                features, *after = _Unrolled.apply(compiled, length, *tensors)
+            else:
+                features, _, _, after = _forward(compiled, tensors, length, save=False)
+            return features, unflatten(structure, after)
+
+        return run
 
     def _compiled(
         self,
@@ -305,7 +326,7 @@ class CompiledUnrolling:
         weights: Tensors,
         preactivations: Tensors,
         leaves: Sequence[Tensor],
-        structure: pytree.TreeSpec,
+        structure: Structure,
     ) -> CompiledStep | None:
         """Return the step compiled for these sizes; None where it is not, and no gradients are recorded."""
         batch, device = preactivations[0].shape[1], preactivations[0].device
@@ -317,16 +338,40 @@ class CompiledUnrolling:
         # The step itself is part of the key: one unrolling may serve several networks.
         key = (step, structure, sizes, threads)
         if key not in self._steps and torch.is_grad_enabled():
-            self._steps[key] = self._compile_step(step, weights, now, pytree.tree_unflatten(leaves, structure), threads)
+            self._steps[key] = self._compile_step(step, weights, now, unflatten(structure, leaves), threads)
         return self._steps.get(key)
 
+    def _verify(
+        self,
+        step: Step[State],
+        compiled: CompiledStep,
+        segmented: bool,
+        tensors: tuple[Tensors, Tensors, Sequence[Tensor]],
+        structure: Structure,
+    ) -> None:
+        """Compare a compiled step with the plain one, once, from the first steps of a shard.
 
-def fast() -> Unrolling:
-    """Return a `CompiledUnrolling`, or `plain` with a warning where there is no C++ compiler."""
-    if not has_compiler():
-        warnings.warn(
-            "no C++ compiler was found: training runs uncompiled, at a third of the speed; install g++ or clang++",
-            stacklevel=2,
-        )
-        return plain
-    return CompiledUnrolling()
+        segmented: With states that are recomputed, which takes another graph.
+        tensors: Weights, preactivations and the leaves of the state.
+        """
+        if (compiled, segmented) in self._verified:
+            return
+        steps, length = (3, 2) if segmented else (2, 2)
+        weights, preactivations, leaves = tensors
+        times = torch.arange(steps) % len(preactivations[0])
+        inputs = [
+            *weights,
+            *(whole[times.to(whole.device), : compiled.batch] for whole in preactivations),
+            *(leaf[: compiled.batch] for leaf in leaves),
+        ]
+
+        def plainly(inputs: Sequence[Tensor]) -> list[Tensor]:
+            weights, preactivations, leaves = compiled.split_inputs(inputs)
+            features, after = plain(step, weights, preactivations, unflatten(structure, leaves))
+            return [features, *leaves_of(after)]
+
+        def quickly(inputs: Sequence[Tensor]) -> list[Tensor]:
+            return list(_Unrolled.apply(compiled, length, *(one.contiguous() for one in inputs)))
+
+        require_equal(quickly, plainly, inputs)
+        self._verified.add((compiled, segmented))

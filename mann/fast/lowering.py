@@ -27,19 +27,25 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
-import torch._inductor.lowering  # before the modules that it imports, which import it too
-from torch._inductor import config, ir
-from torch._inductor.codegen.common import KernelArgs
-from torch._inductor.codegen.cpp import CppVecKernel
-from torch._inductor.codegen.cpp_template import CppTemplate
-from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
-from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
-from torch._inductor.lowering import fallback_handler, lowerings, make_pointwise
-from torch._inductor.utils import IndentedBuffer
-from torch._inductor.virtualized import ops
 from torch.compiler import config as cache_config
 
 from mann.addressing import ranking  # noqa: F401  defines the operator `mann::lowest`
+from mann.fast.torch_internals import (
+    CppTemplate,
+    CppVecKernel,
+    IndentedBuffer,
+    KernelArgs,
+    config,
+    fallback_handler,
+    ir,
+    lowerings,
+    make_pointwise,
+    ops,
+    tuned_addmm,
+    tuned_baddbmm,
+    tuned_bmm,
+    tuned_mm,
+)
 
 aten = torch.ops.aten
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from episodes.native import library
 from mann.fast.scan import Carry, Constant, Input, Output, PerStep, Saved, Shard, TensorTable
+from mann.fast.torch_internals import handles_of_tensors, tensors_of_handles
 from mann.models.unrolling import Tensors
 
 
@@ -50,7 +51,8 @@ class _Shard(ctypes.Structure):
     _fields_ = (("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p))
 
 
-_aoti: Any = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
+SOURCES = (Path(__file__).with_name("native_scan.cpp"),)
+
 _address = ctypes.addressof
 _Handles = ctypes.Array[ctypes.c_void_p]
 _SAVED, _FREED, _PER_STEP, _CARRY = range(4)  # the order of `Kind` in native_scan.cpp
@@ -66,12 +68,12 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def native_library() -> ctypes.CDLL:
     """Return the compiled native_scan.cpp.
 
     It is loaded as a `CDLL`, not as a `PyDLL`: ctypes releases Python's lock while a function of it runs.
     """
-    loaded = library(Path(__file__).with_name("native_scan.cpp"))
+    loaded = library(*SOURCES)
     integer, pointer = ctypes.c_int64, ctypes.c_void_p
     loaded.scan.restype = integer
     loaded.scan.argtypes = (
@@ -87,10 +89,10 @@ def _handles(tensors: Sequence[Tensor], empty: int = 0) -> _Handles:
     """Return an array of new handles of tensors, followed by empty places; it frees its handles when it is freed."""
     # One place more than needed: an array of length 0 has no address.
     array = (ctypes.c_void_p * (len(tensors) + empty + 1))()
-    capsules = _aoti.unsafe_alloc_void_ptrs_from_tensors(list(tensors))
+    capsules = handles_of_tensors(list(tensors))
     array[: len(tensors)] = [_pointer(capsule, None) for capsule in capsules]
     # Not when Python exits: the system frees all, and by then torch may be gone already.
-    weakref.finalize(array, _library().release, _address(array), len(array)).atexit = False
+    weakref.finalize(array, native_library().release, _address(array), len(array)).atexit = False
     return array
 
 
@@ -99,7 +101,7 @@ def _take_tensors(array: _Handles, number: int) -> Tensors:
     capsules = [_new_capsule(handle, None, None) for handle in array[:number]]
     # Emptied before torch takes the references over: a handle in the array would be freed a second time.
     array[:number] = [None] * number
-    return tuple(_aoti.alloc_tensors_by_stealing_from_void_ptrs(capsules))
+    return tuple(tensors_of_handles(capsules))
 
 
 class NativeScan:
@@ -140,7 +142,7 @@ class NativeScan:
         message = ctypes.create_string_buffer(500)
         sizes = (len(shards), len(inputs[0]), len(outputs[0]))
         span = (times.start, times.stop, times.step)
-        if _library().scan(self._entry, *span, _address(structures), *sizes, _address(message), len(message)):
+        if native_library().scan(self._entry, *span, _address(structures), *sizes, _address(message), len(message)):
             raise RuntimeError(message.value.decode(errors="replace"))
         return [_take_tensors(array, len(shard.carry)) for array, shard in zip(carries, shards, strict=True)]
 

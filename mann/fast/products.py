@@ -21,6 +21,8 @@ from torch.autograd.function import once_differentiable
 from episodes.native import library
 from mann.models.unrolling import affine
 
+SOURCES = (Path(__file__).with_name("loops.h"), Path(__file__).with_name("products.cpp"))
+
 LOOPS_FROM = 1_500_000
 """Multiplications from which on a product is large enough for the loops."""
 TRANSPOSE_FROM = 2**16
@@ -88,8 +90,7 @@ def _suits_loops(inputs: Tensor, other: Tensor, width: int) -> bool:
 @cache
 def native_loops() -> ctypes.CDLL:
     """Return the compiled products.cpp; its functions take addresses of tensors, then sizes, then the threads."""
-    here = Path(__file__).parent
-    loaded = library(here / "loops.h", here / "products.cpp")
+    loaded = library(*SOURCES)
     addresses, sizes = [ctypes.c_void_p] * 4, [ctypes.c_int64] * 4
     for function in (loaded.affine, loaded.weight_gradient):
         function.restype, function.argtypes = None, addresses + sizes

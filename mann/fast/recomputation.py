@@ -14,7 +14,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from torch.fx import Graph, GraphModule, Node
-from torch.utils import _pytree as pytree
+
+from mann.fast.torch_internals import get_default_op_list
+from mann.support.trees import leaves_of
 
 
 class RecomputableState(NamedTuple):
@@ -73,8 +75,6 @@ def _sources(before: Node, after: Node) -> tuple[Node, ...] | None:
 
 def _origins(sources: Sequence[Node], saved: Collection[Node]) -> tuple[Node, ...]:
     """Replace each source by saved tensors, where it follows from these by operations that take little time."""
-    from torch._functorch.partitioners import get_default_op_list
-
     is_cheap = get_default_op_list().is_recomputable
 
     @cache  # of a graph, in which paths meet again: without, the time could grow exponentially
@@ -96,7 +96,7 @@ def _origins(sources: Sequence[Node], saved: Collection[Node]) -> tuple[Node, ..
 
 def _size(node: Node) -> int:
     """Return how many numbers a node holds."""
-    return sum(value.numel() for value in pytree.tree_leaves(node.meta["val"]))
+    return sum(value.numel() for value in leaves_of(node.meta["val"]))
 
 
 def extract_subgraph(graph: GraphModule, inputs: Sequence[Node], outputs: Sequence[Node]) -> GraphModule:

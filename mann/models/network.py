@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from mann.addressing import memory as memories
 from mann.addressing.scheme import Controls, Scheme, Write
 from mann.models.controllers import ControllerKind
 from mann.models.initial_state import InitialState, InitialStateKind
 from mann.models.unrolling import Tensors, Unrolling, affine, plain
+from mann.support.trees import map_leaves
 
 
 class NetworkState(NamedTuple):
@@ -62,7 +62,7 @@ Tree = TypeVar("Tree")
 
 def on_the_cpu(tree: Tree) -> Tree:
     """Return a tree of tuples, dictionaries and lists with its tensors copied to the CPU."""
-    return pytree.tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, tree)
+    return map_leaves(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, tree)
 
 
 class MemoryNetwork(nn.Module):
@@ -183,7 +183,7 @@ class MemoryNetwork(nn.Module):
         with torch.autocast(inputs.device.type, enabled=False):
             features, after = plain(recorded_step, self._weights(), preactivations, before)
         outputs = self._clipped(self.output(features))
-        stacked = pytree.tree_map(lambda *leaves: torch.stack(leaves), *accesses)
+        stacked = map_leaves(lambda *leaves: torch.stack(leaves), *accesses)
         return (outputs.transpose(0, 1) if self.batch_first else outputs), after, stacked
 
     def _prepared(self, inputs: Tensor, state: NetworkState | None) -> tuple[Tensors, NetworkState]:

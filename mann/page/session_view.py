@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy
 import torch
-from torch.utils import _pytree as pytree
 
 from mann.evaluation.memory_use import BOUND, SlotAccess, Usage, by_first_write, slot_access, usage_of
 from mann.page.learner import PresentedDrawing, Snapshot
 from mann.page.session import Session
+from mann.support.trees import map_leaves
 
 
 def session_view(session: Session) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def memory_view(snapshot: Snapshot) -> dict[str, Any]:
     drawings = snapshot.drawings if snapshot.pending is None else (*snapshot.drawings, snapshot.pending)
     if not drawings:
         return {"rows": [], "reads": [], "writes": []}
-    access = pytree.tree_map(lambda *steps: torch.cat(steps), *(drawing.access for drawing in drawings))
+    access = map_leaves(lambda *steps: torch.cat(steps), *(drawing.access for drawing in drawings))
     # Every drawing is a class of its own here: the number of the drawing instead of its class.
     seen = slot_access(access, numpy.arange(len(drawings)))
     usage = usage_of(access)

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from data import ImageClasses, InputError, Split, read_split
 from episodes import ClassificationEpisodes, Episode, Jitter
@@ -23,6 +22,7 @@ from mann.problems.compiling import compile_if_long
 from mann.runs import Run, describe_environment
 from mann.runs.loading import load_classifier
 from mann.settings import Config, Nearest
+from mann.support.trees import map_leaves
 from mann.training import Counts, LoggingInterval, OnMetrics, fit
 
 
@@ -93,7 +93,7 @@ class Classification:
         if config.memory == "persistent":
             assert isinstance(self.model.network, MemoryNetwork)
             state = self.model.network.initial_state(config.batch, next(self.model.network.parameters()))
-            self.carry = pytree.tree_map(Tensor.detach, state)
+            self.carry = map_leaves(Tensor.detach, state)
 
     def centre(self) -> None:
         """Centre and scale the features of an encoder from another run to those of a new encoder."""
@@ -108,7 +108,7 @@ class Classification:
         """Return the loss, and right answers and all answers by instance."""
         logits, after = self.model(episode.images, episode.previous, self.carry)
         if self.carry is not None:
-            self.carry = pytree.tree_map(Tensor.detach, after)
+            self.carry = map_leaves(Tensor.detach, after)
         right = count_by_instance(is_right(logits, episode), episode.presentation, self.counts)
         encoder = self.model.encoder
         if isinstance(encoder, Autoencoder):  # trained without labels

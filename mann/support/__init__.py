@@ -3,5 +3,6 @@
 files:          files that are whole or absent, whatever interrupts their writing
 messages:       errors of libraries as one line
 seeds:          weights drawn with a seed, apart from the global random state
+trees:          trees of tensors, such as the state of a network
 process_memory: the resident set size of this process, its peak, and what glibc keeps of freed memory
 """

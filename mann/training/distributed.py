@@ -14,9 +14,9 @@ from typing import Final, TypeVar
 import torch
 import torch.distributed as distributed
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from data import InputError
+from mann.support.trees import map_leaves
 
 Batch = TypeVar("Batch")
 
@@ -53,7 +53,7 @@ class ProcessGroup:
         if self.size == 1:
             return episode
         own = self.sequences(batch)
-        return pytree.tree_map(lambda tensor: tensor[:, own], episode)
+        return map_leaves(lambda tensor: tensor[:, own], episode)
 
     def fraction(self, batch: int) -> float:
         """Return the fraction of a batch that is this process's shard."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from mann.runs import Checkpoint, Run
 from mann.settings import AnyConfig
+from mann.support.trees import leaves_of, structure_of, unflatten
 from mann.training.optimisation import RECENT_STEPS, build_optimizer
 from mann.training.problem import Problem
 
@@ -98,7 +98,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "sums": vars(self.sums),
             "norms": list(self.norms),
-            "carry": [] if carry is None else pytree.tree_leaves(carry),
+            "carry": [] if carry is None else leaves_of(carry),
             "seconds": self.seconds,
         }
         return Checkpoint(step, self.config, self.problem.model.state_dict(), training)
@@ -127,5 +127,5 @@ class TrainingState:
         self.norms.extend(training["norms"])
         if self.problem.carry is not None:
             leaves = [leaf.to(device) for leaf in training["carry"]]
-            self.problem.carry = pytree.tree_unflatten(leaves, pytree.tree_structure(self.problem.carry))
+            self.problem.carry = unflatten(structure_of(self.problem.carry), leaves)
         self.earlier = training["seconds"]

@@ -1,50 +1,94 @@
-"""Code in C++: compiled for this processor without trying it out, and told when there is no compiler."""
+"""C++ code: compiled once for this processor, kept, and told in one line when it cannot be compiled."""
 
 import ctypes
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 import torch
-from torch._inductor import cpp_builder
-from torch._inductor.exc import InvalidCxxCompiler
 
-from episodes.native import has_compiler, library
+from episodes import native
+from episodes.native import CannotCompileError, has_compiler, library
 
-TRIED = """
-import subprocess
-subprocess.check_call = lambda *args, **options: print("tried")
-from torch._inductor.cpu_vec_isa import pick_vec_isa
-from episodes.native import trusted_vectors
-with trusted_vectors():
-    print(pick_vec_isa().bit_width())
+VECTORS = """
+#include <ATen/cpu/vec/vec.h>
+extern "C" long bits() { return 8 * sizeof(float) * at::vec::Vectorized<float>::size(); }
 """
 
 
-def test_vectors_are_as_wide_as_the_processor_says_and_not_tried_out(cxx_compiler: None) -> None:
-    widths = {"AVX512": "512", "AVX2": "256"}
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep compiled code in a folder of the test."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    return tmp_path / "compiled"
+
+
+def source(folder: Path, text: str, name: str = "source.cpp") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_vectors_are_as_wide_as_the_processor_says(cxx_compiler: None, tmp_path: Path) -> None:
+    widths = {"AVX512": 512, "AVX2": 256}
     capability = torch.backends.cpu.get_cpu_capability()
     if capability not in widths:
         pytest.skip(f"says nothing of processors with {capability}")
-    # In a process of its own: each finds out once.
-    found = subprocess.run([sys.executable, "-c", TRIED], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == [widths[capability]]
+    assert library(source(tmp_path, VECTORS)).bits() == widths[capability]
 
 
 def test_a_library_is_what_its_file_says(cxx_compiler: None, tmp_path: Path) -> None:
     for number in (1, 2):
-        source = tmp_path / f"{number}.cpp"
-        source.write_text(f'extern "C" long more(long than) {{ return than + {number}; }}')
-        assert library(source).more(ctypes.c_long(40)) == 40 + number
+        file = source(tmp_path, f'extern "C" long more(long than) {{ return than + {number}; }}', f"{number}.cpp")
+        assert library(file).more(ctypes.c_long(40)) == 40 + number
 
 
-@pytest.mark.parametrize("has", [True, False])
-def test_whether_there_is_a_compiler(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def found() -> str:
-        if not has:
-            raise InvalidCxxCompiler
-        return "g++"
+def test_a_library_is_compiled_once_and_anew_if_its_file_is_damaged(
+    cxx_compiler: None, tmp_path: Path, folder: Path
+) -> None:
+    file = source(tmp_path, 'extern "C" long one() { return 1; }')
+    native.prepare.cache_clear()
+    library(file)
+    (kept,) = folder.glob("*.so")
+    written = kept.stat().st_mtime_ns
+    native.prepare.cache_clear()
+    assert library(file).one() == 1 and kept.stat().st_mtime_ns == written
+    kept.unlink()  # not overwritten: this process has it loaded
+    kept.write_bytes(b"damaged")
+    native.prepare.cache_clear()
+    assert library(file).one() == 1
+    assert [path.name for path in folder.iterdir()] == [kept.name]  # nothing is left of compiling
 
-    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", found)
-    assert has_compiler() is has
+
+def test_where_it_cannot_be_kept_it_is_compiled_with_a_warning(
+    cxx_compiler: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(source(tmp_path, "a file", "compiled")))
+    with pytest.warns(UserWarning, match="compiled code is not kept in"):
+        assert library(source(tmp_path, 'extern "C" long two() { return 2; }')).two() == 2
+
+
+def test_what_does_not_compile_is_an_error_of_one_line(cxx_compiler: None, tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(CannotCompileError, match=r"failed: .*error: .nothing. was not declared") as raised:
+        library(source(tmp_path, 'extern "C" long three() { return nothing; }'))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_without_a_compiler_the_error_says_what_to_install(
+    named: bool, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler") if named else monkeypatch.delenv("CXX", raising=False)
+    if not named:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    assert not has_compiler()
+    with pytest.raises(CannotCompileError, match=r"install g\+\+ or clang\+\+"):
+        library(source(tmp_path, 'extern "C" long four() { return 4; }'))
+
+
+def test_a_compiler_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = source(tmp_path, "#!/bin/sh", "own")
+    own.chmod(0o755)
+    monkeypatch.setenv("CXX", str(own))
+    monkeypatch.setenv("PATH", os.defpath)
+    assert has_compiler()

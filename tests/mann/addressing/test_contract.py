@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from data import InputError
 from mann.addressing import DNC, LRUA, NTM, SCHEMES, Content, Controls, Scheme, Sparse, Write
 from mann.addressing import memory as memories
+from mann.support.trees import leaves_of, map_leaves
 
 VARIANTS: dict[str, Callable[[], Scheme]] = {
     **SCHEMES,
@@ -90,13 +90,13 @@ def test_weights_lie_between_0_and_1_and_reads_share_out_at_most_1(
         assert step.write.weights.shape == (BATCH, writers, slots)
         assert step.write.add.shape == (BATCH, writers, WORD_SIZE)
         assert step.write.keep.shape in ((BATCH, slots, 1), (BATCH, slots, WORD_SIZE))
-        assert all(torch.isfinite(leaf).all() for leaf in pytree.tree_leaves(step))
+        assert all(torch.isfinite(leaf).all() for leaf in leaves_of(step))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_results_have_the_dtype_and_device_of_the_inputs(scheme: Scheme, dtype: torch.dtype) -> None:
     for step in steps(scheme, 4, dtype):
-        for leaf in pytree.tree_leaves((step.state, step.write, step.read, step.after)):
+        for leaf in leaves_of((step.state, step.write, step.read, step.after)):
             assert (leaf.dtype, leaf.device) == (dtype, step.memory.device)
 
 
@@ -108,7 +108,7 @@ def test_shapes_and_devices_follow_the_inputs_on_another_device_too(scheme: Sche
         for name, control in scheme.controls(WORD_SIZE).items()
     }
     step = access(scheme, controls, memory, scheme.initial_state(BATCH, 4, memory), False)
-    assert {leaf.device.type for leaf in pytree.tree_leaves(step)} == {"meta"}
+    assert {leaf.device.type for leaf in leaves_of(step)} == {"meta"}
 
 
 @pytest.mark.parametrize("changed", range(BATCH))
@@ -121,10 +121,10 @@ def test_sequences_of_a_batch_do_not_see_each_other(scheme: Scheme, changed: int
         return result
 
     inputs = (step.controls, step.memory, step.state)
-    other = access(scheme, *pytree.tree_map(touched, inputs), read_first=False)
+    other = access(scheme, *map_leaves(touched, inputs), read_first=False)
     others = [sequence for sequence in range(BATCH) if sequence != changed]
     differ = False
-    for before, after in zip(pytree.tree_leaves(step), pytree.tree_leaves(other), strict=True):
+    for before, after in zip(leaves_of(step), leaves_of(other), strict=True):
         assert torch.equal(before[others], after[others])
         differ |= not torch.equal(before[changed], after[changed])
     assert differ
@@ -133,19 +133,19 @@ def test_sequences_of_a_batch_do_not_see_each_other(scheme: Scheme, changed: int
 def test_nothing_is_changed_in_place(scheme: Scheme) -> None:
     for step in steps(scheme, 4):
         inputs = (step.controls, step.memory, step.state)
-        before = pytree.tree_map(torch.clone, inputs)
+        before = map_leaves(torch.clone, inputs)
         write, between = scheme.write(step.controls, step.memory, step.state)
         written = memories.write(step.memory, *write)
-        kept = pytree.tree_map(torch.clone, (write, written, between))
+        kept = map_leaves(torch.clone, (write, written, between))
         scheme.read(step.controls, written, between, write)
         after = (*inputs, write, written, between)
-        for old, new in zip(pytree.tree_leaves((*before, *kept)), pytree.tree_leaves(after), strict=True):
+        for old, new in zip(leaves_of((*before, *kept)), leaves_of(after), strict=True):
             assert torch.equal(old, new)
 
 
 def test_a_step_is_a_function_of_its_inputs_alone(scheme: Scheme) -> None:
     for first, second in zip(steps(scheme, 4), steps(scheme, 4), strict=True):
-        for one, other in zip(pytree.tree_leaves(first), pytree.tree_leaves(second), strict=True):
+        for one, other in zip(leaves_of(first), leaves_of(second), strict=True):
             assert torch.equal(one, other)
 
 
@@ -163,7 +163,7 @@ def test_exactly_the_declared_controls_are_used(scheme: Scheme) -> None:
 
 def _differs(one: Step, other: Step) -> bool:
     """Whether any result differs."""
-    pairs = zip(pytree.tree_leaves(one[3:]), pytree.tree_leaves(other[3:]), strict=True)
+    pairs = zip(leaves_of(one[3:]), leaves_of(other[3:]), strict=True)
     return any(not torch.equal(left, right) for left, right in pairs)
 
 

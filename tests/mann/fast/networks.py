@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from mann.addressing import LRUA
 from mann.addressing.scheme import Scheme
@@ -15,6 +14,7 @@ from mann.fast.compiled_unrolling import CompiledUnrolling
 from mann.models.controllers import CONTROLLERS
 from mann.models.network import MemoryNetwork
 from mann.models.unrolling import Step, Tensors, Unrolling
+from mann.support.trees import leaves_of, map_leaves
 
 PAPER = LRUA(read_heads=2)
 OWN = LRUA(read_heads=2, least_used="own")
@@ -56,14 +56,14 @@ def outcome(network: MemoryNetwork, unroll: Unrolling, time: int, batch: int, dt
     network.unroll = unroll
     network.zero_grad()
     inputs = sequence(time, batch, dtype).requires_grad_()
-    before = pytree.tree_map(lambda leaf: leaf.clone(), network.initial_state(batch, inputs))
+    before = map_leaves(lambda leaf: leaf.clone(), network.initial_state(batch, inputs))
     first, between = network(inputs)
     second, state = network(inputs.flip(0), between)
     outputs = torch.cat([first, second])
     loss = outputs.square().sum() + sum(leaf.sum() for leaf in (state.memory, state.reads, *state.controller))
     loss.backward()
     after = network.initial_state(batch, inputs)
-    pairs = zip(pytree.tree_leaves(before), pytree.tree_leaves(after), strict=True)
+    pairs = zip(leaves_of(before), leaves_of(after), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)  # nothing was written to the initial state
     gradients = {"inputs": inputs.grad, **{name: value.grad for name, value in network.named_parameters()}}
     known = {name: gradient for name, gradient in gradients.items() if gradient is not None}
@@ -74,7 +74,7 @@ def outcome(network: MemoryNetwork, unroll: Unrolling, time: int, batch: int, dt
 def assert_equal(one: Outcome, other: Outcome, tolerance: float) -> None:
     """Compare values, states and gradients."""
     torch.testing.assert_close(one.outputs, other.outputs, atol=tolerance, rtol=tolerance)
-    for left, right in zip(pytree.tree_leaves(one.state), pytree.tree_leaves(other.state), strict=True):
+    for left, right in zip(leaves_of(one.state), leaves_of(other.state), strict=True):
         torch.testing.assert_close(left, right, atol=tolerance, rtol=tolerance)
     for name, gradient in one.gradients.items():
         scale = float(gradient.abs().max())

@@ -1,12 +1,10 @@
-"""Compiled and plain unrolling are equal: values, states and all gradients; and who gets which."""
+"""Compiled and plain unrolling are equal: values, states and all gradients."""
 
 import pytest
 import torch
-import torch._inductor.cpp_builder as cpp_builder
-from torch._inductor.exc import InvalidCxxCompiler
 
 from mann.addressing import LRUA
-from mann.fast import fast, products
+from mann.fast import products
 from mann.fast.compiled_step import inductor
 from mann.fast.compiled_unrolling import RECOMPUTE_FROM, CompiledUnrolling, number_of_shards
 from mann.models.unrolling import plain
@@ -47,17 +45,3 @@ def test_each_thread_has_as_many_equal_shards_of_a_batch(batch: int, threads: in
     torch.set_num_threads(threads)
     assert number_of_shards(batch, torch.device("cpu")) == expected
     assert number_of_shards(batch, torch.device("cuda")) == 1
-
-
-def test_without_a_compiler_fast_is_plain_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> str:
-        raise InvalidCxxCompiler
-
-    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", missing)
-    with pytest.warns(UserWarning, match=r"no C\+\+ compiler.*install g\+\+"):
-        assert fast() is plain
-
-
-def test_with_a_compiler_fast_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "g++")
-    assert isinstance(fast(), CompiledUnrolling)

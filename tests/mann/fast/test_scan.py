@@ -231,7 +231,7 @@ def call_with_each_kind(scan: Scan) -> list[Tensor]:
 
 def test_inputs_and_outputs_are_those_of_their_times() -> None:
     def both(weights: Any, preactivations: Any, state: Any) -> Any:
-        return preactivations[0] + 1, (), (state * 2,)
+        return preactivations[0] + 1, (), state * 2
 
     for compiler in (interpreted, inductor):
         scan = CompiledStep(both, (), (torch.zeros(1),), torch.zeros(1), compiler=compiler).forward

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from mann.models.controllers import (
     CONTROLLERS,
@@ -23,6 +22,7 @@ from mann.models.controllers import (
     controller_kind,
 )
 from mann.models.unrolling import affine
+from mann.support.trees import leaves_of, map_leaves
 
 SIZES = {name: st.integers(1, 4) for name in ("batch", "input_size", "read_size", "hidden_size")}
 
@@ -145,7 +145,7 @@ def test_a_step_returns_the_input_of_each_weight(name: str, layers: int) -> None
     """The gradient of each weight, from its input as the step returns it, matches autograd."""
     generator = torch.Generator().manual_seed(0)
     controller = randomised(controller_kind(name, layers)(3, 2, 4), generator)
-    state = pytree.tree_map(
+    state = map_leaves(
         lambda leaf: random(generator, *leaf.shape), controller.initial_state(5, torch.zeros(1, dtype=torch.float64))
     )
     added = tuple(part.detach().requires_grad_() for part in controller.project(affine, random(generator, 5, 3)))
@@ -160,7 +160,7 @@ def test_a_step_returns_the_input_of_each_weight(name: str, layers: int) -> None
 
 def leaves(state: Any) -> list[torch.Tensor]:
     """Return all tensors of a state."""
-    return pytree.tree_leaves(state)
+    return leaves_of(state)
 
 
 def test_a_new_lstm_depends_on_its_inputs_more_than_on_the_step_before() -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from mann.addressing import LRUA, SCHEMES, Sparse
 from mann.fast.compiled_step import CompiledStep, interpreted
@@ -19,6 +18,7 @@ from mann.models.initial_state import InitialState
 from mann.models.network import MemoryNetwork
 from mann.models.unrolling import plain
 from mann.settings import Memory
+from mann.support.trees import leaves_of, map_leaves
 
 TIME, BATCH, INPUTS, OUTPUTS = 6, 2, 3, 2
 VARIANTS: dict[str, Any] = {
@@ -74,7 +74,7 @@ def test_one_long_sequence_equals_its_steps_with_the_state_handed_on(name: str, 
         parts.append(answer)
     # A sharp choice among nearly equal usages (lru-soft) makes rounding errors some ten times as large.
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-10, rtol=0)
-    for one, other in zip(pytree.tree_leaves(state), pytree.tree_leaves(last), strict=True):
+    for one, other in zip(leaves_of(state), leaves_of(last), strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
 
 
@@ -88,7 +88,7 @@ def test_values_and_gradients_are_finite_from_blank_and_zero_inputs_on(name: str
         inputs = (sequence(dtype=torch.float32) * scale).requires_grad_()
         outputs, state = network(inputs)
         (outputs.square().sum() + state.memory.sum()).backward()
-        for leaf in pytree.tree_leaves((outputs, state)):
+        for leaf in leaves_of((outputs, state)):
             assert torch.isfinite(leaf).all()
         for value in (inputs, *network.parameters()):
             assert value.grad is None or torch.isfinite(value.grad).all()
@@ -100,7 +100,7 @@ def test_derivatives_match_finite_differences(name: str) -> None:
     _, state = network(sequence(2))
     # A cosine is too curved for finite differences near a blank memory.
     memory = torch.randn(state.memory.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    state = pytree.tree_map(torch.detach, state)
+    state = map_leaves(torch.detach, state)
 
     def run(inputs: Tensor, memory: Tensor, *parameters: Tensor) -> Tensor:
         named = dict(zip(names, parameters, strict=True))
@@ -167,7 +167,7 @@ def test_autocast_changes_little_and_leaves_memory_in_full_precision(name: str) 
     with torch.autocast("cpu", torch.bfloat16):
         outputs, state = network(inputs)
     assert outputs.dtype == torch.bfloat16
-    assert {leaf.dtype for leaf in pytree.tree_leaves(state)} == {torch.float32}
+    assert {leaf.dtype for leaf in leaves_of(state)} == {torch.float32}
     torch.testing.assert_close(outputs.float(), expected, atol=0.1, rtol=0.1)
     outputs.float().square().sum().backward()
     assert all(value.grad is None or torch.isfinite(value.grad).all() for value in network.parameters())
@@ -214,9 +214,9 @@ def test_a_trace_contains_the_access_of_each_step(name: str, batch_first: bool) 
     outputs, state, trace = network.trace(inputs)
     expected, after = network(inputs)
     assert torch.equal(outputs, expected)
-    for one, other in zip(pytree.tree_leaves(state), pytree.tree_leaves(after), strict=True):
+    for one, other in zip(leaves_of(state), leaves_of(after), strict=True):
         assert torch.equal(one, other)
-    assert {len(leaf) for leaf in pytree.tree_leaves(trace)} == {TIME}
+    assert {len(leaf) for leaf in leaves_of(trace)} == {TIME}
     assert torch.equal(trace.memory[-1], state.memory) and torch.equal(trace.reads[-1], state.reads)
     # Writes and reads can be recomputed from the trace.
     memory = network.initial_state(BATCH, outputs, TIME).memory

@@ -7,13 +7,13 @@ import numpy
 import pytest
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from mann.addressing import LRUA, NTM, Controls, Write
 from mann.addressing.lrua import least_used_slots
 from mann.models.controllers import CONTROLLERS, GRUController, LSTMController
 from mann.models.initial_state import CONSTANT, InitialState
 from mann.models.network import MemoryNetwork, NetworkState
+from mann.support.trees import leaves_of, map_leaves
 from tests.mann.addressing import oracles
 
 INPUTS, OUTPUTS, HIDDEN, SLOTS, WORD = 3, 2, 4, 5, 3
@@ -117,7 +117,7 @@ def test_reading_before_the_write_differs_from_reading_after_it() -> None:
 
 def leaves(state: NetworkState) -> list[Tensor]:
     """Return all tensors of a state."""
-    return pytree.tree_leaves(state)
+    return leaves_of(state)
 
 
 @pytest.mark.parametrize(("scheme", "controller", "read_first"), CASES)
@@ -165,7 +165,7 @@ def test_outputs_do_not_see_later_inputs_and_see_all_earlier_ones() -> None:
 def test_a_state_is_not_changed_by_running_from_it_and_is_not_kept() -> None:
     network = build()
     _, state = network(sequence(2))
-    before = pytree.tree_map(lambda tensor: tensor.detach().clone(), state)
+    before = map_leaves(lambda tensor: tensor.detach().clone(), state)
     buffers = {name: value.clone() for name, value in network.state_dict().items()}
     first, _ = network(sequence(), state)
     second, _ = network(sequence(), state)
@@ -216,7 +216,7 @@ def test_derivatives_match_finite_differences(controller: str, read_first: bool,
     # A cosine is too curved for finite differences near a blank memory.
     generator = torch.Generator().manual_seed(2)
     memory = torch.randn(state.memory.shape, generator=generator, dtype=torch.float64).requires_grad_()
-    state = pytree.tree_map(torch.detach, state)
+    state = map_leaves(torch.detach, state)
 
     def run(inputs: Tensor, memory: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
         outputs, after = torch.func.functional_call(

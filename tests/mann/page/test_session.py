@@ -3,7 +3,6 @@
 import numpy
 import pytest
 import torch
-from torch.utils import _pytree as pytree
 
 from data import InputError
 from mann.page.deck import StrokesDeck, deal_cards
@@ -11,11 +10,12 @@ from mann.page.learner import PresentedDrawing, Snapshot
 from mann.page.pen import Strokes
 from mann.page.session import Session, default_name
 from mann.page.session_view import session_view
+from mann.support.trees import flatten
 
 
 def equal(one: Snapshot, other: Snapshot) -> bool:
     """Return whether two snapshots are equal to the last bit."""
-    (leaves, structure), (others, other_structure) = pytree.tree_flatten(one), pytree.tree_flatten(other)
+    (leaves, structure), (others, other_structure) = flatten(one), flatten(other)
     return structure == other_structure and all(
         torch.equal(a, b) if isinstance(a, torch.Tensor) else numpy.array_equal(a, b)
         for a, b in zip(leaves, others, strict=True)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils import _pytree as pytree
 
 from data import ImageClasses, InputError, Split
 from episodes import Jitter
@@ -15,6 +14,7 @@ from mann.problems import Classification, train
 from mann.problems.classification import training_episodes
 from mann.runs import Run
 from mann.settings import Config, Memory, Nearest, Recurrent, changed
+from mann.support.trees import leaves_of
 from mann.training import LoggingInterval
 
 
@@ -59,7 +59,7 @@ def test_with_persistent_memory_the_episodes_of_a_place_in_the_batch_are_one_lon
         loss.backward()  # through one episode alone: the graph of the episode before is gone
     assert not torch.equal(answer_loss(logits[4:8], episodes[1]), wiped.loss(episodes[1])[0])
     torch.testing.assert_close(persistent.carry, state)
-    assert not any(leaf.requires_grad for leaf in pytree.tree_leaves(persistent.carry))
+    assert not any(leaf.requires_grad for leaf in leaves_of(persistent.carry))
 
 
 def test_training_draws_from_training_classes_and_their_rotations_with_jitter(

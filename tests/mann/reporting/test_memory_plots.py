@@ -4,12 +4,12 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch.utils import _pytree as pytree
 
 from episodes import TaskEpisode
 from mann.addressing import LRUA, NTM, SCHEMES
 from mann.reporting.access_plot import plot_access
 from mann.reporting.binding_plot import plot_binding
+from mann.support.trees import leaves_of, map_leaves
 from tests.mann.planted_access import (
     answers,
     class_episode,
@@ -47,14 +47,14 @@ def test_every_scheme_has_pictures_and_its_tensors_are_not_changed(name: str, he
     task = TaskEpisode(inputs, random(time, 1, 3).round(), torch.ones(time, 1, dtype=torch.bool))
     classes, logits = one_sequence(*(step % 3 for step in range(time))), outputs.unflatten(-1, (1, 3))
     everything = (task, outputs, access, classes, logits)
-    before = [leaf.clone() for leaf in pytree.tree_leaves(everything)]
+    before = [leaf.clone() for leaf in leaves_of(everything)]
     figure = plot_access(task, outputs, access)
     assert values_by_head(panel(figure, "read weightings")).shape[::2] == (heads, time)
     assert ("erase vectors" in titles(figure)) == ("erase" in access.controls)
     counts_use = {"usage", "age"} & set(access.addressing._fields)
     assert bool({"usage of the slots", "age of the slots"} & set(titles(figure))) == bool(counts_use)
     assert len(marks(plot_binding(classes, logits, access), "read")) > 0
-    for kept, leaf in zip(before, pytree.tree_leaves(everything), strict=True):
+    for kept, leaf in zip(before, leaves_of(everything), strict=True):
         assert torch.equal(kept, leaf)
 
 
@@ -74,7 +74,7 @@ def test_the_smallest_and_large_pictures_fit_on_a_page(time: int, classes: int, 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_networks_in_other_precisions_have_pictures(dtype: torch.dtype) -> None:
     access = planted(weightings(3, 1, 2, (0, 0, 1, 1.0)), weightings(3, 1, 2))
-    access = pytree.tree_map(lambda leaf: leaf.to(dtype).requires_grad_(), access)
+    access = map_leaves(lambda leaf: leaf.to(dtype).requires_grad_(), access)
     outputs = torch.zeros(3, 1, 2, dtype=dtype, requires_grad=True)
     assert ticks(panel(plot_access(task_episode(3, 1), outputs, access), "write weightings")) == ["1"]
     logits = answers(0, 1, 0).to(dtype).requires_grad_()

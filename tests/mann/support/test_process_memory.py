@@ -21,6 +21,9 @@ def taken():
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     keep_freed_memory()
+# glibc before 2.37 may keep up to 7 small pieces between blocks apart, so that a block does not fit where one was.
+for _ in range(10):
+    taken()
 given, held = sum(taken() for _ in range(8)), resident_mib()
 give_back_freed_memory()
 print(given, held - resident_mib())
@@ -36,6 +39,6 @@ def megabytes(argument: str) -> list[float]:
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs a C library with mallopt, such as glibc")
 def test_freed_memory_is_reused_without_the_system_and_can_still_be_given_back() -> None:
     given, back = megabytes("keep")
-    assert given < 300 and 60 < back < given + 20  # a block may not fit into the place of the one before, at first
+    assert given < 100 and back > 60
     given, back = megabytes("leave")
     assert given > 600 and back < 20

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from data import ImageClasses, InputError, Split
 from mann.problems import Classification, train
 from mann.runs import Run, read_checkpoint
 from mann.settings import Config
+from mann.support.trees import leaves_of
 from mann.training import Counts, NotFiniteError, ProcessGroup, fit
 from mann.training.distributed import SINGLE_PROCESS
 from mann.training.optimisation import gradients, nonfinite
@@ -146,11 +146,11 @@ def test_persistent_memory_is_as_before_a_skipped_step_and_needs_a_single_proces
 ) -> None:
     config = replace(tiny_config, memory="persistent", on_nonfinite="skip")
     problem = Poisoned(config, tiny_classes, tiny_split, 1)
-    seen = [bits(pytree.tree_leaves(problem.carry))]
+    seen = [bits(leaves_of(problem.carry))]
     state = TrainingState.initial(problem, config)
     for step in range(3):
         train_step(state, step, SINGLE_PROCESS)
-        seen.append(bits(pytree.tree_leaves(problem.carry)))
+        seen.append(bits(leaves_of(problem.carry)))
     assert seen[0] != seen[1] == seen[2] != seen[3]
     assert (state.sums.steps, state.sums.skipped) == (2, 1)
     with pytest.raises(InputError, match="`memory=persistent`: train in one process"):
