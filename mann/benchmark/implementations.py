@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from episodes.native import has_compiler
 from mann.addressing import DNC
 from mann.benchmark.floor import Floor
 from mann.benchmark.workloads import Workload
-from mann.fast import fast
+from mann.fast.checked import CheckedUnrolling
 from mann.models.baselines.recurrent import BASELINES
 from mann.models.controllers import LSTMController
 from mann.models.network import MemoryNetwork
@@ -100,12 +101,9 @@ def _fast(workload: Workload, device: torch.device) -> Implementation:
     Raises:
         LeftOutError: there is no compiler.
     """
-    with catch_warnings():
-        simplefilter("ignore")  # the error below replaces the warning
-        unroll = fast()
-    if unroll is plain:
+    if not has_compiler():
         raise LeftOutError("there is no compiler here, so it would be the reference")
-    return _network(workload, device, unroll)
+    return _network(workload, device, CheckedUnrolling(required=True))
 
 
 def _lstm(workload: Workload, device: torch.device) -> Implementation:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from data.errors import InputError
-from episodes.native import prepare
+from episodes.native import compiled_folder, precompile, prepare, text_of
 from mann.fast import products
 from mann.fast.equality import require_equal
 from mann.models.unrolling import State, Step, Tensors, Unrolling, affine, plain
@@ -98,13 +98,15 @@ class CheckedUnrolling:
 
 def _compiled_unrolling() -> "CompiledUnrolling":
     """Compile what is written in C++, and import what compiles steps."""
-    prepare(*products.SOURCES)  # meanwhile the imports below take some seconds
+    # Inductor finds its folder there. Set once, and for good: changing it while threads run commands is not safe.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
+    prepare(text_of(*products.SOURCES))  # meanwhile the imports below take some seconds
     from mann.fast import native_scan
 
-    prepare(*native_scan.SOURCES)
+    prepare(text_of(*native_scan.SOURCES))
+    precompile(native_scan.HEADER)
     from mann.fast.compiled_unrolling import CompiledUnrolling
 
-    native_scan.native_library()
     # Large enough for the loops, and no multiple of what they take at a time.
     bias, inputs, weight = (
         torch.arange(float(math.prod(size))).cos().view(size) for size in ((255,), (29, 301), (255, 301))

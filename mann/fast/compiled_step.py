@@ -13,10 +13,9 @@ A call is then nothing but the compiled code, which `mann.fast.scan` runs for on
 Names of torch that are not public are those of `mann.fast.torch_internals`.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -31,7 +30,6 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.fx.graph import CodeGen
 from torch.utils.checkpoint import CheckpointPolicy
 
-from episodes.native import compiled_folder
 from mann.fast import lowering, torch_internals
 from mann.fast.native_scan import NativeScan
 from mann.fast.recomputation import extract_subgraph, recomputable_states
@@ -57,9 +55,22 @@ def inductor(graph: GraphModule, backward: bool, threads: int) -> Scan:
     # Kernels are called from C++, where a call costs less; on a GPU that would require its toolkit.
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
     options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": NUMBERS_PER_THREAD, "cpp.threads": threads}
-    with lowering.custom_lowerings(), _trusted_vectors(), _own_cache(), torch_internals.config.patch(options):
-        compiled: Any = torch_internals.compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)
-    return NativeScan(compiled) if from_cpp else PythonScan(compiled)
+    settings = lowering.custom_lowerings(), _trusted_vectors(), torch_internals.config.patch(options)
+    with ExitStack() as stack:
+        for setting in settings:
+            stack.enter_context(setting)
+        if not from_cpp:
+            return PythonScan(torch_internals.compile_fx_inner(graph, inputs, is_backward=backward))
+        # Inductor would have its text compiled and wrapped for Python; it is compiled here like other C++ code, and
+        # called from C++. What it calls its entry is the text then.
+        stack.enter_context(patch.object(torch_internals.CppWrapperCodeCache, "load_pybinding", _text))
+        compiled: Any = torch_internals.compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=True)
+        return NativeScan(compiled.current_callable.__globals__["inductor_entry"])
+
+
+def _text(*, main_code: str, **_: object) -> str:
+    """Return what Inductor wrote."""
+    return main_code
 
 
 @contextmanager
@@ -71,13 +82,6 @@ def _trusted_vectors() -> Iterator[None]:
     """
     trusted = torch_internals.config.patch({"cpp.vec_isa_ok": True})
     with trusted, patch.object(torch_internals.VecISA, "check_build", return_value=False):
-        yield
-
-
-@contextmanager
-def _own_cache() -> Iterator[None]:
-    """Have Inductor keep its code in this project's folder."""
-    with patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(compiled_folder())):
         yield
 
 

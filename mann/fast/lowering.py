@@ -6,9 +6,6 @@
     mann::lowest       the lowest numbers of a row; on a CPU
     tanh               a quotient of polynomials; float32, on a CPU
 
-and two changes of how Inductor writes code: how it stores a part of a vector, and that the arguments of a kernel do not
-overlap in memory, so that numbers that were loaded once may stay in registers.
-
 A library has to find out at each call how to multiply. For small products that takes as long as multiplying: the
 product of 8 rows with an LSTM's weight takes a library twice as long as these loops, and so does that of 4 heads with a
 memory.
@@ -21,7 +18,6 @@ from inspect import getsource
 from itertools import chain
 from math import prod
 from pathlib import Path
-from re import fullmatch
 from sys import modules
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -32,9 +28,6 @@ from torch.compiler import config as cache_config
 from mann.addressing import ranking  # noqa: F401  defines the operator `mann::lowest`
 from mann.fast.torch_internals import (
     CppTemplate,
-    CppVecKernel,
-    IndentedBuffer,
-    KernelArgs,
     config,
     fallback_handler,
     ir,
@@ -326,37 +319,6 @@ LOWERINGS = {
 TAG = getsource(modules[__name__]) + _LOOPS.read_text()
 
 
-# Referred to before they are patched, so that the replacements can call them.
-_torch_store_line = CppVecKernel._get_store_line
-
-
-def store_line(
-    kernel: CppVecKernel, value: Any, name: str, index: Any, dtype: torch.dtype, **options: Any
-) -> IndentedBuffer:
-    """Return the code that stores a vector: a part of one is stored as `Block` does it (loops.h)."""
-    code = _torch_store_line(kernel, value, name, index, dtype, **options)
-    partial_store = fullmatch(r"(.*)\.store\((.*), (.*)\);", code.getvalue().strip())
-    if partial_store and dtype == torch.float32 and kernel.tail_size is not None:
-        vector, address, count = partial_store.groups()
-        code = IndentedBuffer()
-        code.writeline(
-            f"{{ float all[{kernel.tiling_factor}]; {vector}.store(all); std::copy_n(all, {count}, {address}); }}"
-        )
-    return code
-
-
-_torch_arguments = KernelArgs.cpp_argdefs
-
-
-def arguments(kernel: KernelArgs, *options: Any) -> tuple[list[str], ...]:
-    """Return the declarations of a kernel's arguments, the arguments of a call, and their types.
-
-    The declarations promise that arguments do not overlap in memory. They never do: each is a tensor of its own.
-    """
-    declarations, *others = _torch_arguments(kernel, *options)
-    return [one.replace("* ", "* __restrict__ ") for one in declarations], *others
-
-
 @contextmanager
 def custom_lowerings() -> Iterator[None]:
     """Compile with the lowerings of this module.
@@ -364,7 +326,5 @@ def custom_lowerings() -> Iterator[None]:
     Inductor must not fuse operations with the result of a template: they would have to be part of its code.
     """
     cache_key: Any = cache_config.patch(cache_key_tag=TAG)  # pyright: ignore
-    stores = patch.object(CppVecKernel, "_get_store_line", store_line)
-    apart = patch.object(KernelArgs, "cpp_argdefs", arguments)
-    with patch.dict(lowerings, LOWERINGS), stores, apart, config.patch(epilogue_fusion=False), cache_key:
+    with patch.dict(lowerings, LOWERINGS), config.patch(epilogue_fusion=False), cache_key:
         yield

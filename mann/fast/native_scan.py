@@ -12,15 +12,14 @@ took over, and all other handles are in arrays.
 import ctypes
 import weakref
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from episodes.native import library
+from episodes.native import library, prepare
 from mann.fast.scan import Carry, Constant, Input, Output, PerStep, Saved, Shard, TensorTable
 from mann.fast.torch_internals import handles_of_tensors, tensors_of_handles
 from mann.models.unrolling import Tensors
@@ -51,6 +50,8 @@ class _Shard(ctypes.Structure):
     _fields_ = (("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p))
 
 
+HEADER = "torch/csrc/inductor/cpp_wrapper/cpu.h"
+"""What all that Inductor writes includes first."""
 SOURCES = (Path(__file__).with_name("native_scan.cpp"),)
 
 _address = ctypes.addressof
@@ -107,15 +108,19 @@ def _take_tensors(array: _Handles, number: int) -> Tensors:
 class NativeScan:
     """Calls code that Inductor compiled for a CPU, from C++.
 
+    It is compiled in the background, while the next graph is traced.
+
     Args:
-        compiled: The result of Inductor, compiled with `cpp_wrapper`.
+        text: What Inductor wrote with `cpp_wrapper`.
     """
 
-    def __init__(self, compiled: Any):
-        # Inductor's Python wrapper checks and copies its lists at each call. The code that it calls is a function of a
-        # shared library, which ctypes finds by name.
-        module = compiled.current_callable.__globals__["inductor_entry"].__self__
-        self._entry = ctypes.cast(getattr(ctypes.CDLL(module.__file__), _ENTRY), ctypes.c_void_p).value
+    def __init__(self, text: str):
+        self._library = prepare(text, HEADER)
+
+    @cached_property
+    def _entry(self) -> int | None:
+        """The address of the compiled function; waits for the compiler."""
+        return ctypes.cast(getattr(self._library.result(), _ENTRY), ctypes.c_void_p).value
 
     def new_table(self, rows: int, columns: int) -> TensorTable:
         """See `Scan`."""

@@ -16,8 +16,7 @@ from torch._functorch import config as partitioner_config
 from torch._functorch.partitioners import get_default_op_list
 from torch._guards import TracingContext, tracing
 from torch._inductor import config, ir
-from torch._inductor.codegen.common import KernelArgs
-from torch._inductor.codegen.cpp import CppVecKernel
+from torch._inductor.codecache import CppWrapperCodeCache
 from torch._inductor.codegen.cpp_template import CppTemplate
 from torch._inductor.cpu_vec_isa import VecISA
 from torch._inductor.decomposition import select_decomp_table
@@ -25,7 +24,6 @@ from torch._inductor.fx_passes.joint_graph import joint_graph_passes
 from torch._inductor.kernel.bmm import tuned_baddbmm, tuned_bmm
 from torch._inductor.kernel.mm import tuned_addmm, tuned_mm
 from torch._inductor.lowering import fallback_handler, lowerings, make_pointwise
-from torch._inductor.utils import IndentedBuffer
 from torch._inductor.virtualized import ops
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.functional_tensor import dispatch_functionalize

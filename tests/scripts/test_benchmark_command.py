@@ -98,7 +98,7 @@ def test_help_names_options_and_choices(command: Command, arguments: str, words:
 
 
 def test_speed_is_printed_and_written(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implementations, "fast", lambda: plain)
+    monkeypatch.setattr(implementations, "CheckedUnrolling", lambda required: plain)
     for name, few in (("STEPS", (2, 3)), ("BATCHES", (1,)), ("SLOTS", (4,)), ("GROWING", ("ntm",))):
         monkeypatch.setattr(speed, name, few)
     out = tmp_path / "out"
@@ -122,7 +122,7 @@ def test_samplers_are_compared(command: Command, tmp_path: Path, monkeypatch: py
     images = torch.full((20, 10, 20, 20), 255, dtype=torch.uint8)
     small = ImageClasses(images, torch.full((20,), 10), names), Split(names[:12], names[12:16], names[16:])
     monkeypatch.setattr(benchmark_command, "load", lambda *_: small)
-    monkeypatch.setattr(implementations, "fast", lambda: plain)
+    monkeypatch.setattr(implementations, "CheckedUnrolling", lambda required: plain)
     monkeypatch.setitem(sys.modules, "learn2learn.data", None)
     out = tmp_path / "out"
     status, output, errors = command("benchmark", "episodes", "--quick", "--rounds", 6, "--out", out)

@@ -24,7 +24,7 @@ TINY = quick(WORKLOADS["w1"])
 @pytest.fixture(autouse=True)
 def nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the compiled unrolling by another plain one: compilation takes longer than these tests."""
-    monkeypatch.setattr(implementations, "fast", Plain)
+    monkeypatch.setattr(implementations, "CheckedUnrolling", lambda required: Plain())
 
 
 def sizes_at_each_step(workload: Workload) -> list[tuple[int, ...]]:
@@ -96,7 +96,7 @@ def test_reference_and_fast_are_the_same_network() -> None:
 
 
 def test_without_a_compiler_fast_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implementations, "fast", lambda: plain)
+    monkeypatch.setattr(implementations, "has_compiler", lambda: False)
     with pytest.raises(LeftOutError, match="no compiler"):
         build_implementation("fast", TINY, CPU)
 

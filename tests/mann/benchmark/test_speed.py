@@ -23,7 +23,7 @@ TINY = quick(WORKLOADS["w1"])
 @pytest.fixture(autouse=True)
 def nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the compiled unrolling by another plain one: compilation takes longer than these tests."""
-    monkeypatch.setattr(implementations, "fast", Plain)
+    monkeypatch.setattr(implementations, "CheckedUnrolling", lambda required: Plain())
 
 
 def test_a_curve_grows_in_one_size_alone() -> None:
