@@ -1,14 +1,18 @@
 # make demo               set up, train on the built-in characters, evaluate, print the table, name the picture
 # make test               set up, run the whole test suite
 # make test-learn2learn   set up learn2learn beside it, run the tests that need it
+# make test-torch TORCH=2.9   the tests of the fast path with another version of torch
 # make lint               style, imports and types
 PYTHON ?= python3
 DEMO_RUN ?= runs/demo
 BIN := .venv/bin
 LEARN2LEARN := .venv/learn2learn
+TORCH ?= 2.9
+OTHER_TORCH := .venv/torch-$(TORCH)
+FAST_TESTS := tests/mann/fast tests/mann/models/test_drop_in.py tests/episodes/test_native.py
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test test-learn2learn lint clean
+.PHONY: setup demo test test-learn2learn test-torch lint clean
 
 setup: .venv/.installed
 
@@ -40,6 +44,19 @@ test: setup
 
 test-learn2learn: $(LEARN2LEARN)/.installed
 	$(LEARN2LEARN)/bin/python -m pytest -m learn2learn
+
+# Another torch in front of the packages of the first environment.
+$(OTHER_TORCH)/.installed: .venv/.installed
+	$(BIN)/python -m venv --clear $(OTHER_TORCH)
+	$(OTHER_TORCH)/bin/python $(PIP_INSTALL) 'torch==$(TORCH).*' torchvision
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > "$$($(OTHER_TORCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mann.pth"
+	$(OTHER_TORCH)/bin/python -c 'import torch, torchvision; assert torch.__version__.startswith("$(TORCH).")'
+	touch $@
+
+test-torch: $(OTHER_TORCH)/.installed
+	$(OTHER_TORCH)/bin/python -m pytest $(FAST_TESTS)
+	CXX=none $(OTHER_TORCH)/bin/python -m pytest $(FAST_TESTS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from data import ImageClasses, load_omniglot, load_strokes
+from episodes.native import has_compiler
 
 # One thread, here and in the commands that tests start: tiny products gain nothing from a second one, and on busy cores
 # it costs minutes.
@@ -56,7 +57,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def cxx_compiler() -> None:
     """Skip the test where there is no C++ compiler."""
-    if not (shutil.which("g++") or shutil.which("clang++")):
+    if not has_compiler():
         pytest.skip("needs a C++ compiler, such as g++ or clang++")
 
 

@@ -12,6 +12,7 @@ from mann.cli.console import caught_signals, pick_device, progress_bar, quiet
 from mann.cli.failures import print_error
 from mann.cli.training_options import parse_training, settings_given
 from mann.problems import open_problem
+from mann.problems.compiling import is_compiled
 from mann.runs import Run, RunReader
 from mann.settings import AnyConfig, changed
 from mann.settings.presets import defaults, with_preset
@@ -88,7 +89,8 @@ def _run(config: AnyConfig, folder: Path, resume: bool, interval: LoggingInterva
 def _train(config: AnyConfig, problem: Problem, run: Run, interval: LoggingInterval, group: ProcessGroup) -> int:
     """Train under a progress bar; returns the exit status."""
     with caught_signals() as caught, progress_bar() as bar:
-        task = bar.add_task("starting", total=config.steps * config.batch)
+        text = "compiling the first step" if is_compiled(config) else "starting"
+        task = bar.add_task(text, total=config.steps * config.batch)
 
         def report(line: dict[str, Any]) -> None:
             text = f"{_loss(line)}  {_headline(line)}  {line['episodes'] / line['seconds']:.0f} episodes/s"

@@ -1,9 +1,10 @@
 """The training loop."""
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from annotated_types import Ge
 
@@ -13,10 +14,16 @@ from mann.runs import Run
 from mann.settings import AnyConfig
 from mann.training.distributed import SINGLE_PROCESS, ProcessGroup
 from mann.training.optimisation import learning_rate
+from mann.training.pace import Pace
 from mann.training.problem import Problem
 from mann.training.state import Sums, TrainingState
 from mann.training.step import NotFiniteError, tf32, train_step
 from mann.training.tensorboard import log_to_tensorboard, tensorboard
+
+SLOWER: Final = (
+    "steps take {:.0f} times as long as they did: if other processes are at work, threads wait for each other; stop "
+    "this training and `resume` it with OMP_NUM_THREADS=1 in the environment"
+)
 
 OnMetrics = Callable[[dict[str, Any]], None]
 """Called with every line of metrics."""
@@ -88,10 +95,15 @@ def fit(
         if group.sum(start) != group.size * start:
             raise InputError(f"the processes do not all see the checkpoints of {run.folder}: they need one disk")
         run.keep_metrics_until(start)
-        saved = time.monotonic()
+        saved, pace, warned = time.monotonic(), Pace(), False
         with tensorboard(run, start) as board:
             for step in range(start, config.steps):
+                began = time.monotonic()
                 _train_or_keep(state, step, run, group)
+                ratio = pace.slower(time.monotonic() - began)
+                if ratio and not warned:
+                    warnings.warn(SLOWER.format(ratio), stacklevel=2)
+                    warned = True
                 done = step + 1
                 last = done == config.steps
                 if done % interval.log == 0 or last:

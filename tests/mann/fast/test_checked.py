@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from data.errors import InputError
-from episodes.native import prepare
+from episodes.native import precompile, prepare
 from mann import fast as package
 from mann.addressing import LRUA
 from mann.fast import fast, products, torch_internals
@@ -97,7 +97,7 @@ def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin and end without libraries that are loaded already."""
 
     def forget_libraries() -> None:
-        for cached in (prepare, products.native_loops, native_library):
+        for cached in (prepare, precompile, products.native_loops, native_library):
             cached.cache_clear()
 
     forget_libraries()
