@@ -14,10 +14,10 @@ from mann.runs import Run
 from mann.settings import AnyConfig
 from mann.training.distributed import SINGLE_PROCESS, ProcessGroup
 from mann.training.optimisation import learning_rate
-from mann.training.pace import Pace
 from mann.training.problem import Problem
 from mann.training.state import Sums, TrainingState
 from mann.training.step import NotFiniteError, tf32, train_step
+from mann.training.step_time import StepTime
 from mann.training.tensorboard import log_to_tensorboard, tensorboard
 
 SLOWER: Final = (
@@ -95,12 +95,12 @@ def fit(
         if group.sum(start) != group.size * start:
             raise InputError(f"the processes do not all see the checkpoints of {run.folder}: they need one disk")
         run.keep_metrics_until(start)
-        saved, pace, warned = time.monotonic(), Pace(), False
+        saved, step_time, warned = time.monotonic(), StepTime(), False
         with tensorboard(run, start) as board:
             for step in range(start, config.steps):
                 began = time.monotonic()
                 _train_or_keep(state, step, run, group)
-                ratio = pace.slower(time.monotonic() - began)
+                ratio = step_time.slower(time.monotonic() - began)
                 if ratio and not warned:
                     warnings.warn(SLOWER.format(ratio), stacklevel=2)
                     warned = True

@@ -12,13 +12,13 @@ SUDDENLY: Final = 10
 """How many times longer than before steps have to take."""
 
 
-class Pace:
-    """The pace of a training.
+class StepTime:
+    """The time of a training step, as it goes on.
 
-    >>> pace = Pace()
-    >>> [pace.slower(0.01) for _ in range(40)][-1] is None
+    >>> step_time = StepTime()
+    >>> [step_time.slower(0.01) for _ in range(40)][-1] is None
     True
-    >>> [pace.slower(0.4) for _ in range(20)][-1]
+    >>> [step_time.slower(0.4) for _ in range(20)][-1]
     40.0
     """
 
