@@ -3,7 +3,7 @@
 problem:      the interface between a problem and the loop
 loop:         the loop: steps, lines of metrics, validation, checkpoints
 step:         one update of the weights
-step_time:         whether steps suddenly take much longer
+step_time:    whether steps suddenly take much longer
 state:        what changes from step to step, and so belongs in a checkpoint
 optimisation: optimiser, learning rate, clipping of gradients
 distributed:  a process group that trains one model, started by torchrun

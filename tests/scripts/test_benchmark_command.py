@@ -20,7 +20,6 @@ from mann.benchmark import implementations, speed
 from mann.benchmark.cells import run_cells
 from mann.benchmark.schemes import QUICK, Size, cells
 from mann.cli import benchmark as benchmark_command
-from mann.models.unrolling import plain
 from mann.runs import Run
 from tests.scripts.running import Command, Refused
 
@@ -98,7 +97,7 @@ def test_help_names_options_and_choices(command: Command, arguments: str, words:
 
 
 def test_speed_is_printed_and_written(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implementations, "CheckedUnrolling", lambda required: plain)
+    monkeypatch.setattr(implementations, "has_compiler", lambda: False)
     for name, few in (("STEPS", (2, 3)), ("BATCHES", (1,)), ("SLOTS", (4,)), ("GROWING", ("ntm",))):
         monkeypatch.setattr(speed, name, few)
     out = tmp_path / "out"
@@ -122,7 +121,7 @@ def test_samplers_are_compared(command: Command, tmp_path: Path, monkeypatch: py
     images = torch.full((20, 10, 20, 20), 255, dtype=torch.uint8)
     small = ImageClasses(images, torch.full((20,), 10), names), Split(names[:12], names[12:16], names[16:])
     monkeypatch.setattr(benchmark_command, "load", lambda *_: small)
-    monkeypatch.setattr(implementations, "CheckedUnrolling", lambda required: plain)
+    monkeypatch.setattr(implementations, "has_compiler", lambda: False)
     monkeypatch.setitem(sys.modules, "learn2learn.data", None)
     out = tmp_path / "out"
     status, output, errors = command("benchmark", "episodes", "--quick", "--rounds", 6, "--out", out)
