@@ -88,7 +88,7 @@ class InitialState(nn.Module):
     @property
     def _equal_slots(self) -> bool:
         """Whether all slots are equal before the first step."""
-        return self.constant and not self.weightings
+        return self.constant and len(self.weightings) == 0
 
     def _constant_memory(self, like: Tensor, size: tuple[int, int, int]) -> Tensor:
         """Return a constant memory, [batch, slots, word_size], with the start marker."""
