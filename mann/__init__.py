@@ -23,6 +23,9 @@ Episodes come from the package `episodes`, images from the package `data`.
 
 from typing import TYPE_CHECKING
 
+import mann.support.openmp  # noqa: F401  before torch
+
+# isort: split
 from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse
 from mann.models.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
 from mann.models.initial_state import InitialState
