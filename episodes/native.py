@@ -69,6 +69,7 @@ def library(*sources: Path) -> ctypes.CDLL:
     return prepare(text_of(*sources)).result()
 
 
+@cache  # a library is asked for at each step of a training
 def text_of(*sources: Path) -> str:
     """Return the text of source files, joined in their order."""
     return "".join(source.read_text() for source in sources)
@@ -162,9 +163,14 @@ def _precompiled(header: str) -> Path | None:
 
 def _digest(text: str, command: list[str]) -> str:
     """Return a digest (64 hexadecimal digits) of all that a result of the compiler depends on."""
-    version = _output([command[0], "-dumpfullversion", "-dumpversion"]).stdout
-    known = (text, *command, version, torch.__version__, platform.machine())
+    known = (text, *command, _version(command[0]), torch.__version__, platform.machine())
     return hashlib.sha256("\0".join(known).encode()).hexdigest()
+
+
+@cache
+def _version(compiler: str) -> str:
+    """Return the version of a compiler."""
+    return _output([compiler, "-dumpfullversion", "-dumpversion"]).stdout
 
 
 def _kept(name: str, build: Callable[[Path], None]) -> Path:

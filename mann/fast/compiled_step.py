@@ -15,7 +15,7 @@ Names of torch that are not public are those of `mann.fast.torch_internals`.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -55,17 +55,12 @@ def inductor(graph: GraphModule, backward: bool, threads: int) -> Scan:
     # Kernels are called from C++, where a call costs less; on a GPU that would require its toolkit.
     from_cpp = all(tensor.device.type == "cpu" for tensor in inputs)
     options = {"cpp_wrapper": from_cpp, "cpp.min_chunk_size": NUMBERS_PER_THREAD, "cpp.threads": threads}
-    settings = lowering.custom_lowerings(), _trusted_vectors(), torch_internals.config.patch(options)
-    with ExitStack() as stack:
-        for setting in settings:
-            stack.enter_context(setting)
-        if not from_cpp:
-            return PythonScan(torch_internals.compile_fx_inner(graph, inputs, is_backward=backward))
-        # Inductor would have its text compiled and wrapped for Python; it is compiled here like other C++ code, and
-        # called from C++. What it calls its entry is the text then.
-        stack.enter_context(patch.object(torch_internals.CppWrapperCodeCache, "load_pybinding", _text))
-        compiled: Any = torch_internals.compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=True)
-        return NativeScan(compiled.current_callable.__globals__["inductor_entry"])
+    # Inductor would have its text compiled and wrapped for Python; it is compiled here like other C++ code, and called
+    # from C++. What Inductor calls its entry is the text then.
+    written = patch.object(torch_internals.CppWrapperCodeCache, "load_pybinding", _text)
+    with lowering.custom_lowerings(), trusted_vectors(), torch_internals.config.patch(options), written:
+        compiled: Any = torch_internals.compile_fx_inner(graph, inputs, is_backward=backward, cpp_wrapper=from_cpp)
+    return NativeScan(compiled.current_callable.__globals__["inductor_entry"]) if from_cpp else PythonScan(compiled)
 
 
 def _text(*, main_code: str, **_: object) -> str:
@@ -74,7 +69,7 @@ def _text(*, main_code: str, **_: object) -> str:
 
 
 @contextmanager
-def _trusted_vectors() -> Iterator[None]:
+def trusted_vectors() -> Iterator[None]:
     """Compile for the vector instructions that the processor reports, without test programs.
 
     Inductor compiles and runs such programs anew in each process, which takes 5 to 15 seconds. Those for numbers of 8

@@ -3,18 +3,24 @@
 import pytest
 import torch
 
+from mann.addressing import LRUA
 from mann.fast import products
 from mann.fast.compiled_step import inductor
 from mann.fast.compiled_unrolling import RECOMPUTE_FROM, CompiledUnrolling, number_of_shards
 from mann.models.unrolling import plain
-from tests.mann.fast.networks import TRAINED, assert_equal, build, compiled_once, outcome, sequence, shards
+from tests.mann.fast.networks import OWN, TRAINED, assert_equal, build, compiled_once, outcome, sequence, shards
 
 
 @pytest.mark.usefixtures("cxx_compiler")
+@pytest.mark.parametrize(
+    ("scheme", "controller"), [pytest.param(TRAINED, "lstm", id="lstm"), pytest.param(OWN, "feedforward", id="ff")]
+)
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_compiled_step_equals_the_plain_unrolling(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_step_equals_the_plain_unrolling(
+    scheme: LRUA, controller: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(products, "LOOPS_FROM", 1)
-    network = build(TRAINED, "lstm", torch.float32)
+    network = build(scheme, controller, torch.float32)
     batch = 2 * number  # so that the code of a shard is the same for both numbers, and compiled once
     expected = outcome(network, plain, 7, batch, torch.float32)
     compile_step = compiled_once(inductor)

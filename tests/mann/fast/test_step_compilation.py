@@ -1,6 +1,8 @@
 """When a step is compiled, and for which sizes and threads."""
 
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -98,3 +100,24 @@ def test_code_that_was_compiled_with_other_lowerings_is_not_taken_from_the_cache
         patched.setattr(lowering, "TAG", "none")
         assert calls_torch()
     assert not calls_torch()
+
+
+TRIED = """
+import subprocess
+subprocess.check_call = lambda *args, **options: print("tried")
+from torch._inductor.cpu_vec_isa import pick_vec_isa
+from mann.fast.compiled_step import trusted_vectors
+with trusted_vectors():
+    print(pick_vec_isa().bit_width())
+"""
+
+
+@pytest.mark.usefixtures("cxx_compiler")
+def test_vectors_are_as_wide_as_the_processor_says_and_not_tried_out() -> None:
+    widths = {"AVX512": "512", "AVX2": "256"}
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability not in widths:
+        pytest.skip(f"says nothing of processors with {capability}")
+    # In a process of its own: each finds out once.
+    found = subprocess.run([sys.executable, "-c", TRIED], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [widths[capability]]
