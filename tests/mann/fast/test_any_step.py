@@ -124,7 +124,7 @@ def appended(hidden: Tensor, keys: Tensor) -> Tensor:
 
 
 def as_numbers(hidden: Tensor, memory: Tensor) -> Tensor:
-    return memory * float(memory.abs().max()) + hidden[:, None, :]  # depends on the numbers of this very step
+    return memory * float(memory.detach().abs().max()) + hidden[:, None, :]  # depends on the numbers of this very step
 
 
 PLAIN: dict[Memory, Callable[[int], Any]] = {appended: memory, as_numbers: memory}
