@@ -9,7 +9,7 @@ import os
 from typing import Final
 
 TURNS: Final = 10_000
-"""Turns after which a waiting thread lets others run: some ten microseconds."""
+"""Turns after which a waiting thread lets others run; the log compares it with other limits."""
 
 
 def wait_briefly() -> None:
