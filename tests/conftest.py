@@ -1,6 +1,5 @@
 """Fixtures of all tests: one thread, a cache folder for each test, the real Omniglot, a compiler, a browser."""
 
-import getpass
 import os
 import shutil
 import tempfile
@@ -18,8 +17,8 @@ from episodes.native import has_compiler
 # it costs minutes.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
-# Compiled code is shared by all tests and kept for the next time, where torch itself would keep it.
-os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")))
+# Compiled code is shared by all tests and kept for the next time.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), f"mann-tests-{os.getuid()}")))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
