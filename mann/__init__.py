@@ -26,7 +26,22 @@ from typing import TYPE_CHECKING
 import mann.support.openmp  # noqa: F401  before torch
 
 # isort: split
-from mann.addressing import DNC, LRUA, NTM, NTMLRU, SCHEMES, Content, Location, LRUSoft, Scheme, Sparse
+from mann.addressing import (
+    DNC,
+    LRUA,
+    MLSTM,
+    NTM,
+    NTMLRU,
+    SCHEMES,
+    Append,
+    Content,
+    Delta,
+    GatedSlots,
+    Location,
+    LRUSoft,
+    Scheme,
+    Sparse,
+)
 from mann.models.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
 from mann.models.initial_state import InitialState
 from mann.models.network import Access, MemoryNetwork, NetworkState
@@ -38,13 +53,17 @@ __all__ = [
     "CONTROLLERS",
     "DNC",
     "LRUA",
+    "MLSTM",
     "NTM",
     "NTMLRU",
     "SCHEMES",
     "Access",
+    "Append",
     "Content",
+    "Delta",
     "FeedForwardController",
     "GRUController",
+    "GatedSlots",
     "InitialState",
     "LRUSoft",
     "LSTMController",

@@ -38,7 +38,7 @@ class Content(Scheme[ContentState]):
     name: Literal["content"] = field(default="content", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Key and strength for each head; erase and add for each write head."""
         return {
             **content_controls("write", self.write_heads, word_size),
@@ -46,7 +46,7 @@ class Content(Scheme[ContentState]):
             **content_controls("read", self.read_heads, word_size),
         }
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> ContentState:
+    def initial_state(self, memory: Tensor) -> ContentState:
         """Return the empty state."""
         return ContentState()
 

@@ -88,7 +88,7 @@ def next_precedence(precedence: Tensor, write_weights: Tensor) -> Tensor:
 class DNC(Scheme[DNCState]):
     """The addressing of the Differentiable Neural Computer; see the module's docstring.
 
-    >>> DNC(read_heads=4).initial_state(batch=2, slots=16, like=torch.zeros(0)).links.shape
+    >>> DNC(read_heads=4).initial_state(torch.zeros(2, 16, 6)).links.shape
     torch.Size([2, 16, 16])
     """
 
@@ -99,7 +99,7 @@ class DNC(Scheme[DNCState]):
     name: Literal["dnc"] = field(default="dnc", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """The paper's interface vector, with strengths of at least 1."""
         strengths = {
             f"{kind}_strength": Control(heads, 1, lambda emitted: 1 + functional.softplus(emitted))
@@ -116,14 +116,15 @@ class DNC(Scheme[DNCState]):
             "read_modes": Control(self.read_heads, 3, lambda emitted: torch.softmax(emitted, -1)),
         }
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> DNCState:
+    def initial_state(self, memory: Tensor) -> DNCState:
         """Return zeros: nothing read, nothing written."""
+        batch, slots, _ = memory.shape
         return DNCState(
-            like.new_zeros(batch, self.read_heads, slots),
-            like.new_zeros(batch, 1, slots),
-            like.new_zeros(batch, slots),
-            like.new_zeros(batch, slots, slots),
-            like.new_zeros(batch, slots),
+            memory.new_zeros(batch, self.read_heads, slots),
+            memory.new_zeros(batch, 1, slots),
+            memory.new_zeros(batch, slots),
+            memory.new_zeros(batch, slots, slots),
+            memory.new_zeros(batch, slots),
         )
 
     def write(self, controls: Controls, memory: Tensor, state: DNCState) -> tuple[Write, DNCState]:

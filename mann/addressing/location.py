@@ -28,7 +28,7 @@ from mann.addressing.scheme import Control, Controls, Scheme, Write
 class Location(Scheme[NTMState]):
     """NTM without content; see the module's docstring.
 
-    >>> Location(shift_range=2).controls(word_size=20)["read_shift"].size
+    >>> Location(shift_range=2).controls(word_size=20, slots=128)["read_shift"].size
     5
     """
 
@@ -41,7 +41,7 @@ class Location(Scheme[NTMState]):
     name: Literal["location"] = field(default="location", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Shift and sharpening for each head; erase and add for each write head."""
         return {
             **location_controls("write", self.write_heads, self.shift_range),
@@ -49,9 +49,9 @@ class Location(Scheme[NTMState]):
             **location_controls("read", self.read_heads, self.shift_range),
         }
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> NTMState:
+    def initial_state(self, memory: Tensor) -> NTMState:
         """Return weightings of the first slot for all heads."""
-        read, write = (first_slot(batch, heads, slots, like) for heads in (self.read_heads, self.write_heads))
+        read, write = (first_slot(memory, heads) for heads in (self.read_heads, self.write_heads))
         return NTMState(read, write)
 
     def write(self, controls: Controls, memory: Tensor, state: NTMState) -> tuple[Write, NTMState]:

@@ -33,7 +33,7 @@ def soft_least_used(usage: Tensor, sharpness: float) -> Tensor:
 class LRUSoft(Scheme[LRUAState]):
     """Least recently used access, differentiable; see the module's docstring.
 
-    >>> LRUSoft().initial_state(batch=1, slots=4, like=torch.zeros(0)).usage
+    >>> LRUSoft().initial_state(torch.zeros(1, 4, 6)).usage
     tensor([[0.0000, 0.2500, 0.5000, 0.7500]])
     """
 
@@ -52,7 +52,7 @@ class LRUSoft(Scheme[LRUAState]):
     name: Literal["lru-soft"] = field(default="lru-soft", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Keys and vectors in (-1, 1), gates in (0, 1), strengths >= 1."""
         return {
             "key": Control(self.read_heads, word_size, torch.tanh),
@@ -66,10 +66,11 @@ class LRUSoft(Scheme[LRUAState]):
         if self.start == "paired":
             initialise_pairs(biases["gate"], weights["key"], weights["add"])
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> LRUAState:
+    def initial_state(self, memory: Tensor) -> LRUAState:
         """Return zero reads, and the usage i / N for slot i."""
-        ramp = torch.arange(slots, dtype=like.dtype, device=like.device) / slots
-        return LRUAState(like.new_zeros(batch, self.read_heads, slots), ramp.expand(batch, slots).clone())
+        batch, slots, _ = memory.shape
+        ramp = torch.arange(slots, dtype=memory.dtype, device=memory.device) / slots
+        return LRUAState(memory.new_zeros(batch, self.read_heads, slots), ramp.expand(batch, slots).clone())
 
     def write(self, controls: Controls, memory: Tensor, state: LRUAState) -> tuple[Write, LRUAState]:
         """Write where the last read was, or to the least used slot."""

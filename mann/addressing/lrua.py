@@ -151,7 +151,7 @@ class LRUA(Scheme[LRUAState]):
         """Number of write heads."""
         return self.read_heads if self.write_heads == "each" else 1
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Keys and vectors in (-1, 1), gate in (0, 1), strength >= 1."""
         controls = {
             "key": Control(self.read_heads, word_size, torch.tanh),
@@ -168,9 +168,10 @@ class LRUA(Scheme[LRUAState]):
         if self.start == "paired":
             initialise_pairs(biases["gate"], weights["key"], weights.get("add"))
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> LRUAState:
+    def initial_state(self, memory: Tensor) -> LRUAState:
         """Return zeros: nothing read, nothing used."""
-        return LRUAState(like.new_zeros(batch, self.read_heads, slots), like.new_zeros(batch, slots))
+        batch, slots, _ = memory.shape
+        return LRUAState(memory.new_zeros(batch, self.read_heads, slots), memory.new_zeros(batch, slots))
 
     def write(self, controls: Controls, memory: Tensor, state: LRUAState) -> tuple[Write, LRUAState]:
         """Write where the last read was, or to the least used slots."""

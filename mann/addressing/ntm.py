@@ -113,9 +113,10 @@ def sharpen(weights: Tensor, power: Tensor) -> Tensor:
     return powers / powers.sum(-1, keepdim=True).where(enough, 1)
 
 
-def first_slot(batch: int, heads: int, slots: int, like: Tensor) -> Tensor:
-    """Return weightings [batch, heads, slots] of the first slot."""
-    return functional.one_hot(like.new_zeros(batch, heads, dtype=torch.int64), slots).to(like.dtype)
+def first_slot(memory: Tensor, heads: int) -> Tensor:
+    """Return weightings [batch, heads, slots] of the first slot of a memory [batch, slots, word_size]."""
+    batch, slots, _ = memory.shape
+    return functional.one_hot(memory.new_zeros(batch, heads, dtype=torch.int64), slots).to(memory.dtype)
 
 
 def content_controls(kind: str, heads: int, word_size: int) -> dict[str, Control]:
@@ -200,7 +201,7 @@ class NTM(Scheme[NTMState]):
         """The marker in the first slot of a tape."""
         return 0.0 if self.start == "alike" else START_MARKER
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Key, strength, gate, shift and sharpening for each head; erase and add for each write head."""
         controls = {
             **head_controls("write", self.write_heads, word_size, self.shift_range),
@@ -217,9 +218,9 @@ class NTM(Scheme[NTMState]):
         if self.start != "alike":
             initialise_tape(self.start, self.shift_range, weights, biases)
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> NTMState:
+    def initial_state(self, memory: Tensor) -> NTMState:
         """Return weightings of the first slot for all heads."""
-        read, write = (first_slot(batch, heads, slots, like) for heads in (self.read_heads, self.write_heads))
+        read, write = (first_slot(memory, heads) for heads in (self.read_heads, self.write_heads))
         return NTMState(read, write)
 
     def write(self, controls: Controls, memory: Tensor, state: NTMState) -> tuple[Write, NTMState]:

@@ -35,7 +35,7 @@ from mann.addressing.similarity import Similarity
 class NTMLRU(Scheme[LRUAState]):
     """NTM reads, least recently used writes; see the module's docstring.
 
-    >>> sorted(NTMLRU().controls(word_size=20))
+    >>> sorted(NTMLRU().controls(word_size=20, slots=128))
     ['add', 'read_gate', 'read_key', 'read_sharpening', 'read_shift', 'read_strength', 'write_gate']
     """
 
@@ -54,7 +54,7 @@ class NTMLRU(Scheme[LRUAState]):
     name: Literal["ntm-lru"] = field(default="ntm-lru", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """For each head the NTM's controls for reading, the write gate, and the vector to add."""
         return {
             **head_controls("read", self.read_heads, word_size, self.shift_range),
@@ -70,9 +70,10 @@ class NTMLRU(Scheme[LRUAState]):
         if self.start == "paired":
             initialise_pairs(biases["write_gate"], weights["read_key"], weights["add"])
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> LRUAState:
+    def initial_state(self, memory: Tensor) -> LRUAState:
         """Return zeros: nothing read, nothing used."""
-        return LRUAState(like.new_zeros(batch, self.read_heads, slots), like.new_zeros(batch, slots))
+        batch, slots, _ = memory.shape
+        return LRUAState(memory.new_zeros(batch, self.read_heads, slots), memory.new_zeros(batch, slots))
 
     def write(self, controls: Controls, memory: Tensor, state: LRUAState) -> tuple[Write, LRUAState]:
         """Write where the last read was, or to the least used slots."""

@@ -15,7 +15,7 @@ Dimension words: `batch` sequences, `slots` memory locations (the papers' N), `w
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -42,6 +42,11 @@ class Control(NamedTuple):
     gain: float = 1.0
 
 
+def unlimited(emitted: Tensor) -> Tensor:
+    """The range of a control that may be any real number."""
+    return emitted
+
+
 Controls = dict[str, Tensor]
 """The values of a step's controls by name, each [batch, heads, size], already in its range."""
 
@@ -50,7 +55,7 @@ class Write(NamedTuple):
     """One step's write: `memory * keep + sum over heads of weights * add` (NTM section 3.2).
 
     Attributes:
-        weights: [batch, heads, slots] in [0, 1].
+        weights: [batch, heads, slots]; in [0, 1] where the scheme's weights are weightings.
         keep: [batch, slots, word_size or 1] in [0, 1], the share of the old content that survives the erase.
         add: [batch, heads, word_size].
     """
@@ -73,6 +78,15 @@ class Scheme(Checked, ABC, Generic[State]):
     """The scheme's name in settings and on the command line: the last field of each scheme, a `Literal` of one text."""
 
     @property
+    def weights_are(self) -> Literal["weightings", "features"]:
+        """What read and write weights are; pictures show each as what it is.
+
+        "weightings": numbers in [0, 1], those of a read head with a sum of at most 1: shares of attention to slots.
+        "features": keys and queries, feature vectors of any sign with a number for each slot.
+        """
+        return "weightings"
+
+    @property
     def start_marker(self) -> float:
         """First number of the first slot of a constant memory, and of the initial reads; 0: no marker.
 
@@ -81,12 +95,12 @@ class Scheme(Checked, ABC, Generic[State]):
         return 0.0
 
     @abstractmethod
-    def controls(self, word_size: int) -> dict[str, Control]:
-        """Return the controls that the controller must emit."""
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
+        """Return the controls that the controller must emit, for a memory of [slots, word_size]."""
 
     @abstractmethod
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
-        """Return the state before the first step, with the dtype and device of `like`."""
+    def initial_state(self, memory: Tensor) -> State:
+        """Return the state before the first step, for a memory [batch, slots, word_size] of its dtype and device."""
 
     @abstractmethod
     def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
@@ -103,7 +117,7 @@ class Scheme(Checked, ABC, Generic[State]):
             write: The write of this step.
 
         Returns:
-            Read weights [batch, read heads, slots], in [0, 1] and with a sum over slots of at most 1; and the state.
+            Read weights [batch, read heads, slots], as `weights_are` says; and the state.
         """
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:  # noqa: B027

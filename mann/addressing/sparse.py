@@ -106,7 +106,7 @@ class Sparse(Scheme[SparseState]):
     name: Literal["sparse"] = field(default="sparse", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Keys and vectors in (-1, 1), gates in (0, 1), strengths >= 1."""
         return {
             "key": Control(self.read_heads, word_size, torch.tanh),
@@ -122,9 +122,10 @@ class Sparse(Scheme[SparseState]):
         if self.start == "paired":
             initialise_pairs(biases["gate"], weights["key"], weights["add"])
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> SparseState:
+    def initial_state(self, memory: Tensor) -> SparseState:
         """Return zeros: nothing read, and all slots of the same age."""
-        return SparseState(like.new_zeros(batch, self.read_heads, slots), like.new_zeros(batch, slots))
+        batch, slots, _ = memory.shape
+        return SparseState(memory.new_zeros(batch, self.read_heads, slots), memory.new_zeros(batch, slots))
 
     def slots_in_reach(self, slots: int, steps: int, before: int = 0) -> int:
         """For each head and step, K slots that are read and one that is written; and one that is not accessed."""

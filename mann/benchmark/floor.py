@@ -61,7 +61,7 @@ class Floor:
 
 def matrix_products(workload: Workload, device: torch.device) -> Products:
     """Return the matrix products of a workload, with random operands."""
-    controls = workload.scheme.controls(workload.word_size)
+    controls = workload.scheme.controls(workload.word_size, workload.slots)
     interface = sum(control.heads * control.size for control in controls.values())
     keys = sum(control.heads for name, control in controls.items() if name.endswith("key"))
     # A scheme without vectors of its own to add writes its keys.

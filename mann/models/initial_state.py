@@ -60,7 +60,7 @@ class InitialState(nn.Module):
         self.reads = nn.Parameter(self._plain_reads(torch.empty(0))) if heads == "learned" else None
         self.weightings = nn.ParameterDict()
         if heads == "learned":
-            first = scheme.initial_state(1, slots, torch.empty(0))
+            first = scheme.initial_state(torch.empty(1, slots, word_size))
             for name in first._fields:
                 if name.endswith("_weights"):
                     # Random: weightings that are equal for all slots stay so in a constant memory.
@@ -72,12 +72,12 @@ class InitialState(nn.Module):
         With a constant memory there may be fewer slots: those that `steps` steps can reach.
         """
         slots = self.scheme.slots_in_reach(self.slots, steps) if self._equal_slots else self.slots
-        addressing = self.scheme.initial_state(batch, slots, like)
+        size = (batch, slots, self.word_size)
+        memory = self._constant_memory(like, size) if self.memory is None else self.memory.to(like.dtype).expand(size)
+        addressing = self.scheme.initial_state(memory)
         learned = {
             name: numbers.softmax(-1).to(like.dtype).expand(batch, -1, -1) for name, numbers in self.weightings.items()
         }
-        size = (batch, slots, self.word_size)
-        memory = self._constant_memory(like, size) if self.memory is None else self.memory.to(like.dtype).expand(size)
         reads = self._plain_reads(like) if self.reads is None else self.reads
         return (
             memory,

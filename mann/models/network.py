@@ -119,7 +119,7 @@ class MemoryNetwork(nn.Module):
         self.batch_first = batch_first
         read_size = scheme.read_heads * word_size
         self.controller = controller(input_size, read_size, hidden_size)
-        self._controls = scheme.controls(word_size)
+        self._controls = scheme.controls(word_size, slots)
         emitted = sum(control.heads * control.size for control in self._controls.values())
         self.interface = nn.Linear(hidden_size, emitted)
         self.output = nn.Linear(hidden_size + read_size, output_size)

@@ -46,13 +46,13 @@ class RoundRobin(Scheme):
     name: Literal["round-robin"] = field(default="round-robin", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
-    def controls(self, word_size: int) -> dict[str, Control]:
+    def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """A key for each head, and a word to write."""
         return {"key": Control(self.read_heads, word_size, torch.tanh), "add": Control(1, word_size, torch.tanh)}
 
-    def initial_state(self, batch: int, slots: int, like: Tensor) -> State:
+    def initial_state(self, memory: Tensor) -> State:
         """The first slot's turn."""
-        return State(first_slot(batch, 1, slots, like))
+        return State(first_slot(memory, 1))
 
     def write(self, controls: Controls, memory: Tensor, state: State) -> tuple[Write, State]:
         """Replace the slot whose turn it is."""

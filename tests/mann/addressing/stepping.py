@@ -9,16 +9,20 @@ from torch import Tensor
 
 from mann.addressing import Controls, Scheme, Write
 from mann.addressing import memory as memories
-from tests.mann.addressing import oracles
+from tests.mann.addressing import feature_oracles, oracles
 
 Maps = dict[str, Tensor]
 
+STEPS = {**oracles.STEPS, **feature_oracles.STEPS}
+"""The oracle of a step of each scheme, by the scheme's name."""
 
-def random_controls(scheme: Scheme, batch: int, word_size: int, generator: torch.Generator) -> Controls:
-    """Return float64 controls in their ranges, from normal numbers."""
+
+def random_controls(scheme: Scheme, memory: Tensor, generator: torch.Generator) -> Controls:
+    """Return float64 controls for a memory, in their ranges, from normal numbers."""
+    batch, slots, word_size = memory.shape
     return {
         name: control.range(torch.randn(batch, control.heads, control.size, generator=generator, dtype=torch.float64))
-        for name, control in scheme.controls(word_size).items()
+        for name, control in scheme.controls(word_size, slots).items()
     }
 
 
@@ -44,9 +48,9 @@ def assert_steps_match_the_oracle(scheme: Scheme, slots: int, start: str = "cons
     generator = torch.Generator().manual_seed(slots)
     batch, word_size = 2, 3
     memory = initial_memory(start, batch, slots, word_size, generator)
-    state = scheme.initial_state(batch, slots, memory)
+    state = scheme.initial_state(memory)
     for step in range(steps):
-        controls, read_first = random_controls(scheme, batch, word_size, generator), step % 2 == 1
+        controls, read_first = random_controls(scheme, memory, generator), step % 2 == 1
         # Each step from the state that was found: the order of usages must not depend on a last digit.
         before = {"controls": controls, "state": state._asdict()}
         old_memory = memory
@@ -54,7 +58,7 @@ def assert_steps_match_the_oracle(scheme: Scheme, slots: int, start: str = "cons
         found = {"memory": memory, "write": write.weights, "read": read, **state._asdict()}
         for sequence in range(batch):
             arrays = {kind: {n: part[sequence].numpy() for n, part in parts.items()} for kind, parts in before.items()}
-            expected = oracles.STEPS[scheme.name](
+            expected = STEPS[scheme.name](
                 scheme, arrays["controls"], old_memory[sequence].numpy(), arrays["state"], read_first
             )
             assert set(expected) == set(found)
@@ -72,17 +76,17 @@ def oracle_results(schemes: Iterable[Scheme], slots: int, word_size: int = 2) ->
         generator = torch.Generator().manual_seed(0)
         memory = initial_memory("random", 1, slots, word_size, generator)
         controls = {}
-        for name, control in scheme.controls(word_size).items():
+        for name, control in scheme.controls(word_size, slots).items():
             # The same numbers for a control of the same name, of which each scheme uses the first ones.
             named = torch.Generator().manual_seed(sum(map(ord, name)))
             emitted = torch.randn(10, 10, generator=named, dtype=torch.float64)
             controls[name] = control.range(emitted[: control.heads, : control.size]).numpy()
         rows = torch.rand(10, slots, generator=generator, dtype=torch.float64)
         state = {
-            name: rows[: part.shape[1]].softmax(-1).numpy() if part.dim() == 3 else rows[0].numpy()
-            for name, part in scheme.initial_state(1, slots, memory)._asdict().items()
+            name: (rows[: part.shape[1], : part.shape[2]].softmax(-1) if part.dim() == 3 else rows[0]).numpy()
+            for name, part in scheme.initial_state(memory)._asdict().items()
         }
-        result = oracles.STEPS[scheme.name](scheme, controls, memory[0].numpy(), state)
+        result = STEPS[scheme.name](scheme, controls, memory[0].numpy(), state)
         results.add(tuple(numpy.concatenate([value.ravel() for value in result.values()]).round(9)))
     return results
 
@@ -92,7 +96,7 @@ def assert_derivatives_match(
 ) -> None:
     """Compare gradients of steps with finite differences, in memory, controls and the fields `through` of the state."""
     generator = torch.Generator().manual_seed(seed)
-    controls = random_controls(scheme, len(memory), memory.shape[2], generator)
+    controls = random_controls(scheme, memory, generator)
     fields = [getattr(state, name).clone().requires_grad_() for name in through]
     inputs = [memory.clone().requires_grad_(), *fields, *(part.requires_grad_() for part in controls.values())]
 
@@ -132,14 +136,14 @@ def assert_finite(
     """
     leaves = {
         name: torch.full((2, control.heads, control.size), emitted, dtype=dtype, requires_grad=True)
-        for name, control in scheme.controls(3).items()
+        for name, control in scheme.controls(3, slots).items()
     }
     memory = torch.zeros(2, slots, 3, dtype=dtype, requires_grad=True)
     now, read = memory, torch.zeros(0)
-    after = scheme.initial_state(2, slots, memory) if state is None else state
+    after = scheme.initial_state(memory) if state is None else state
     started = {} if state is None else {name: part for name, part in state._asdict().items() if part.requires_grad}
     for _ in range(4):
-        controls = {name: control.range(leaves[name]) for name, control in scheme.controls(3).items()}
+        controls = {name: control.range(leaves[name]) for name, control in scheme.controls(3, slots).items()}
         for name in gates[0]:
             controls[name] = controls[name] * 0 + gates[1]
         write, now, read, after = one_step(scheme, controls, now, after)
@@ -153,7 +157,7 @@ def assert_finite(
 
 def random_maps(scheme: Scheme, word_size: int = 4, seed: int = 0) -> tuple[Maps, Maps]:
     """Return random weights [heads, size, hidden_size] and biases [heads, size] by control."""
-    controls, generator = scheme.controls(word_size), torch.Generator().manual_seed(seed)
+    controls, generator = scheme.controls(word_size, 8), torch.Generator().manual_seed(seed)
     weights = {name: torch.randn(part.heads, part.size, 6, generator=generator) for name, part in controls.items()}
     return weights, {name: torch.randn(part.heads, part.size, generator=generator) for name, part in controls.items()}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from data import InputError
-from mann.addressing import DNC, LRUA, NTM, SCHEMES, Content, Controls, Scheme, Sparse, Write
+from mann.addressing import DNC, LRUA, MLSTM, NTM, SCHEMES, Content, Controls, Delta, Scheme, Sparse, Write
 from mann.addressing import memory as memories
 from mann.support.trees import leaves_of, map_leaves
 
@@ -21,6 +21,9 @@ VARIANTS: dict[str, Callable[[], Scheme]] = {
     "lrua, own and all": lambda: LRUA(read_heads=2, least_used="own", zeroed="all", usage_decay=0.5),
     "ntm, several heads": lambda: NTM(read_heads=3, write_heads=2, shift_range=2, similarity="euclidean"),
     "dnc, one head": lambda: DNC(read_heads=1, similarity="dot"),
+    "delta, memories of their own": lambda: Delta(3, decay="slots", memories="own", normalise="rms"),
+    "delta, distributions": lambda: Delta(rule="additive", keys="simplex", decay="none", follow=False),
+    "mlstm, three heads": lambda: MLSTM(read_heads=3, follow=False),
     "sparse, two slots": lambda: Sparse(read_heads=3, nearest=2),
 }
 WORD_SIZE = 3
@@ -45,13 +48,13 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
     return VARIANTS[request.param]()
 
 
-def emit(scheme: Scheme, generator: torch.Generator, dtype: torch.dtype) -> Controls:
+def emit(scheme: Scheme, slots: int, generator: torch.Generator, dtype: torch.dtype) -> Controls:
     """Return random controls, some of them at the ends of their ranges."""
     return {
         name: control.range(
             3 * torch.randn(BATCH, control.heads, control.size, generator=generator, dtype=torch.float64).to(dtype)
         )
-        for name, control in scheme.controls(WORD_SIZE).items()
+        for name, control in scheme.controls(WORD_SIZE, slots).items()
     }
 
 
@@ -69,28 +72,42 @@ def steps(scheme: Scheme, slots: int, dtype: torch.dtype = torch.float64, read_f
     # By content alone, slots that start alike stay alike.
     memory = torch.randn(BATCH, slots, WORD_SIZE, generator=generator, dtype=torch.float64).to(dtype)
     memory = memory if isinstance(scheme, Content) else torch.full_like(memory, 1e-6)
-    state = scheme.initial_state(BATCH, slots, memory)
+    state = scheme.initial_state(memory)
     for _ in range(6):
-        step = access(scheme, emit(scheme, generator, dtype), memory, state, read_first)
+        step = access(scheme, emit(scheme, slots, generator, dtype), memory, state, read_first)
         yield step
         memory, state = step.written, step.after
 
 
 @pytest.mark.parametrize("read_first", [False, True])
 @pytest.mark.parametrize("slots", [1, 2, 7])
-def test_weights_lie_between_0_and_1_and_reads_share_out_at_most_1(
+def test_results_have_their_shapes_and_the_memory_is_kept_by_shares(
     scheme: Scheme, slots: int, read_first: bool
 ) -> None:
     for step in steps(scheme, slots, read_first=read_first):
-        for weights in (step.write.weights, step.read, step.write.keep):
-            assert (weights >= 0).all() and (weights <= 1 + 1e-12).all()
-        assert (step.read.sum(-1) <= 1 + 1e-6).all()
+        assert (step.write.keep >= 0).all() and (step.write.keep <= 1 + 1e-12).all()
         assert step.read.shape == (BATCH, scheme.read_heads, slots)
         writers = step.write.weights.shape[1]
         assert step.write.weights.shape == (BATCH, writers, slots)
         assert step.write.add.shape == (BATCH, writers, WORD_SIZE)
         assert step.write.keep.shape in ((BATCH, slots, 1), (BATCH, slots, WORD_SIZE))
         assert all(torch.isfinite(leaf).all() for leaf in leaves_of(step))
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+@pytest.mark.parametrize("slots", [1, 2, 7])
+def test_weightings_lie_between_0_and_1_and_share_out_at_most_1_and_features_have_both_signs(
+    scheme: Scheme, slots: int, read_first: bool
+) -> None:
+    found = list(steps(scheme, slots, read_first=read_first))
+    if scheme.weights_are == "features":
+        weights = torch.cat([part.flatten() for step in found for part in (step.write.weights, step.read)])
+        assert (weights < 0).any() and (weights > 0).any()
+        return
+    for step in found:
+        for weights in (step.write.weights, step.read):
+            assert (weights >= 0).all() and (weights <= 1 + 1e-12).all()
+        assert (step.read.sum(-1) <= 1 + 1e-6).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -105,9 +122,9 @@ def test_shapes_and_devices_follow_the_inputs_on_another_device_too(scheme: Sche
     memory = torch.zeros(BATCH, 4, WORD_SIZE, device="meta")
     controls = {
         name: control.range(torch.zeros(BATCH, control.heads, control.size, device="meta"))
-        for name, control in scheme.controls(WORD_SIZE).items()
+        for name, control in scheme.controls(WORD_SIZE, 4).items()
     }
-    step = access(scheme, controls, memory, scheme.initial_state(BATCH, 4, memory), False)
+    step = access(scheme, controls, memory, scheme.initial_state(memory), False)
     assert {leaf.device.type for leaf in leaves_of(step)} == {"meta"}
 
 
@@ -151,14 +168,14 @@ def test_a_step_is_a_function_of_its_inputs_alone(scheme: Scheme) -> None:
 
 def test_exactly_the_declared_controls_are_used(scheme: Scheme) -> None:
     """Each control matters in some step, and no other is read."""
-    for name in scheme.controls(WORD_SIZE):
+    for name in scheme.controls(WORD_SIZE, 4):
         assert any(
             # The control of another sequence: in its range, and not proportional.
             _differs(step, access(scheme, {**step.controls, name: step.controls[name].roll(1, 0)}, *step[1:3], False))
             for step in steps(scheme, 4)
         ), name
     for step in steps(scheme, 4):
-        assert set(step.controls) == set(scheme.controls(WORD_SIZE))
+        assert set(step.controls) == set(scheme.controls(WORD_SIZE, 4))
 
 
 def _differs(one: Step, other: Step) -> bool:
@@ -167,9 +184,9 @@ def _differs(one: Step, other: Step) -> bool:
     return any(not torch.equal(left, right) for left, right in pairs)
 
 
-@pytest.mark.parametrize("word_size", [1, 5])
-def test_declared_sizes_follow_the_word_size_and_ranges_keep_shapes(scheme: Scheme, word_size: int) -> None:
-    controls = scheme.controls(word_size)
+@pytest.mark.parametrize(("word_size", "slots"), [(1, 1), (5, 1), (1, 8)])
+def test_declared_sizes_follow_the_memory_and_ranges_keep_shapes(scheme: Scheme, word_size: int, slots: int) -> None:
+    controls = scheme.controls(word_size, slots)
     assert controls
     for control in controls.values():
         assert control.heads >= 1 and control.size >= 1

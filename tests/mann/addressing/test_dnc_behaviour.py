@@ -105,7 +105,7 @@ def test_links_by_hand() -> None:
 def plain_state(slots: int) -> tuple[DNC, DNCState]:
     """Return a scheme of one read head and its first state."""
     scheme = DNC(read_heads=1)
-    return scheme, scheme.initial_state(1, slots, torch.zeros(()))
+    return scheme, scheme.initial_state(torch.zeros(1, slots, 1))
 
 
 def plain_controls(
@@ -205,9 +205,9 @@ def test_read_mode_content_alone_is_content_addressing() -> None:
     scheme = DNC(read_heads=2)
     generator = torch.Generator().manual_seed(0)
     memory = torch.randn(2, 4, 3, generator=generator, dtype=torch.float64)
-    state = scheme.initial_state(2, 4, memory)
+    state = scheme.initial_state(memory)
     for _ in range(3):
-        controls = random_controls(scheme, 2, 3, generator)
+        controls = random_controls(scheme, memory, generator)
         controls["read_modes"] = torch.tensor(CONTENT, dtype=torch.float64).expand(2, 2, 3)
         _, memory, read, state = one_step(scheme, controls, memory, state)
         assert torch.equal(read, content_weights(controls["read_key"], controls["read_strength"], memory))
@@ -232,14 +232,14 @@ def test_a_write_replaces_what_the_erase_takes_away() -> None:
 
 
 def test_at_first_nothing_was_read_written_or_used() -> None:
-    state = DNC(read_heads=3).initial_state(2, 4, torch.zeros((), dtype=torch.float64))
+    state = DNC(read_heads=3).initial_state(torch.zeros(2, 4, 1, dtype=torch.float64))
     shapes = [tuple(part.shape) for part in state]
     assert shapes == [(2, 3, 4), (2, 1, 4), (2, 4), (2, 4, 4), (2, 4)]
     assert not any(part.any() for part in state)
 
 
 def test_controls_keep_to_their_ranges() -> None:
-    controls = DNC(read_heads=2).controls(5)
+    controls = DNC(read_heads=2).controls(5, 4)
     emitted = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0])
     for kind, heads in (("write", 1), ("read", 2)):
         strength = controls[f"{kind}_strength"]

@@ -119,9 +119,9 @@ def test_links_have_no_diagonal_and_rows_and_columns_that_share_out_at_most_1(
 def test_weightings_and_usages_stay_in_their_ranges_with_gates_open_and_shut(heads: int, slots: int, seed: int) -> None:
     scheme, generator = DNC(heads), torch.Generator().manual_seed(seed)
     memory = torch.full((2, slots, 3), 1e-6, dtype=torch.float64)
-    state = scheme.initial_state(2, slots, memory)
+    state = scheme.initial_state(memory)
     for _ in range(8):
-        controls = random_controls(scheme, 2, 3, generator)
+        controls = random_controls(scheme, memory, generator)
         for name in ("free_gate", "allocation_gate", "write_gate"):
             controls[name] = controls[name].round()
         choice = torch.randint(3, (2, heads), generator=generator)
@@ -168,7 +168,7 @@ def test_derivatives_of_a_step_match_finite_differences(heads: int, similarity: 
     )
     # There is no derivative where usages tie, as the free list changes there: check that none are close.
     seed = 1
-    controls = random_controls(scheme, 1, 2, torch.Generator().manual_seed(seed))
+    controls = random_controls(scheme, memory, torch.Generator().manual_seed(seed))
     usage = scheme.write(controls, memory, state)[1].usage[0].sort().values
     assert usage[0] > 0.01 and usage.diff().min() > 0.01
     assert_derivatives_match(scheme, memory, state, DNCState._fields, seed=seed)

@@ -79,7 +79,7 @@ def test_slots_used_alike_share_the_weighting() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_first_nothing_was_read_and_later_slots_count_as_used_more(dtype: torch.dtype) -> None:
-    state = LRUSoft(read_heads=3).initial_state(2, 4, torch.zeros(1, dtype=dtype))
+    state = LRUSoft(read_heads=3).initial_state(torch.zeros(2, 4, 1, dtype=dtype))
     assert state.read_weights.tolist() == [[[0.0] * 4] * 3] * 2
     assert state.usage.tolist() == [[0.0, 0.25, 0.5, 0.75]] * 2
     assert state.read_weights.dtype == state.usage.dtype == dtype
@@ -96,7 +96,7 @@ def test_a_write_to_the_least_used_slots_by_hand() -> None:
     scheme = LRUSoft(read_heads=1, sharpness=2.0, usage_decay=0.5)
     memory = torch.tensor([[[4.0, 8.0], [4.0, 8.0]]], dtype=torch.float64)
     usage = torch.tensor([[1.0, 1.0 + math.log(3) / 2]], dtype=torch.float64)
-    state = scheme.initial_state(1, 2, memory)._replace(usage=usage)
+    state = scheme.initial_state(memory)._replace(usage=usage)
     write, written, read, after = one_step(scheme, by_hand(0.0, [0.0, 40.0], [0.0, 0.0]), memory, state)
     assert write.weights[0, 0].tolist() == pytest.approx([0.75, 0.25])
     assert written[0].flatten().tolist() == pytest.approx([1, 2 + 30, 3, 6 + 10])
@@ -108,7 +108,7 @@ def test_a_write_to_the_least_used_slots_by_hand() -> None:
 def test_a_gate_of_1_writes_exactly_where_the_last_read_was_and_still_erases() -> None:
     scheme = LRUSoft(read_heads=1, sharpness=1e4)
     memory = torch.tensor([[[1.0], [2.0], [3.0]]], dtype=torch.float64)
-    state = scheme.initial_state(1, 3, memory)._replace(
+    state = scheme.initial_state(memory)._replace(
         read_weights=torch.tensor([[[0.0, 0.0, 1.0]]], dtype=torch.float64),
         usage=torch.tensor([[2.0, 1.0, 3.0]], dtype=torch.float64),
     )
@@ -121,7 +121,7 @@ def test_all_heads_share_one_least_used_weighting() -> None:
     scheme = LRUSoft(read_heads=3, sharpness=2.0)
     memory = torch.zeros(1, 2, 2, dtype=torch.float64)
     usage = torch.tensor([[0.0, math.log(3) / 2]], dtype=torch.float64)
-    state = scheme.initial_state(1, 2, memory)._replace(usage=usage)
+    state = scheme.initial_state(memory)._replace(usage=usage)
     controls = {name: value.expand(1, 3, -1) for name, value in by_hand(0.0, [1.0, 2.0], [0.0, 0.0]).items()}
     write, written, _, _ = one_step(scheme, controls, memory, state)
     numpy.testing.assert_allclose(write.weights[0].numpy(), [[0.75, 0.25]] * 3)
@@ -133,7 +133,7 @@ def test_from_the_first_step_on_slots_differ_from_each_other(slots: int) -> None
     # In a constant memory, and with the default sharpness: a factor of exp(-100 / slots) from slot to slot.
     scheme = LRUSoft(read_heads=1)
     memory = torch.full((1, slots, 2), 1e-6, dtype=torch.float64)
-    state = scheme.initial_state(1, slots, memory)
+    state = scheme.initial_state(memory)
     write, written, read, _ = one_step(scheme, by_hand(0.0, [0.5, -1.0], [0.5, -1.0], 9.0), memory, state)
     ratio = math.exp(-100 / slots)
     first = (1 - ratio) / (1 - ratio**slots)
@@ -147,7 +147,7 @@ def test_from_the_first_step_on_slots_differ_from_each_other(slots: int) -> None
 def test_an_unused_slot_is_written_before_any_used_one_again() -> None:
     scheme = LRUSoft(read_heads=1)
     memory = torch.full((1, 4, 4), 1e-6, dtype=torch.float64)
-    state = scheme.initial_state(1, 4, memory)
+    state = scheme.initial_state(memory)
     written = []
     for step in range(4):
         word = torch.eye(4)[step].tolist()
@@ -161,7 +161,7 @@ def test_an_unused_slot_is_written_before_any_used_one_again() -> None:
 
 def test_controls_keep_to_their_ranges_and_the_strength_to_its_scale() -> None:
     emitted = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0], dtype=torch.float64)
-    controls = LRUSoft(read_heads=3, key_strength=4.0).controls(7)
+    controls = LRUSoft(read_heads=3, key_strength=4.0).controls(7, 4)
     tanh = [math.tanh(value) for value in emitted.tolist()]
     expected = {
         "key": tanh,
@@ -202,18 +202,18 @@ def test_derivatives_of_two_steps_match_finite_differences(scheme: LRUSoft) -> N
     memory = initial_memory("random", 1, 4, 2, generator)
     read = torch.randn(1, scheme.read_heads, 4, generator=generator, dtype=torch.float64).softmax(-1)
     usage = torch.rand(1, 4, generator=generator, dtype=torch.float64)
-    state = scheme.initial_state(1, 4, memory)._replace(read_weights=read, usage=usage)
+    state = scheme.initial_state(memory)._replace(read_weights=read, usage=usage)
     assert_derivatives_match(scheme, memory, state, through=["read_weights", "usage"], steps=2)
 
 
 def test_gradients_flow_into_usage_and_through_it_from_step_to_step() -> None:
     scheme = LRUSoft(read_heads=1, sharpness=3.0)
     generator = torch.Generator().manual_seed(0)
-    controls = random_controls(scheme, 1, 2, generator)
+    controls = random_controls(scheme, torch.empty(1, 4, 2), generator)
     controls["gate"] = torch.zeros_like(controls["gate"])
     memory = torch.randn(1, 4, 2, generator=generator, dtype=torch.float64)
     usage = torch.rand(1, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    first = scheme.initial_state(1, 4, memory)
+    first = scheme.initial_state(memory)
 
     def second_write(usage: Tensor, key: Tensor) -> Tensor:
         """Return the write weights of a second step, which with gates of 0 depends on the first through usage alone."""
@@ -246,7 +246,7 @@ def test_zero_memory_and_controls_at_their_limits_leave_values_and_gradients_fin
     # 0: keys of zero. -200: gates of 0. 200, 500: gates of 1, strengths in the thousands.
     for emitted in (0.0, -200.0, 200.0, 500.0):
         for slots in (1, 4):
-            state = scheme.initial_state(2, slots, torch.zeros(0, dtype=dtype))
+            state = scheme.initial_state(torch.zeros(2, slots, 1, dtype=dtype))
             state = state._replace(usage=state.usage.requires_grad_())
             found = assert_finite(scheme, emitted, slots, dtype, state)
-            assert found == {"memory", "usage", *scheme.controls(3)}
+            assert found == {"memory", "usage", *scheme.controls(3, 4)}

@@ -168,7 +168,7 @@ def test_an_unused_slot_is_written_before_any_used_one_again() -> None:
     # One head that never writes to what it read fills the slots in turn.
     scheme = LRUA(read_heads=1, key_strength=50.0)
     memory = torch.full((1, 4, 4), 1e-6)
-    state = scheme.initial_state(1, 4, memory)
+    state = scheme.initial_state(memory)
     written = []
     for step in range(4):
         key = torch.eye(4)[step].view(1, 1, 4)
@@ -181,25 +181,25 @@ def test_an_unused_slot_is_written_before_any_used_one_again() -> None:
 
 
 def test_at_first_nothing_was_read_or_used() -> None:
-    state = LRUA(read_heads=3).initial_state(2, 4, torch.zeros(1, dtype=torch.float64))
+    state = LRUA(read_heads=3).initial_state(torch.zeros(2, 4, 1, dtype=torch.float64))
     assert (state.read_weights.shape, state.usage.shape) == ((2, 3, 4), (2, 4))
     assert not state.read_weights.any() and not state.usage.any()
 
 
 def test_controls_keep_to_their_ranges_and_the_strength_to_its_scale() -> None:
     emitted = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0])
-    controls = LRUA(key_strength=3.0, write_vector="add").controls(7)
+    controls = LRUA(key_strength=3.0, write_vector="add").controls(7, 4)
     numpy.testing.assert_allclose(controls["key"].range(emitted).numpy(), numpy.tanh(emitted.numpy()), atol=1e-6)
     numpy.testing.assert_allclose(controls["add"].range(emitted).numpy(), numpy.tanh(emitted.numpy()), atol=1e-6)
     sigmoid = [1 / (1 + math.exp(-value)) for value in emitted.tolist()]
     assert controls["gate"].range(emitted).tolist() == pytest.approx(sigmoid)
     softplus = [math.log1p(math.exp(value)) for value in emitted.tolist()]
     assert controls["strength"].range(emitted).tolist() == pytest.approx([1 + 3 * value for value in softplus])
-    assert "strength" not in LRUA().controls(7) and "add" not in LRUA().controls(7)
+    assert "strength" not in LRUA().controls(7, 4) and "add" not in LRUA().controls(7, 4)
 
 
 def test_strengths_of_two_schemes_have_scales_of_their_own() -> None:
-    low, high = LRUA(key_strength=1.0).controls(2), LRUA(key_strength=9.0).controls(2)
+    low, high = LRUA(key_strength=1.0).controls(2, 4), LRUA(key_strength=9.0).controls(2, 4)
     zero = torch.zeros(())
     assert low["strength"].range(zero).item() == pytest.approx(1 + math.log(2))
     assert high["strength"].range(zero).item() == pytest.approx(1 + 9 * math.log(2))
@@ -254,7 +254,8 @@ def test_derivatives_match_finite_differences(scheme: LRUA) -> None:
 def test_usage_carries_no_gradient() -> None:
     scheme = LRUA(read_heads=2)
     generator = torch.Generator().manual_seed(0)
-    controls = {name: value.requires_grad_() for name, value in random_controls(scheme, 1, 3, generator).items()}
+    controls = random_controls(scheme, torch.empty(1, 4, 3), generator)
+    controls = {name: value.requires_grad_() for name, value in controls.items()}
     usage = torch.rand(1, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     memory = torch.randn(1, 4, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     read = torch.rand(1, 2, 4, generator=generator, dtype=torch.float64, requires_grad=True)

@@ -18,12 +18,12 @@ from tests.mann.addressing.stepping import one_step
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_all_heads_start_at_the_first_slot(slots: int, dtype: torch.dtype) -> None:
-    like = torch.zeros(0, dtype=dtype)
-    weights = first_slot(2, 3, slots, like)
+    memory = torch.zeros(2, slots, 4, dtype=dtype)
+    weights = first_slot(memory, 3)
     assert weights.tolist() == [[[1.0] + [0.0] * (slots - 1)] * 3] * 2
     assert weights.dtype == dtype
     for scheme in (NTM(3, 2), Location(3, 2)):
-        state = scheme.initial_state(2, slots, like)
+        state = scheme.initial_state(memory)
         assert torch.equal(state.read_weights, weights)
         assert torch.equal(state.write_weights, weights[:, :2])
 
@@ -161,7 +161,7 @@ def test_heads_that_move_on_write_a_sequence_and_read_it_back_in_order() -> None
     # The copy task, by hand: three words to the slots 1, 2 and 0, from a head that starts at slot 0.
     scheme = Location()
     memory = torch.zeros(1, 3, 1)
-    state = scheme.initial_state(1, 3, memory)
+    state = scheme.initial_state(memory)
     on, stay = torch.tensor([[[0.0, 0.0, 1.0]]]), torch.tensor([[[0.0, 1.0, 0.0]]])
     sharpening = {"write_sharpening": torch.ones(1, 1, 1), "read_sharpening": torch.ones(1, 1, 1)}
     full, none = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
@@ -179,7 +179,7 @@ def test_heads_that_move_on_write_a_sequence_and_read_it_back_in_order() -> None
 
 def test_controls_keep_to_their_ranges() -> None:
     emitted = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0], dtype=torch.float64)
-    controls = NTM(read_heads=2, write_heads=3, shift_range=2).controls(7)
+    controls = NTM(read_heads=2, write_heads=3, shift_range=2).controls(7, 4)
     tanh = [math.tanh(value) for value in emitted.tolist()]
     sigmoid = [1 / (1 + math.exp(-value)) for value in emitted.tolist()]
     softplus = [math.log1p(math.exp(value)) for value in emitted.tolist()]

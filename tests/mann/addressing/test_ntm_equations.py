@@ -153,7 +153,7 @@ def test_derivatives_of_two_steps_match_finite_differences(scheme: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     memory = initial_memory("random", 1, 4, 2, generator)
     if isinstance(scheme, Content):
-        assert_derivatives_match(scheme, memory, scheme.initial_state(1, 4, memory), through=[], steps=2)
+        assert_derivatives_match(scheme, memory, scheme.initial_state(memory), through=[], steps=2)
         return
     read, write = (
         torch.randn(1, heads, 4, generator=generator, dtype=torch.float64).softmax(-1)
@@ -179,7 +179,7 @@ def test_zero_memory_and_controls_at_their_limits_leave_values_and_gradients_fin
     # 0: keys of zero. -200: gates and strengths of 0, a sharpening of 1. 200, 500: gates of 1, sharpenings of 201, 501.
     for emitted in (0.0, -200.0, 200.0, 500.0):
         for slots in (1, 4):
-            state: Any = scheme.initial_state(2, slots, torch.zeros(0, dtype=dtype))
+            state: Any = scheme.initial_state(torch.zeros(2, slots, 1, dtype=dtype))
             if zero_rows:
                 state = type(state)(*(torch.zeros_like(part, requires_grad=True) for part in state))
             assert {"memory", "erase"} <= assert_finite(scheme, emitted, slots, dtype, state)

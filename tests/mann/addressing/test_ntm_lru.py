@@ -42,7 +42,7 @@ def test_the_oracle_tells_all_variants_apart() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_first_nothing_was_read_or_used(dtype: torch.dtype) -> None:
-    state = NTMLRU(read_heads=3).initial_state(2, 4, torch.zeros(1, dtype=dtype))
+    state = NTMLRU(read_heads=3).initial_state(torch.zeros(2, 4, 1, dtype=dtype))
     assert state.read_weights.tolist() == [[[0.0] * 4] * 3] * 2
     assert state.usage.tolist() == [[0.0] * 4] * 2
     assert state.read_weights.dtype == state.usage.dtype == dtype
@@ -71,7 +71,7 @@ def test_the_first_read_is_by_content_whatever_the_gate() -> None:
         controls = by_hand(
             1, read_key=[[0.0, 2.0]], read_strength=[[math.log(4)]], read_gate=[[gate]], add=[[0.0, 0.0]]
         )
-        _, _, read, _ = one_step(scheme, controls, memory, scheme.initial_state(1, 3, memory))
+        _, _, read, _ = one_step(scheme, controls, memory, scheme.initial_state(memory))
         # Cosines 0, 1 and 0.
         assert read[0, 0].tolist() == pytest.approx([1 / 6, 4 / 6, 1 / 6], abs=1e-6)
 
@@ -79,7 +79,7 @@ def test_the_first_read_is_by_content_whatever_the_gate() -> None:
 def test_heads_write_to_a_least_used_slot_each_in_place_of_its_content() -> None:
     scheme = NTMLRU(read_heads=2)
     memory = torch.tensor([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]])
-    state = scheme.initial_state(1, 3, memory)._replace(usage=torch.tensor([[0.5, 0.25, 4.0]]))
+    state = scheme.initial_state(memory)._replace(usage=torch.tensor([[0.5, 0.25, 4.0]]))
     controls = by_hand(2, add=[[10.0, 20.0], [30.0, 40.0]])
     write, written, _, _ = one_step(scheme, controls, memory, state)
     assert write.weights.tolist() == [[[0, 1, 0], [1, 0, 0]]]
@@ -89,7 +89,7 @@ def test_heads_write_to_a_least_used_slot_each_in_place_of_its_content() -> None
 def test_a_write_gate_of_a_quarter_writes_a_quarter_where_the_head_itself_read_last() -> None:
     scheme = NTMLRU(read_heads=2)
     memory = torch.tensor([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]])
-    state = scheme.initial_state(1, 3, memory)._replace(
+    state = scheme.initial_state(memory)._replace(
         read_weights=torch.tensor([[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]]), usage=torch.tensor([[0.5, 0.25, 4.0]])
     )
     write, written, _, _ = one_step(scheme, by_hand(2, write_gate=[[0.25], [1.0]]), memory, state)
@@ -101,7 +101,7 @@ def test_a_write_gate_of_a_quarter_writes_a_quarter_where_the_head_itself_read_l
 def test_reads_move_by_exactly_their_shift_around_the_end_too_and_count_as_use(offset: int, slot: int) -> None:
     scheme = NTMLRU(read_heads=1, usage_decay=0.5)
     memory = torch.zeros(1, 3, 2)
-    state = scheme.initial_state(1, 3, memory)._replace(
+    state = scheme.initial_state(memory)._replace(
         read_weights=torch.tensor([[[0.0, 0.0, 1.0]]]), usage=torch.tensor([[0.5, 0.25, 4.0]])
     )
     shifts = [0.25, 0.25, 0.25]
@@ -118,7 +118,7 @@ def test_reads_move_by_exactly_their_shift_around_the_end_too_and_count_as_use(o
 def test_with_more_heads_than_slots_the_heads_take_turns_and_all_is_zeroed() -> None:
     scheme = NTMLRU(read_heads=3)
     memory = torch.full((1, 2, 2), 7.0)
-    state = scheme.initial_state(1, 2, memory)._replace(usage=torch.tensor([[1.0, 0.0]]))
+    state = scheme.initial_state(memory)._replace(usage=torch.tensor([[1.0, 0.0]]))
     controls = by_hand(3, add=[[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]])
     write, written, _, _ = one_step(scheme, controls, memory, state)
     assert write.weights.tolist() == [[[0, 1], [1, 0], [0, 1]]]
@@ -128,7 +128,7 @@ def test_with_more_heads_than_slots_the_heads_take_turns_and_all_is_zeroed() -> 
 def test_an_unused_slot_is_written_before_any_used_one_again() -> None:
     scheme = NTMLRU(read_heads=1)
     memory = torch.full((1, 4, 4), 1e-6)
-    state = scheme.initial_state(1, 4, memory)
+    state = scheme.initial_state(memory)
     written = []
     for step in range(4):
         word = torch.eye(4)[step].view(1, 1, 4)
@@ -142,7 +142,7 @@ def test_an_unused_slot_is_written_before_any_used_one_again() -> None:
 
 def test_controls_keep_to_their_ranges_and_the_strength_to_its_scale() -> None:
     emitted = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0], dtype=torch.float64)
-    controls = NTMLRU(read_heads=3, key_strength=4.0, shift_range=2).controls(7)
+    controls = NTMLRU(read_heads=3, key_strength=4.0, shift_range=2).controls(7, 4)
     tanh = [math.tanh(value) for value in emitted.tolist()]
     sigmoid = [1 / (1 + math.exp(-value)) for value in emitted.tolist()]
     softplus = [math.log1p(math.exp(value)) for value in emitted.tolist()]
@@ -199,16 +199,17 @@ def test_derivatives_of_two_steps_match_finite_differences(scheme: NTMLRU) -> No
     memory = initial_memory("random", 1, 4, 2, generator)
     read = torch.randn(1, scheme.read_heads, 4, generator=generator, dtype=torch.float64).softmax(-1)
     usage = torch.rand(1, 4, generator=generator, dtype=torch.float64)
-    state = scheme.initial_state(1, 4, memory)._replace(read_weights=read, usage=usage)
+    state = scheme.initial_state(memory)._replace(read_weights=read, usage=usage)
     assert_derivatives_match(scheme, memory, state, through=["read_weights"], steps=2)
 
 
 def test_usage_carries_no_gradient_and_the_last_read_does() -> None:
     scheme = NTMLRU(read_heads=2)
     generator = torch.Generator().manual_seed(0)
-    controls = {name: value.requires_grad_() for name, value in random_controls(scheme, 1, 3, generator).items()}
+    controls = random_controls(scheme, torch.empty(1, 4, 3), generator)
+    controls = {name: value.requires_grad_() for name, value in controls.items()}
     memory = torch.randn(1, 4, 3, generator=generator, dtype=torch.float64, requires_grad=True)
-    _, _, _, state = one_step(scheme, controls, memory, scheme.initial_state(1, 4, memory))
+    _, _, _, state = one_step(scheme, controls, memory, scheme.initial_state(memory))
     assert not state.usage.requires_grad
     assert state.read_weights.requires_grad
 

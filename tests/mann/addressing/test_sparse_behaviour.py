@@ -44,9 +44,9 @@ def rows(*values: list[float]) -> torch.Tensor:
 def test_with_no_more_slots_than_are_read_reads_are_plain_content_addressing(nearest: int, similarity: str) -> None:
     scheme = sparse(2, nearest, similarity)
     generator = torch.Generator().manual_seed(0)
-    controls = random_controls(scheme, 3, 4, generator)
+    controls = random_controls(scheme, torch.empty(3, 5, 4), generator)
     memory = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64)
-    _, memory, read, _ = one_step(scheme, controls, memory, scheme.initial_state(3, 5, memory))
+    _, memory, read, _ = one_step(scheme, controls, memory, scheme.initial_state(memory))
     plain = content_weights(controls["key"], controls["strength"], memory, scheme.similarity)
     numpy.testing.assert_allclose(read.numpy(), plain.numpy(), atol=1e-12)
 
@@ -56,16 +56,16 @@ def test_as_many_slots_are_read_as_there_are_to_be_read_and_no_more(slots: int) 
     scheme = sparse(3)
     generator = torch.Generator().manual_seed(slots)
     memory = torch.randn(2, slots, 3, generator=generator, dtype=torch.float64)
-    state = scheme.initial_state(2, slots, memory)
+    state = scheme.initial_state(memory)
     for _ in range(4):
-        _, memory, read, state = one_step(scheme, random_controls(scheme, 2, 3, generator), memory, state)
+        _, memory, read, state = one_step(scheme, random_controls(scheme, memory, generator), memory, state)
         assert (read.count_nonzero(-1) == min(4, slots)).all()
         numpy.testing.assert_allclose(read.sum(-1).numpy(), 1, atol=1e-12)
 
 
 def test_the_nearest_are_read_by_hand() -> None:
     scheme, memory = sparse(nearest=2, similarity="dot"), column(0.5, -1.0, 1.0, 0.0)
-    state = scheme.initial_state(1, 4, memory)
+    state = scheme.initial_state(memory)
     write = Write(torch.zeros(1, 1, 4), torch.ones(1, 4, 1), torch.zeros(1, 1, 1))
     read, after = scheme.read(plain_controls(strength=2 * math.log(3)), memory, state, write)
     # exp(strength * similarity) is 3 and 9.
@@ -121,14 +121,14 @@ def test_a_weight_at_the_threshold_is_no_access_and_one_above_it_is() -> None:
     scheme = sparse(threshold=0.25, nearest=4)
     memory = column(1, 1, 1, 1)  # a quarter is read of each
     write = Write(torch.zeros(1, 1, 4), torch.ones(1, 4, 1), torch.zeros(1, 1, 1))
-    _, after = scheme.read(plain_controls(), memory, scheme.initial_state(1, 4, memory), write)
+    _, after = scheme.read(plain_controls(), memory, scheme.initial_state(memory), write)
     assert after.age.tolist() == [[1, 1, 1, 1]]
 
 
 def test_slots_never_accessed_come_first_in_order_and_then_the_one_longest_ago() -> None:
     scheme = sparse(nearest=1, similarity="dot")
     memory = column(*[1e-6] * 4)
-    state, written = scheme.initial_state(1, 4, memory), []
+    state, written = scheme.initial_state(memory), []
     for add in (0.5, 0.6, 0.7, 0.8, -0.1, 0.9):
         # The key finds the largest number, which is the one just written, except for -0.1: then 0.8 is read.
         write, memory, _, state = one_step(scheme, plain_controls(add=add), memory, state)
@@ -154,14 +154,14 @@ def test_a_read_keeps_a_slot_from_being_taken() -> None:
 
 
 def test_at_first_nothing_was_read_or_accessed() -> None:
-    state = sparse(3).initial_state(2, 4, torch.zeros((), dtype=torch.float64))
+    state = sparse(3).initial_state(torch.zeros(2, 4, 1, dtype=torch.float64))
     assert (state.read_weights.shape, state.age.shape) == ((2, 3, 4), (2, 4))
     assert not state.read_weights.any() and not state.age.any()
 
 
 def test_controls_keep_to_their_ranges_and_the_strength_to_its_scale() -> None:
     emitted = torch.tensor([-200.0, -1.0, 0.0, 1.0, 200.0])
-    controls = sparse(2, key_strength=3.0).controls(5)
+    controls = sparse(2, key_strength=3.0).controls(5, 4)
     for name in ("key", "add"):
         assert controls[name].range(emitted).tolist() == pytest.approx([math.tanh(v) for v in emitted.tolist()])
     for name in ("gate", "write_gate"):

@@ -99,9 +99,9 @@ def test_of_slots_that_hold_the_same_the_first_are_read(
     # Similarities must be equal to the last bit, whatever the index of the slot.
     scheme = sparse(heads, 4, similarity)
     generator = torch.Generator().manual_seed(0)
-    controls = {name: part.to(dtype) for name, part in random_controls(scheme, batch, word_size, generator).items()}
     memory = torch.full((batch, slots, word_size), 1e-6, dtype=dtype)
-    state = scheme.initial_state(batch, slots, memory)
+    controls = {name: part.to(dtype) for name, part in random_controls(scheme, memory, generator).items()}
+    state = scheme.initial_state(memory)
     nothing = Write(memory.new_zeros(batch, heads, slots), memory.new_ones(batch, slots, 1), controls["add"])
     read, _ = scheme.read(controls, memory, state, nothing)
     assert not read[..., 4:].any()
@@ -123,9 +123,9 @@ def test_derivatives_match_finite_differences(heads: int, nearest: int, similari
 def test_no_gradient_into_slots_that_are_neither_read_nor_written() -> None:
     scheme = sparse(2, 2)
     generator = torch.Generator().manual_seed(0)
-    controls = random_controls(scheme, 1, 3, generator)
+    controls = random_controls(scheme, torch.empty(1, 9, 3), generator)
     memory = torch.randn(1, 9, 3, generator=generator, dtype=torch.float64, requires_grad=True)
-    state = scheme.initial_state(1, 9, memory)
+    state = scheme.initial_state(memory)
     write, written, read, _ = one_step(scheme, controls, memory, state)
     (read @ written).square().sum().backward()
     assert memory.grad is not None
@@ -139,10 +139,11 @@ def test_no_gradient_into_slots_that_are_neither_read_nor_written() -> None:
 def test_no_gradient_through_the_choice_of_slots_or_the_age() -> None:
     scheme = sparse(2, 2)
     generator = torch.Generator().manual_seed(0)
-    controls = {name: part.requires_grad_() for name, part in random_controls(scheme, 1, 3, generator).items()}
+    controls = random_controls(scheme, torch.empty(1, 5, 3), generator)
+    controls = {name: part.requires_grad_() for name, part in controls.items()}
     memory = torch.randn(1, 5, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     age = torch.arange(5.0, dtype=torch.float64)[None].requires_grad_()
-    _, _, read, state = one_step(scheme, controls, memory, scheme.initial_state(1, 5, memory)._replace(age=age))
+    _, _, read, state = one_step(scheme, controls, memory, scheme.initial_state(memory)._replace(age=age))
     assert not state.age.requires_grad and read.requires_grad
     similarities = torch.tensor([[[3.0, 1.0, 2.0, 0.0]]], requires_grad=True)
     sparse_weights(similarities, torch.ones(1, 1, 1), 2)[0, 0, 0].backward()
@@ -157,4 +158,4 @@ def test_zero_memory_and_zero_keys_leave_values_and_gradients_finite(
     heads: int, similarity: str, slots: int, dtype: torch.dtype
 ) -> None:
     scheme = sparse(heads, 2, similarity)
-    assert assert_finite(scheme, 0.0, slots, dtype) == {"memory", *scheme.controls(3)}
+    assert assert_finite(scheme, 0.0, slots, dtype) == {"memory", *scheme.controls(3, slots)}

@@ -12,7 +12,7 @@ from tests.mann.addressing.stepping import one_step
 
 def started(scheme: NTM, word_size: int = 4) -> dict[str, torch.Tensor]:
     """Return the controls [1, heads, size] of a controller that emits zeros, with the scheme's initial biases."""
-    controls = scheme.controls(word_size)
+    controls = scheme.controls(word_size, 4)
     biases = {name: torch.zeros(control.heads, control.size) for name, control in controls.items()}
     weights = {name: torch.zeros(control.heads, control.size, 3) for name, control in controls.items()}
     scheme.initialise(weights, biases)
@@ -23,13 +23,13 @@ def started(scheme: NTM, word_size: int = 4) -> dict[str, torch.Tensor]:
 def test_a_tape_starts_with_write_heads_that_move_on_and_stay_sharp(reach: int) -> None:
     scheme = NTM(read_heads=1, write_heads=2, shift_range=reach, start="tape")
     controls, memory = started(scheme), torch.full((1, 40, 4), 1e-6)
-    state = scheme.initial_state(1, 40, memory)
+    state = scheme.initial_state(memory)
     for step in range(1, 6):
         written, state = scheme.write(controls, memory, state)
         assert written.weights.argmax(-1).tolist() == [[step, step]]
         assert written.weights.max() > (0.95 if reach == 1 else 0.8)
     # The read head stays at the first slot, which is not written, and rather moves forward than backward.
-    start = scheme.initial_state(1, 40, memory)
+    start = scheme.initial_state(memory)
     read, _ = scheme.read(controls, memory, start, scheme.write(controls, memory, start)[0])
     assert read[0, 0, 0] > 0.9 and read[0, 0, 1] > 10 * read[0, 0, -1]
     assert controls["write_gate"].max() < 1e-5 and controls["read_gate"].max() < 0.01
@@ -41,7 +41,7 @@ def test_a_tape_starts_with_write_heads_that_move_on_and_stay_sharp(reach: int) 
 def test_the_first_of_several_read_heads_follows_the_write_head_and_others_stay() -> None:
     scheme = NTM(read_heads=3, start="tape")
     controls, memory = started(scheme), torch.full((1, 40, 4), 1e-6)
-    state = scheme.initial_state(1, 40, memory)
+    state = scheme.initial_state(memory)
     for step in range(1, 6):
         written, state = scheme.write(controls, memory, state)
         read, state = scheme.read(controls, memory, state, written)
@@ -65,7 +65,7 @@ def test_a_read_head_of_a_tape_is_rewound_to_the_start_marker_when_its_gate_open
 
 def test_rewinding_hardly_depends_on_the_hidden_units_at_first() -> None:
     scheme, generator = NTM(read_heads=2, start="tape"), torch.Generator().manual_seed(0)
-    controls = scheme.controls(10)
+    controls = scheme.controls(10, 4)
     weights = {
         name: torch.randn(control.heads, control.size, 50, generator=generator) / 10
         for name, control in controls.items()
@@ -92,7 +92,7 @@ def test_a_read_head_starts_beside_the_write_head_and_others_find_by_content(sta
     # The words that match the keys of the other two heads are in the slots 7 and 3.
     controls["read_key"] = torch.tensor([[[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]])
     memory[0, 7, 0] = memory[0, 3, 2] = 1.0
-    state = scheme.initial_state(1, 12, memory)
+    state = scheme.initial_state(memory)
     for step in range(1, 6):
         written, state = scheme.write(controls, memory, state)
         read, state = scheme.read(controls, memory, state, written)
@@ -109,7 +109,7 @@ def test_heads_that_recognise_find_the_word_after_the_one_like_the_current(
 ) -> None:
     # With keys and words that a controller emits before any training; the last input is the third again.
     scheme, generator = NTM(read_heads, write_heads, start="recognise"), torch.Generator().manual_seed(0)
-    controls = scheme.controls(40)
+    controls = scheme.controls(40, 4)
     weights = {
         name: torch.randn(control.heads, control.size, 50, generator=generator) / 5
         for name, control in controls.items()
@@ -131,6 +131,6 @@ def test_heads_that_recognise_find_the_word_after_the_one_like_the_current(
 def test_without_the_tape_and_without_a_shift_write_heads_stay() -> None:
     for scheme in (NTM(), NTM(shift_range=0, start="tape"), NTM(shift_range=0, start="recall")):
         controls, memory = started(scheme), torch.full((1, 5, 4), 1e-6)
-        written, _ = scheme.write(controls, memory, scheme.initial_state(1, 5, memory))
+        written, _ = scheme.write(controls, memory, scheme.initial_state(memory))
         assert written.weights.argmax(-1).tolist() == [[0]]
     assert started(NTM())["write_gate"].item() == 0.5

@@ -26,7 +26,7 @@ def test_a_plain_state_has_no_parameters_and_is_the_schemes_own(name: str) -> No
     assert not list(start.parameters()) and not start.state_dict()
     assert torch.equal(memory, torch.full((2, 5, 3), CONSTANT, dtype=torch.float64))
     assert torch.equal(reads, torch.zeros(2, scheme.read_heads * 3, dtype=torch.float64))
-    for found, expected in zip(addressing, scheme.initial_state(2, 5, LIKE), strict=True):
+    for found, expected in zip(addressing, scheme.initial_state(memory), strict=True):
         assert torch.equal(found, expected)
 
 
