@@ -88,7 +88,9 @@ class Append(Scheme[AppendState]):
         batch, slots, word_size = memory.shape
         unwritten = memory.new_zeros(batch, slots)
         first = torch.arange(slots, device=memory.device) == 0
-        return AppendState(first.expand_as(unwritten).to(memory.dtype), unwritten, memory.new_zeros(batch, 1, key_size(word_size)))
+        return AppendState(
+            first.expand_as(unwritten).to(memory.dtype), unwritten, memory.new_zeros(batch, 1, key_size(word_size))
+        )
 
     def write(self, controls: Controls, memory: Tensor, state: AppendState) -> tuple[Write, AppendState]:
         """Write to the next slot, instead of what it had."""

@@ -67,7 +67,7 @@ def positive(emitted: Tensor) -> Tensor:
 
 
 def correction(keys: Tensor, values: Tensor, memory: Tensor) -> Tensor:
-    """v - k^T M, what the read at each key lacks; keys: [batch, heads, slots]; returns [batch, heads, word_size].
+    """V - k^T M, what the read at each key lacks; keys: [batch, heads, slots]; returns [batch, heads, word_size].
 
     >>> correction(torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[5.0, 6.0]]]), torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
     tensor([[[2., 2.]]])

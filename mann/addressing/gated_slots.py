@@ -42,7 +42,7 @@ def key_size(word_size: int) -> int:
 
 
 def gate(emitted: Tensor) -> Tensor:
-    """a = sigmoid(f)^(1/8)."""
+    """A = sigmoid(f)^(1/8)."""
     return torch.exp(functional.logsigmoid(emitted) / ROOT)
 
 

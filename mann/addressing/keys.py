@@ -5,7 +5,7 @@
     binding           k = k' + f (q_{t-1} - k'),  f in (0, 1)
 
 The label of an image arrives one step after it. A value written at the key k' of its own step is bound to the wrong
-image; sequence layers bridge that step by a short convolution over time, and here a share f of the key is the last query.
+image. Sequence layers bridge that step by a short convolution over time; here a share f of the key is the last query.
 """
 
 from typing import Final
@@ -37,7 +37,7 @@ def on_simplex(keys: Tensor) -> Tensor:
 
 
 def bound_key(keys: Tensor, follow: Tensor, last_query: Tensor) -> Tensor:
-    """k = k' + f (q_{t-1} - k'): the share `follow` [batch, heads, 1] of a key is the query of the step before."""
+    """K = k' + f (q_{t-1} - k'): the share `follow` [batch, heads, 1] of a key is the query of the step before."""
     return keys + follow * (last_query - keys)
 
 

@@ -7,8 +7,8 @@
     read         h = C^T q / (max(|n . q|, exp(-m)) + 1e-6),   divided by its root mean square
 
 Each head has a matrix C of its own, here a block of the slots; N is the number of its slots. Keys and queries have a
-number for each slot, of any sign and size. The read is after the write; with `read_first` the matrix is that before the
-write, and the normaliser that after it. Where the papers normalise a head over its numbers with LayerNorm, the root mean
+number for each slot, of any sign and size. The read is after the write; with `read_first` the matrix is that before
+the write, and the normaliser that after it. Where the paper normalises what a head reads with LayerNorm, the root mean
 square is used (`normalise`). A share of each key is the last query (`follow`, see `mann.addressing.keys`).
 """
 
@@ -65,7 +65,7 @@ def stabilised(forget: Tensor, take_in: Tensor, stabiliser: Tensor) -> tuple[Ten
 
 
 def normalised_query(query: Tensor, normaliser: Tensor, stabiliser: Tensor) -> Tensor:
-    """q / (max(|n . q|, exp(-m)) + 1e-6) for each head, [batch, heads, slots]; stabiliser: [batch, heads, 1]."""
+    """Q / (max(|n . q|, exp(-m)) + 1e-6) for each head, [batch, heads, slots]; stabiliser: [batch, heads, 1]."""
     size = (normaliser * query).sum(-1, keepdim=True).abs()
     # Limited, as the exponential of a large number would be infinite, and its gradient NaN.
     return query / (torch.maximum(size, torch.exp(-stabiliser.clamp(min=-LARGEST))) + SMALLEST)

@@ -27,7 +27,7 @@ from data import DATASETS
 from episodes import TASKS
 from mann.addressing import SCHEMES
 from mann.cli.command_line import field_docs, parse
-from mann.settings import MODELS, AnyConfig, Config, Memory, Recurrent, by_option, default_scheme, preset
+from mann.settings import MODELS, AnyConfig, Config, Memory, Recurrent, Transformer, by_option, default_scheme, preset
 from mann.settings.options import SEQUENCE_MODELS, own_fields
 from mann.training import LoggingInterval
 
@@ -126,6 +126,7 @@ def _settings_options(default: AnyConfig) -> dict[str, tuple[Any, str]]:
         "addressing": (str, f"Addressing scheme of the memory: {', '.join(SCHEMES)}."),
         **_part(Recurrent),
         **_part(Memory),
+        **_part(Transformer),
         **_scheme_options(images),
         **_part(type(default)),
     }

@@ -6,16 +6,29 @@ from functools import partial
 from torch import nn
 
 from data import InputError
+from mann.models.baselines.delta_layers import DeltaLayersBaseline
 from mann.models.baselines.maml import MAML
 from mann.models.baselines.nearest import NearestNeighbour
 from mann.models.baselines.prototypes import PrototypicalNetwork
 from mann.models.baselines.recurrent import BASELINES
+from mann.models.baselines.transformer import TransformerBaseline
 from mann.models.classifier import Classifier, episode_labels
 from mann.models.controllers import controller_kind
 from mann.models.encoders import ENCODERS, ConvEncoder
 from mann.models.initial_state import InitialState
 from mann.models.network import MemoryNetwork
-from mann.settings import AnyConfig, Config, Maml, Memory, Nearest, Prototypes, Recurrent
+from mann.settings import (
+    AnyConfig,
+    AnyModel,
+    Config,
+    DeltaLayers,
+    Maml,
+    Memory,
+    Nearest,
+    Prototypes,
+    Recurrent,
+    Transformer,
+)
 from mann.support.seeds import drawn_with
 
 
@@ -33,9 +46,7 @@ def build_model(config: AnyConfig) -> nn.Module:
     return build_network(config.model, config.seed, config.sizes.input_size, config.sizes.output_size)
 
 
-def build_network(
-    model: Memory | Recurrent | Prototypes | Nearest, seed: int, input_size: int, output_size: int
-) -> nn.Module:
+def build_network(model: AnyModel, seed: int, input_size: int, output_size: int) -> nn.Module:
     """Return a new network, used like `torch.nn.LSTM`: [time, batch, input_size] -> [time, batch, output_size].
 
     >>> build_network(Memory(slots=8), seed=0, input_size=9, output_size=8).slots
@@ -48,10 +59,16 @@ def build_network(
                 return _memory_network(model, *sizes)
             case Recurrent():
                 return BASELINES[model.controller](*sizes, model.hidden_size, model.layers)
+            case Transformer():
+                return TransformerBaseline(*sizes, model.blocks, model.width, model.heads)
+            case DeltaLayers():
+                return DeltaLayersBaseline(*sizes, model.blocks, model.width, model.heads)
             case Prototypes():
                 return PrototypicalNetwork(*sizes)
             case Nearest():
                 return NearestNeighbour(*sizes)
+            case Maml():
+                raise answers_no_sequences()
 
 
 def _memory_network(model: Memory, input_size: int, output_size: int) -> MemoryNetwork:

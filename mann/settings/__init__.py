@@ -11,7 +11,9 @@ from mann.settings.options import MODELS, Options, by_option, changed, differenc
 from mann.settings.presets import preset, presets_of
 from mann.settings.schema import (
     AnyConfig,
+    AnyModel,
     Config,
+    DeltaLayers,
     Maml,
     Memory,
     Nearest,
@@ -19,6 +21,7 @@ from mann.settings.schema import (
     Recurrent,
     Settings,
     TaskConfig,
+    Transformer,
     default_scheme,
 )
 from mann.settings.storage import config_from_json, config_json, read_config
@@ -26,7 +29,9 @@ from mann.settings.storage import config_from_json, config_json, read_config
 __all__ = [
     "MODELS",
     "AnyConfig",
+    "AnyModel",
     "Config",
+    "DeltaLayers",
     "Maml",
     "Memory",
     "Nearest",
@@ -35,6 +40,7 @@ __all__ = [
     "Recurrent",
     "Settings",
     "TaskConfig",
+    "Transformer",
     "by_option",
     "changed",
     "config_from_json",

@@ -18,12 +18,14 @@ from mann.settings.schema import (
     AnyConfig,
     AnyModel,
     Config,
+    DeltaLayers,
     Maml,
     Memory,
     Nearest,
     Prototypes,
     Recurrent,
     TaskConfig,
+    Transformer,
     default_scheme,
 )
 
@@ -35,12 +37,14 @@ Values = dict[str, Any]
 MODELS: Final[Mapping[str, type[AnyModel]]] = {
     "memory": Memory,
     "recurrent": Recurrent,
+    "transformer": Transformer,
+    "delta-layers": DeltaLayers,
     "prototypes": Prototypes,
     "nearest": Nearest,
     "maml": Maml,
 }
 """The models by name."""
-SEQUENCE_MODELS: Final = ("memory", "recurrent")
+SEQUENCE_MODELS: Final = ("memory", "recurrent", "transformer", "delta-layers")
 """The models of any sequence, and so of the algorithmic tasks."""
 
 FORMER_ADDRESSING: Final = {"none": "recurrent", "prototypes": "prototypes", "nearest": "nearest", "maml": "maml"}

@@ -3,8 +3,8 @@
     Settings               the optimisation, and the model that is trained
       Config               label-offset classification of images (few-shot, for MAML)
       TaskConfig           one of the algorithmic tasks
-    Model                  Memory | Recurrent | Prototypes | Nearest | Maml, told apart by `kind`;
-                           `mann.models.building` makes the network from it
+    Model                  Memory | Recurrent | Transformer | DeltaLayers | Prototypes | Nearest | Maml, told apart by
+                           `kind`; `mann.models.building` makes the network from it
     Memory.scheme          one of `mann.addressing.SCHEMES`, told apart by `name`
     TaskConfig.sizes       one of `episodes.TASKS`, told apart by `name`
 
@@ -97,6 +97,51 @@ class Recurrent(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Layered(Checked):
+    """Residual blocks without an external memory or a controller."""
+
+    blocks: AtLeastOne = 2
+    """Residual blocks of a transformer or of delta-layers."""
+    width: AtLeastOne = 128
+    """Numbers at each step of a block."""
+    heads: AtLeastOne = 4
+    """Heads of a block, which share out its width."""
+
+    def check(self) -> None:
+        """Check that the heads share out the width."""
+        if self.width % self.heads:
+            raise InputError(f"`width` {self.width} is not a multiple of the {self.heads} of `heads`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transformer(Layered):
+    """A causal Transformer on the same inputs (a baseline).
+
+    >>> Transformer(width=100, heads=3)
+    Traceback (most recent call last):
+    ...
+    data.errors.InputError: `width` 100 is not a multiple of the 3 of `heads`
+    """
+
+    kind: Literal["transformer"] = field(default="transformer", repr=False)
+    """The model's name in settings and on the command line."""
+
+    def check(self) -> None:
+        """Check that the heads have even sizes: their numbers are rotated in pairs."""
+        super().check()
+        if self.width // self.heads % 2:
+            raise InputError(f"`width` {self.width} gives each of {self.heads} heads an odd size: use even sizes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeltaLayers(Layered):
+    """A stack of delta-rule layers without a controller (a baseline)."""
+
+    kind: Literal["delta-layers"] = field(default="delta-layers", repr=False)
+    """The model's name in settings and on the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prototypes(Checked):
     """A prototypical network behind the encoder (Snell et al. 2017); one-hot labels."""
 
@@ -120,8 +165,9 @@ class Maml(Checked):
     """The model's name in settings and on the command line."""
 
 
-AnyModel = Memory | Recurrent | Prototypes | Nearest | Maml
-SequenceModel = Annotated[Memory | Recurrent, Field(discriminator="kind")]
+AnySequenceModel = Memory | Recurrent | Transformer | DeltaLayers
+AnyModel = AnySequenceModel | Prototypes | Nearest | Maml
+SequenceModel = Annotated[AnySequenceModel, Field(discriminator="kind")]
 """Models of any sequence."""
 Model = Annotated[AnyModel, Field(discriminator="kind")]
 """Models of image episodes."""
@@ -202,8 +248,9 @@ class Config(Settings):
     """Data set: omniglot, strokes or folder."""
 
     model: Model = field(default_factory=Memory, kw_only=True)
-    """The model that is trained: memory; or, to compare with, recurrent (a network without memory), prototypes
-    (prototypical networks, one-hot labels), nearest (nearest neighbours of an autoencoder's features) or maml (MAML of
+    """The model that is trained: memory; or, to compare with, recurrent (a network without memory), transformer (a
+    causal Transformer), delta-layers (a stack of delta-rule layers without a controller), prototypes (prototypical
+    networks, one-hot labels), nearest (nearest neighbours of an autoencoder's features) or maml (MAML of
     the convolutional encoder, one-hot labels, for N-way K-shot alone)."""
 
     root: _Path | None = None
@@ -310,7 +357,8 @@ class TaskConfig(Settings):
     sizes: AnyTask
     """The task, with the sizes of its episodes."""
     model: SequenceModel = field(default_factory=_task_memory)
-    """The model that is trained: memory, or recurrent (a network without memory) to compare with."""
+    """The model that is trained: memory; or, to compare with, recurrent (a network without memory), transformer (a
+    causal Transformer) or delta-layers (a stack of delta-rule layers without a controller)."""
     learning_rate: Positive = 1e-3
     """Learning rate after the warm-up."""
     clip_to_median: Positive | None = 10.0

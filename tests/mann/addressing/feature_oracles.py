@@ -55,9 +55,7 @@ def delta_decays(scheme: Delta, controls: Arrays, slots: int) -> list[float]:
         return [1.0] * slots
     blocks = scheme.read_heads if scheme.memories == "own" else 1
     size, decay = math.ceil(slots / blocks), controls["decay"]
-    return [
-        decay[slot // size, 0 if scheme.decay == "number" else slot % size] for slot in range(slots)
-    ]
+    return [decay[slot // size, 0 if scheme.decay == "number" else slot % size] for slot in range(slots)]
 
 
 def delta_step(scheme: Delta, controls: Arrays, memory: Array, state: Arrays, read_first: bool = False) -> Arrays:
@@ -138,9 +136,7 @@ def mlstm_step(scheme: MLSTM, controls: Arrays, memory: Array, state: Arrays, re
         forget, take_in = math.exp(log_forget - largest), math.exp(controls["input"][head, 0] - largest)
         stabiliser[head] = largest
         weights[head] = [take_in * k / math.sqrt(size) for k in keys[head]]
-        normaliser[head] = [
-            forget * n + w for n, w in zip(state["normaliser"][head], weights[head], strict=True)
-        ]
+        normaliser[head] = [forget * n + w for n, w in zip(state["normaliser"][head], weights[head], strict=True)]
         for slot in range(head * size, min(slots, (head + 1) * size)):
             written[slot] = [forget * memory[slot, number] for number in range(word_size)]
         divisor = max(abs(dot(normaliser[head], queries[head])), math.exp(-largest)) + 1e-6

@@ -85,7 +85,9 @@ def test_without_the_correction_writes_at_the_same_key_add_up() -> None:
 
 def test_keys_at_right_angles_do_not_disturb_each_other() -> None:
     scheme = Delta(1, follow=False)
-    memory = stored(scheme, ([3.0, 4.0, 0.0], [5.0, 1.0]), ([4.0, -3.0, 0.0], [7.0, 2.0]), ([0.0, 0.0, 2.0], [8.0, 3.0]))
+    memory = stored(
+        scheme, ([3.0, 4.0, 0.0], [5.0, 1.0]), ([4.0, -3.0, 0.0], [7.0, 2.0]), ([0.0, 0.0, 2.0], [8.0, 3.0])
+    )
     numpy.testing.assert_allclose(memory.numpy().T @ [0.6, 0.8, 0], [5, 1], atol=1e-7)
     numpy.testing.assert_allclose(memory.numpy().T @ [0.8, -0.6, 0], [7, 2], atol=1e-7)
 
@@ -134,7 +136,9 @@ def test_what_is_read_has_a_root_mean_square_of_1_if_it_is_to() -> None:
     scheme = Delta(2, normalise="rms", memories="own")
     generator = torch.Generator().manual_seed(0)
     memory = 5 * torch.randn(3, 6, 4, generator=generator, dtype=torch.float64)
-    _, written, read, _ = one_step(scheme, random_controls(scheme, memory, generator), memory, scheme.initial_state(memory))
+    _, written, read, _ = one_step(
+        scheme, random_controls(scheme, memory, generator), memory, scheme.initial_state(memory)
+    )
     sizes = memories.read(written, read).square().mean(-1).sqrt()
     numpy.testing.assert_allclose(sizes.numpy(), numpy.ones((3, 2)), rtol=1e-5)
 

@@ -154,7 +154,7 @@ def test_former_values_of_addressing_name_a_model(name: str) -> None:
             "`scheme.read_heads` is an option of `model=mem",
         ),
         (Config("strokes"), {"addressing": "tape"}, "no addressing scheme is named 'tape': use one of ntm, content,"),
-        (Config("strokes"), {"model": "lstm"}, "no model of strokes is named 'lstm': use one of memory, recurrent, p"),
+        (Config("strokes"), {"model": "lstm"}, "no model of strokes is named 'lstm': use one of memory, recurrent, t"),
         (
             Config("strokes"),
             {"model": "recurrent", "addressing": "dnc"},
@@ -168,7 +168,7 @@ def test_former_values_of_addressing_name_a_model(name: str) -> None:
         (
             TaskConfig(sizes=Copy()),
             {"model": "prototypes"},
-            "no model of copy is named 'prototypes': use one of memory, recurrent",
+            "no model of copy is named 'prototypes': use one of memory, recurrent, transformer",
         ),
         (TaskConfig(sizes=Copy()), {"addressing": "nearest"}, "no model of copy is named 'nearest': use one of memory"),
     ],

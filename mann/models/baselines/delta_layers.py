@@ -1,0 +1,110 @@
+"""A stack of delta-rule layers without a controller (DeltaNet, Yang et al. 2024, arXiv 2406.06484).
+
+    q, k = L2norm(silu(conv(W x))),  v = silu(conv(W x)),  b = sigmoid(w x)
+    u_t  = b_t (v_t - M_{t-1}^T k_t)
+    M_t  = M_{t-1} + k_t u_t^T,      o_t = M_t^T q_t
+    y_t  = W (RMSNorm(o_t) silu(W x_t))           the output gate
+
+Each head has a memory M of its own. A convolution over the last four steps stands before q, k and v: it brings together
+an image and the label that follows it. Pre-norm residual blocks, see `residual`.
+
+The corrections u of several steps depend on each other by b_t k_t . k_s, s < t: a triangular system, which is solved
+at once instead of step by step, without a loop over time.
+"""
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mann.models.baselines.residual import ResidualStack, by_head, joined
+
+KERNEL: Final = 4
+"""Steps of the convolution."""
+
+CHUNK: Final = 64
+"""Steps that are solved at once: a longer sequence is a sequence of chunks."""
+
+
+class DeltaLayerState(NamedTuple):
+    """The state of a layer.
+
+    Attributes:
+        memory: M of each head, [batch, heads, size, size].
+        recent: The last inputs of the convolution, [KERNEL - 1, batch, 3 width].
+    """
+
+    memory: Tensor
+    recent: Tensor
+
+
+def delta_chunk(queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what is read at each step, [..., time, size], and the memory after the last.
+
+    queries, keys, values: [..., time, size]; rates: [..., time, 1]; memory: [..., size, size].
+    """
+    # (I + tril(diag(b) K K^T, -1)) U = diag(b) (V - K M)
+    lower = (rates * (keys @ keys.mT)).tril(-1)
+    lacking = rates * (values - keys @ memory)
+    corrections = torch.linalg.solve_triangular(lower, lacking, upper=False, unitriangular=True)
+    reads = queries @ memory + (queries @ keys.mT).tril() @ corrections
+    return reads, memory + keys.mT @ corrections
+
+
+class DeltaLayer(nn.Module):
+    """The delta rule over time, in each head.
+
+    Args:
+        width: Numbers at each step.
+        heads: Heads, each with a memory of [width / heads, width / heads].
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.projection = nn.Linear(width, 3 * width, bias=False)
+        self.convolution = nn.Conv1d(3 * width, 3 * width, KERNEL, groups=3 * width, bias=False)
+        self.rate = nn.Linear(width, heads)
+        self.gate = nn.Linear(width, width, bias=False)
+        self.norm = nn.RMSNorm(width // heads)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(self, inputs: Tensor, state: DeltaLayerState | None = None) -> tuple[Tensor, DeltaLayerState]:
+        """[time, batch, width] -> the same, and the state after the last step."""
+        projected = self.projection(inputs)
+        recent = projected.new_zeros(KERNEL - 1, *projected.shape[1:]) if state is None else state.recent
+        padded = torch.cat([recent, projected])
+        mixed = functional.silu(self.convolution(padded.permute(1, 2, 0)).permute(2, 0, 1))
+        queries, keys, values = (by_head(part, self.heads) for part in mixed.chunk(3, -1))
+        queries, keys = functional.normalize(queries, dim=-1), functional.normalize(keys, dim=-1)
+        rates = by_head(self.rate(inputs).sigmoid(), self.heads)
+        size = keys.shape[-1]
+        memory = keys.new_zeros(*keys.shape[:2], size, size) if state is None else state.memory
+        reads = []
+        chunks = (part.split(CHUNK, 2) for part in (queries, keys, values, rates))
+        for query, key, value, rate in zip(*chunks, strict=True):
+            read, memory = delta_chunk(query, key, value, rate, memory)
+            reads.append(read)
+        outputs = joined(self.norm(torch.cat(reads, 2))) * functional.silu(self.gate(inputs))
+        return self.output(outputs), DeltaLayerState(memory, padded[-(KERNEL - 1) :])
+
+
+class DeltaLayersBaseline(ResidualStack):
+    """A stack of delta-rule layers; used like `torch.nn.LSTM`.
+
+    >>> model = DeltaLayersBaseline(9, 8, blocks=2, width=32, heads=4)
+    >>> outputs, state = model(torch.zeros(5, 3, 9))
+    >>> outputs.shape, state[0].memory.shape
+    (torch.Size([5, 3, 8]), torch.Size([3, 4, 8, 8]))
+
+    Args:
+        input_size: Width of an input.
+        output_size: Width of an output.
+        blocks: Number of blocks.
+        width: Numbers at each step of a block.
+        heads: Heads of a block.
+    """
+
+    def __init__(self, input_size: int, output_size: int, blocks: int = 2, width: int = 128, heads: int = 4):
+        super().__init__(input_size, output_size, width, (DeltaLayer(width, heads) for _ in range(blocks)))

@@ -1,0 +1,73 @@
+"""Layers of sequence models that stand beside the memory networks: pre-norm residual blocks around a mixer over time.
+
+    x <- x + mixer(norm(x))       mixes the steps of a sequence; has a state
+    x <- x + mlp(norm(x))         each step by itself
+
+A mixer is called like `torch.nn.LSTM`: [time, batch, width], state -> [time, batch, width], state after the last step.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from torch import Tensor, nn
+
+EXPANSION: Final = 4
+"""Hidden units of the MLP as a multiple of the width."""
+
+
+class ResidualBlock(nn.Module):
+    """A mixer and an MLP, each behind a normalisation and beside a skip connection.
+
+    Args:
+        mixer: Mixes the steps.
+        width: Numbers at each step.
+    """
+
+    def __init__(self, mixer: nn.Module, width: int):
+        super().__init__()
+        self.mixer_norm = nn.RMSNorm(width)
+        self.mixer = mixer
+        self.mlp_norm = nn.RMSNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, EXPANSION * width), nn.GELU(), nn.Linear(EXPANSION * width, width))
+
+    def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """[time, batch, width] -> the same, and the mixer's state."""
+        mixed, after = self.mixer(self.mixer_norm(inputs), state)
+        inputs = inputs + mixed
+        return inputs + self.mlp(self.mlp_norm(inputs)), after
+
+
+class ResidualStack(nn.Module):
+    """An input layer, residual blocks, a normalisation and an output layer; used like `torch.nn.LSTM`.
+
+    Args:
+        input_size: Width of an input.
+        output_size: Width of an output.
+        width: Numbers at each step of a block.
+        mixers: The mixers of the blocks, from the first on.
+    """
+
+    def __init__(self, input_size: int, output_size: int, width: int, mixers: Iterable[nn.Module]):
+        super().__init__()
+        self.input = nn.Linear(input_size, width)
+        self.blocks = nn.ModuleList(ResidualBlock(mixer, width) for mixer in mixers)
+        self.norm = nn.RMSNorm(width)
+        self.output = nn.Linear(width, output_size)
+
+    def forward(self, inputs: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, tuple[Any, ...]]:
+        """[time, batch, input_size] -> [time, batch, output_size], and the state of each block."""
+        hidden, after = self.input(inputs), []
+        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+            hidden, now = block(hidden, before)
+            after.append(now)
+        return self.output(self.norm(hidden)), tuple(after)
+
+
+def by_head(numbers: Tensor, heads: int) -> Tensor:
+    """[time, batch, heads * size] -> [batch, heads, time, size]."""
+    return numbers.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+
+
+def joined(numbers: Tensor) -> Tensor:
+    """[batch, heads, time, size] -> [time, batch, heads * size]."""
+    return numbers.permute(2, 0, 1, 3).flatten(2)

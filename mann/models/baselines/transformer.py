@@ -1,0 +1,97 @@
+"""A causal Transformer (Vaswani et al. 2017) on the same label-offset inputs, after Chan et al. 2022 (2205.05055).
+
+    attention    softmax(q_t k_s / sqrt d + mask) v_s,   s <= t
+    positions    queries and keys are rotated by angles that grow with the step (Su et al. 2021, arXiv 2104.09864), so
+                 that their product depends on the distance t - s
+
+Pre-norm residual blocks, see `residual`. The state is the cache of all earlier keys and values: continuing step by step
+gives the outputs of the whole sequence at once. It grows with the sequence, where a memory does not.
+"""
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mann.models.baselines.residual import ResidualStack, by_head, joined
+
+LARGEST_PERIOD: Final = 10_000.0
+"""The slowest rotation takes 2 pi times as many steps for a turn."""
+
+
+class Cache(NamedTuple):
+    """The keys and values of all earlier steps of a layer.
+
+    Attributes:
+        keys, values: [batch, heads, steps, size]; keys are rotated.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+def rotated(vectors: Tensor, start: int) -> Tensor:
+    """Rotate pairs of numbers by angles in proportion to the step; vectors: [..., time, size], size even.
+
+    Args:
+        vectors: Queries or keys of the steps start, start + 1, ...; number j is paired with number j + size / 2.
+        start: Number of the first step.
+    """
+    time, size = vectors.shape[-2:]
+    digits = torch.promote_types(vectors.dtype, torch.float32)  # bfloat16 would tell few steps apart
+    steps = torch.arange(start, start + time, device=vectors.device, dtype=digits)
+    rates = LARGEST_PERIOD ** (-torch.arange(0, size, 2, device=vectors.device, dtype=digits) / size)
+    angles = torch.outer(steps, rates)
+    cosine, sine = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
+    first, second = vectors.chunk(2, -1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+
+
+class CausalAttention(nn.Module):
+    """Attention of each step to itself and those before it.
+
+    Args:
+        width: Numbers at each step.
+        heads: Attention heads, each of `width / heads` numbers, an even number.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.projection = nn.Linear(width, 3 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(self, inputs: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
+        """[time, batch, width] -> the same, and the keys and values of all steps so far."""
+        queries, keys, values = (by_head(part, self.heads) for part in self.projection(inputs).chunk(3, -1))
+        start = 0 if cache is None else cache.keys.shape[2]
+        queries, keys = rotated(queries, start), rotated(keys, start)
+        if cache is not None:
+            keys, values = torch.cat([cache.keys, keys], 2), torch.cat([cache.values, values], 2)
+        time = len(inputs)
+        # Step t of these is step start + t of the sequence.
+        visible = torch.ones(time, start + time, dtype=torch.bool, device=inputs.device).tril(start)
+        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
+        return self.output(joined(attended)), Cache(keys, values)
+
+
+class TransformerBaseline(ResidualStack):
+    """A causal Transformer; used like `torch.nn.LSTM`.
+
+    >>> model = TransformerBaseline(9, 8, blocks=2, width=32, heads=4)
+    >>> outputs, state = model(torch.zeros(5, 3, 9))
+    >>> outputs, state = model(torch.zeros(1, 3, 9), state)  # continues from the state
+    >>> outputs.shape, state[0].keys.shape
+    (torch.Size([1, 3, 8]), torch.Size([3, 4, 6, 8]))
+
+    Args:
+        input_size: Width of an input.
+        output_size: Width of an output.
+        blocks: Number of blocks.
+        width: Numbers at each step of a block.
+        heads: Attention heads of a block.
+    """
+
+    def __init__(self, input_size: int, output_size: int, blocks: int = 2, width: int = 128, heads: int = 4):
+        super().__init__(input_size, output_size, width, (CausalAttention(width, heads) for _ in range(blocks)))
