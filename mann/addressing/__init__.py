@@ -38,7 +38,7 @@ from mann.addressing.lrua import LRUA
 from mann.addressing.mlstm import MLSTM
 from mann.addressing.ntm import NTM
 from mann.addressing.ntm_lru import NTMLRU
-from mann.addressing.scheme import Control, Controls, Scheme, Write
+from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write
 from mann.addressing.sparse import Sparse
 
 SCHEMES: Final[Mapping[str, type[Scheme]]] = {
@@ -64,5 +64,6 @@ __all__ = [
     "Location",
     "Scheme",
     "Sparse",
+    "WeightsAre",
     "Write",
 ]

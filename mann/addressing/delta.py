@@ -42,7 +42,7 @@ from mann.addressing.keys import (
     slots_of_each,
     with_reads_of_unit_size,
 )
-from mann.addressing.scheme import Control, Controls, Scheme, Write
+from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write
 
 RATE_BIAS: Final = 1.0
 """Initial bias of the rate: b starts at 0.73 of its largest value."""
@@ -103,7 +103,7 @@ class Delta(Scheme[DeltaState]):
     """The scheme's name in settings and on the command line."""
 
     @property
-    def weights_are(self) -> Literal["weightings", "features"]:
+    def weights_are(self) -> WeightsAre:
         """Weightings on the simplex, as long as what is read is not scaled."""
         return "weightings" if self.keys == "simplex" and self.normalise == "none" else "features"
 

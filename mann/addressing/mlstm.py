@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from data.checking import AtLeastOne
 from mann.addressing.keys import FOLLOW_BIAS, bound_key, in_own_slots, slots_of_each, with_reads_of_unit_size
-from mann.addressing.scheme import Control, Controls, Scheme, Write, unlimited
+from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write, unlimited
 
 SMALLEST: Final = 1e-6
 """Added to the divisor of a read."""
@@ -89,7 +89,7 @@ class MLSTM(Scheme[MLSTMState]):
     """The scheme's name in settings and on the command line."""
 
     @property
-    def weights_are(self) -> Literal["weightings", "features"]:
+    def weights_are(self) -> WeightsAre:
         """Keys and queries."""
         return "features"
 

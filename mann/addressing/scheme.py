@@ -25,6 +25,10 @@ State = TypeVar("State")
 """The state of a scheme: a NamedTuple of tensors."""
 
 
+WeightsAre = Literal["weightings", "features"]
+"""Weights of heads over slots are shares in [0, 1], or feature vectors of any sign: keys and queries."""
+
+
 class Control(NamedTuple):
     """One named output of the controller: `range(gain * weights @ hidden + bias)`.
 
@@ -78,7 +82,7 @@ class Scheme(Checked, ABC, Generic[State]):
     """The scheme's name in settings and on the command line: the last field of each scheme, a `Literal` of one text."""
 
     @property
-    def weights_are(self) -> Literal["weightings", "features"]:
+    def weights_are(self) -> WeightsAre:
         """What read and write weights are; pictures show each as what it is.
 
         "weightings": numbers in [0, 1], those of a read head with a sum of at most 1: shares of attention to slots.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from data import ImageClasses, InputError, Split
 from episodes import Episode
+from mann.addressing import WeightsAre
 from mann.evaluation.held_out import (
     HELD_OUT,
     TEST,
@@ -131,11 +132,13 @@ class SequenceTrace(NamedTuple):
         episode: A batch of one.
         logits: [time, 1, characters, symbols].
         access: The accesses to the memory; None where there is no memory.
+        weights_are: What the weights of the accesses are.
     """
 
     episode: Episode
     logits: Tensor
     access: Access | None
+    weights_are: WeightsAre = "weightings"
 
 
 @torch.no_grad()
@@ -147,6 +150,6 @@ def first_sequence(
     episode = Episode(*(values[:, :1] for values in fixed.source(0)))
     if isinstance(model.network, MemoryNetwork):
         logits, _, access = model.trace(episode.images, episode.previous)
-    else:
-        (logits, _), access = model(episode.images, episode.previous), None
-    return on_the_cpu(SequenceTrace(episode, logits, access))
+        return on_the_cpu(SequenceTrace(episode, logits, access, model.network.scheme.weights_are))
+    logits, _ = model(episode.images, episode.previous)
+    return on_the_cpu(SequenceTrace(episode, logits, None))

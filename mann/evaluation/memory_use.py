@@ -11,6 +11,7 @@ import numpy
 from torch import Tensor
 
 from episodes import Episode
+from mann.addressing import WeightsAre
 from mann.models.network import Access
 
 BOUND = 0.1
@@ -89,6 +90,8 @@ def _label_text(label: Sequence[int]) -> str:
 class SlotAccess(NamedTuple):
     """Writes to and reads from the slots in one sequence; all arrays are [time, slots].
 
+    Where weights are features, a memory has no slots that hold one thing: each step's write is a place of its own.
+
     Attributes:
         writes, reads: Weights, summed over heads.
         image_writes: bool, the writes above `BOUND` that are taken to store the image of their own step.
@@ -103,7 +106,7 @@ class SlotAccess(NamedTuple):
     classes: numpy.ndarray
 
 
-def slot_access(access: Access, classes: numpy.ndarray) -> SlotAccess:
+def slot_access(access: Access, classes: numpy.ndarray, weights_are: WeightsAre = "weightings") -> SlotAccess:
     """Return the writes and reads of one sequence, and the class that each write belongs to.
 
     The label of an image is an input of the next step. A write may therefore store the image of its own step, or the
@@ -111,23 +114,58 @@ def slot_access(access: Access, classes: numpy.ndarray) -> SlotAccess:
     before, and of which less than half is erased, is taken to add the label. Every other write is taken to store the
     image.
 
+    Features are compared with each other instead: the places are the steps, step `s` writes to place `s` what belongs
+    to the label that arrives at that step, that of the image before, and a later step reads place `s` with the product
+    of its query and that step's key, the mean over heads.
+
     Args:
         access: [time, 1, ...], as `MemoryNetwork.trace` returns it.
         classes: int [time], the class of each image.
+        weights_are: What the scheme's weights are.
 
     Raises:
         ValueError: there is more than one sequence.
     """
+    # The first entry is a placeholder: no write of the first step adds a label.
+    previous = numpy.concatenate([classes[:1], classes[:-1]])
+    if weights_are == "features":
+        return _access_of_steps(access, classes, previous)
     writes, reads = (only_sequence(weights).sum(1) for weights in (access.write.weights, access.read_weights))
     in_use, erased = (writes > BOUND) | (reads > BOUND), only_sequence(access.write.keep).mean(-1) < 0.5
     in_use_before = numpy.concatenate([numpy.zeros_like(in_use[:1]), in_use[:-1]])
     label_writes = (writes > BOUND) & in_use_before & ~erased
-    # The first entry is a placeholder: no write of the first step adds a label.
-    previous = numpy.concatenate([classes[:1], classes[:-1]])
     return SlotAccess(
         writes=writes,
         reads=reads,
         image_writes=(writes > BOUND) & ~label_writes,
+        label_writes=label_writes,
+        classes=numpy.where(label_writes, previous[:, None], classes[:, None]),
+    )
+
+
+def matches(access: Access) -> numpy.ndarray:
+    """Return the product of each step's queries and each earlier or same step's keys, the mean over heads.
+
+    Returns:
+        [time, time]. Row t, column s: how much of what was written at step s is read at step t, as long as nothing
+        corrects it; 0 for later steps.
+
+    Raises:
+        ValueError: there is more than one sequence.
+    """
+    keys, queries = (only_sequence(weights) for weights in (access.write.weights, access.read_weights))
+    return numpy.tril(numpy.einsum("thn,shn->ts", queries, keys)) / keys.shape[1]
+
+
+def _access_of_steps(access: Access, classes: numpy.ndarray, previous: numpy.ndarray) -> SlotAccess:
+    """Return the writes and reads of places that are steps; see `slot_access`."""
+    time = len(classes)
+    own = numpy.eye(time, dtype=bool)
+    label_writes = own & (numpy.arange(time) > 0)
+    return SlotAccess(
+        writes=own.astype(float),
+        reads=matches(access),
+        image_writes=own & ~label_writes,
         label_writes=label_writes,
         classes=numpy.where(label_writes, previous[:, None], classes[:, None]),
     )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from data import InputError
 from episodes import Task, TaskEpisode, TaskEpisodes
+from mann.addressing import WeightsAre
 from mann.evaluation.answers import Answers, answers_of
 from mann.evaluation.held_out import BATCH, TEST, OnProgress
 from mann.evaluation.intervals import mean_interval
@@ -165,12 +166,14 @@ class TaskTrace(NamedTuple):
         episode: A batch of one.
         outputs: [time, 1, output_size].
         access: The accesses to the memory; None where there is no memory.
+        weights_are: What the weights of the accesses are.
     """
 
     setting: Setting
     episode: TaskEpisode
     outputs: Tensor
     access: Access | None
+    weights_are: WeightsAre = "weightings"
 
 
 def evaluate_task(
@@ -217,7 +220,8 @@ def task_traces(model: nn.Module, config: TaskConfig, device: torch.device) -> l
         episode = TaskEpisodes(sizes_at(config.sizes, setting), 1, TEST.seed, device)(0)
         if isinstance(model, MemoryNetwork):
             outputs, _, access = model.trace(episode.inputs)
+            trace = TaskTrace(setting, episode, outputs, access, model.scheme.weights_are)
         else:
-            (outputs, _), access = model(episode.inputs), None
-        found.append(on_the_cpu(TaskTrace(setting, episode, outputs, access)))
+            trace = TaskTrace(setting, episode, model(episode.inputs)[0], None)
+        found.append(on_the_cpu(trace))
     return found

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from data import InputError
 from episodes.labels import encode
+from mann.addressing import WeightsAre
 from mann.estimator.one_shot import log_probabilities, own_names
 from mann.estimator.pretrained import load_pretrained
 from mann.models.classifier import Classifier
@@ -122,6 +123,11 @@ class Learner:
     def slots(self) -> int:
         """The number of memory slots."""
         return self._memory_network().slots
+
+    @property
+    def weights_are(self) -> WeightsAre:
+        """What the weights of the memory's accesses are."""
+        return self._memory_network().scheme.weights_are
 
     def blank(self) -> Snapshot:
         """Return the snapshot before the first drawing."""

@@ -40,10 +40,18 @@ function summary() {
     return "The memory is empty. Drawings are written to free slots, and read when the same character is drawn again.";
   }
   const { writes, reads } = memory;
+  const read = reads.length ? "and read:" : `and read no ${memory.place} in particular.`;
+  if (memory.place === "step") {
+    return `${pending ? "At this drawing" : "At the last drawing"}, the network wrote the name of the drawing before, ${read}`;
+  }
   const written = writes.length ? `${writes.length > 1 ? "slots" : "slot"} ${writes.join(", ")}` : "no slot";
-  const read = reads.length ? "and read:" : "and read no slot in particular.";
   return `${pending ? "At this drawing" : "At the last drawing"}, the network wrote to ${written} ${read}`;
 }
+
+const placeName = (number) => {
+  const { place } = state.view.memory;
+  return place === "step" ? `step ${number + 1}` : `slot ${number}`;
+};
 
 const allDrawings = () => [...state.view.drawings, ...(state.view.pending ? [state.view.pending] : [])];
 
@@ -55,9 +63,9 @@ function readItem({ slot, weight, drawing: step }) {
   const isCurrent = step === all.length - 1;
   const item = htmlElement("li", { class: colourClass(number) });
   if (drawing) item.append(thumbnail(drawing.image, size, nameColour(number)));
-  let title = "an empty slot";
+  let title = state.view.memory.place === "step" ? "no drawing" : "an empty slot";
   if (drawing) title = isCurrent || number === undefined ? "this drawing" : names[number];
-  const details = [`slot ${slot}`, percent(weight)];
+  const details = [placeName(slot), percent(weight)];
   if (drawing) details.splice(1, 0, isCurrent ? "just written" : `drawing ${step + 1}`);
   item.append(
     htmlElement("span", {}, htmlElement("b", {}, `${title} `), htmlElement("span", {}, details.join(", "))),
@@ -118,14 +126,14 @@ function showSlots(columns) {
   }
   rows.forEach((row, place) => {
     const y = (place + 0.5) * ROW;
-    nodes.push(svgText(LEFT - 8, y + 4, `slot ${row.slot}`, "end"));
+    nodes.push(svgText(LEFT - 8, y + 4, placeName(row.slot), "end"));
     nodes.push(...heldBoxes(row, y, columns));
     for (const write of row.writes.filter(isVisible)) nodes.push(writeMark(write, row, middle(write.step), y));
     for (const read of row.reads.filter(isVisible)) nodes.push(readMark(read, row, middle(read.step), y));
     if (row.usage !== null) {
       const length = ((RIGHT - 16) * row.usage) / mostUsage;
       const bar = { x: usageLeft, y: y - 3, width: Math.max(1, length), height: 6, rx: 3 };
-      const description = `${memory.usage}, slot ${row.slot}: ${row.usage}`;
+      const description = `${memory.usage}, ${placeName(row.slot)}: ${row.usage}`;
       nodes.push(svgElement("rect", { ...bar, class: "fill", opacity: 0.45 }, description));
     }
   });
@@ -166,8 +174,8 @@ function writeMark(write, row, x, y) {
 function readMark(read, row, x, y) {
   const disc = { cx: x, cy: y, r: 4.5 * Math.sqrt(Math.min(1, read.weight)) };
   const attributes = { ...disc, class: `fill ${colourClass(nameNumber(read.step))}` };
-  return svgElement("circle", attributes, tooltip(read, row, "the slot is read"));
+  return svgElement("circle", attributes, tooltip(read, row, "it is read"));
 }
 
 const tooltip = ({ step, weight }, { slot }, event) =>
-  `drawing ${step + 1}, slot ${slot}: ${event}, weight ${weight.toFixed(2)}`;
+  `drawing ${step + 1}, ${placeName(slot)}: ${event}, weight ${weight.toFixed(2)}`;

@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 import torch
 
+from mann.addressing import WeightsAre
 from mann.evaluation.memory_use import BOUND, SlotAccess, Usage, by_first_write, slot_access, usage_of
 from mann.page.learner import PresentedDrawing, Snapshot
 from mann.page.session import Session
@@ -30,7 +31,7 @@ def session_view(session: Session) -> dict[str, Any]:
         "pending": None
         if now.pending is None
         else {**_drawing_view(now.pending), "strokes": now.pending.strokes, "truth": now.pending.truth},
-        "memory": memory_view(now),
+        "memory": memory_view(now, learner.weights_are),
     }
 
 
@@ -44,7 +45,7 @@ def _drawing_view(drawing: PresentedDrawing) -> dict[str, Any]:
     }
 
 
-def memory_view(snapshot: Snapshot) -> dict[str, Any]:
+def memory_view(snapshot: Snapshot, weights_are: WeightsAre = "weightings") -> dict[str, Any]:
     """Return the use of memory at all drawings, the pending one included.
 
     Steps and slots count from 0; drawing `k` is presented at step `k`.
@@ -56,18 +57,20 @@ def memory_view(snapshot: Snapshot) -> dict[str, Any]:
         reads: The reads of the last step, the largest weight first, with the drawing that each slot holds.
         writes: The slots written at the last step.
         usage: A description of the usage counts; None if the addressing scheme has none.
+        place: What a row is: a "slot", or where weights are features, the "step" whose write it is.
     """
     drawings = snapshot.drawings if snapshot.pending is None else (*snapshot.drawings, snapshot.pending)
     if not drawings:
-        return {"rows": [], "reads": [], "writes": []}
+        return {"place": "slot", "rows": [], "reads": [], "writes": []}
     access = map_leaves(lambda *steps: torch.cat(steps), *(drawing.access for drawing in drawings))
     # Every drawing is a class of its own here: the number of the drawing instead of its class.
-    seen = slot_access(access, numpy.arange(len(drawings)))
+    seen = slot_access(access, numpy.arange(len(drawings)), weights_are)
     usage = usage_of(access)
     rows = [_slot_row(slot, seen, usage) for slot in by_first_write(seen).tolist()]
     held = {row["slot"]: row["held"][-1]["drawing"] for row in rows if row["held"]}
     writes, reads = seen.writes[-1], seen.reads[-1]
     return {
+        "place": "step" if weights_are == "features" else "slot",
         "usage": None if usage is None else usage.title,
         "rows": rows,
         "reads": [

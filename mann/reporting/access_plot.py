@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from episodes import TaskEpisode
+from mann.addressing import WeightsAre
 from mann.evaluation.memory_use import only_sequence, usage_of
 from mann.models.network import Access
 from mann.reporting.pictures import DPI
@@ -65,7 +66,9 @@ class _Panel(NamedTuple):
 _Section = tuple[Sequence[_Panel], Sequence[_Panel]]
 
 
-def plot_access(episode: TaskEpisode, outputs: Tensor, access: Access) -> Figure:
+def plot_access(
+    episode: TaskEpisode, outputs: Tensor, access: Access, weights_are: WeightsAre = "weightings"
+) -> Figure:
     """Plot writes, reads and the content of memory in one sequence of a task.
 
     Time runs to the right, except in the last row, which holds the content of memory at four steps. Slots to which no
@@ -76,6 +79,7 @@ def plot_access(episode: TaskEpisode, outputs: Tensor, access: Access) -> Figure
         episode: A batch of one sequence of a task with targets of bits.
         outputs: [time, 1, output_size], the network's logits.
         access: [time, 1, ...], as `MemoryNetwork.trace` returns it for the inputs of the episode.
+        weights_are: What the scheme's weights are: features have signs, and so have their colours.
 
     Returns:
         The figure, up to 14 inches wide.
@@ -90,8 +94,8 @@ def plot_access(episode: TaskEpisode, outputs: Tensor, access: Access) -> Figure
         ([_input_panel(episode)], _output_panels(episode, outputs)),
         (_write_panels(access), [_read_panel(access), *_usage_panels(access, slots)]),
         (
-            [_weighting_panel("write weightings, by head", access.write.weights, slots)],
-            [_weighting_panel("read weightings, by head", access.read_weights, slots)],
+            [_weights_panel("write", access.write.weights, slots, weights_are)],
+            [_weights_panel("read", access.read_weights, slots, weights_are)],
         ),
     ]
     heights = [height for section in sections for height in _row_heights(section)]
@@ -107,7 +111,7 @@ def plot_access(episode: TaskEpisode, outputs: Tensor, access: Access) -> Figure
 def _slots_in_use(access: Access) -> tuple[numpy.ndarray, str]:
     """Return the slots to plot, int [slots in use], and a description of the selection."""
     both = (access.write.weights, access.read_weights)
-    largest = numpy.maximum(*(only_sequence(weights).max((0, 1)) for weights in both))
+    largest = numpy.maximum(*(abs(only_sequence(weights)).max((0, 1)) for weights in both))
     used = numpy.flatnonzero(largest > IN_USE)
     if not len(used):
         return largest.argmax(keepdims=True), f"no slot had a weight above {IN_USE}: only the one with the largest"
@@ -168,9 +172,13 @@ def _usage_panels(access: Access, slots: numpy.ndarray) -> list[_Panel]:
     return [_Panel(usage.title, values, _AMOUNT, Normalize(0, max(1, values.max())), slots.tolist())]
 
 
-def _weighting_panel(title: str, weights: Tensor, slots: numpy.ndarray) -> _Panel:
-    """Return a panel of weightings [time, 1, heads, slots]."""
-    return _Panel(title, _by_head(weights)[:, slots], _FRACTION, Normalize(0, 1), slots.tolist())
+def _weights_panel(kind: str, weights: Tensor, slots: numpy.ndarray, weights_are: WeightsAre) -> _Panel:
+    """Return a panel of read or write weights [time, 1, heads, slots]."""
+    values, rows = _by_head(weights)[:, slots], slots.tolist()
+    if weights_are == "features":
+        title = {"write": "keys of the writes", "read": "queries of the reads"}[kind]
+        return _Panel(f"{title}, by head", values, _SIGNED, _centred(values), rows)
+    return _Panel(f"{kind} weightings, by head", values, _FRACTION, Normalize(0, 1), rows)
 
 
 def _by_head(vectors: Tensor) -> numpy.ndarray:

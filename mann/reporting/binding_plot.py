@@ -3,7 +3,7 @@
 Steps count from 1 in the picture, slots and heads from 0.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy
 from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from episodes import Episode
+from mann.addressing import WeightsAre
 from mann.evaluation.memory_use import (
     BOUND,
     AnsweredSequence,
@@ -72,8 +73,15 @@ _LABEL_WRITE = _Mark(
 )
 _READ = _Mark(name="read", marker="o", scale=0.62, filled=True, meaning="read: class\nof this step")
 
+_MEANINGS_BY_STEP: Final = {
+    _IMAGE_WRITE.name: "write of the first step,\nat which no label arrives",
+    _LABEL_WRITE.name: "write of a step: class of the step\nbefore, whose label arrives",
+    _READ.name: "read of what a step wrote:\nclass of this step",
+}
+"""Meanings of the marks where each row is the write of a step."""
 
-def plot_binding(episode: Episode, logits: Tensor, access: Access) -> Figure:
+
+def plot_binding(episode: Episode, logits: Tensor, access: Access, weights_are: WeightsAre = "weightings") -> Figure:
     """Plot which slot was bound to which class in one sequence, and the slots that were read at each step.
 
     Every row is a slot, in the order of their first write. Where the memory works, a row has one colour: the writes to
@@ -84,10 +92,14 @@ def plot_binding(episode: Episode, logits: Tensor, access: Access) -> Figure:
     before (a diamond in the colour of the class before); `slot_access` explains how the two are told apart. From the
     write of an image on, the row is tinted in the colour of its class.
 
+    Where the scheme's weights are features, every row is the write of one step instead, in the colour of the class
+    whose label arrived at that step; where the memory works, the images that read it are of that class.
+
     Args:
         episode: A batch of one sequence.
         logits: [time, 1, characters, symbols].
         access: [time, 1, ...], as `MemoryNetwork.trace` returns it for the sequence.
+        weights_are: What the scheme's weights are.
 
     Returns:
         The figure.
@@ -96,7 +108,8 @@ def plot_binding(episode: Episode, logits: Tensor, access: Access) -> Figure:
         ValueError: there is more than one sequence.
     """
     sequence = answered_sequence(episode, logits)
-    seen = slot_access(access, sequence.classes)
+    seen = slot_access(access, sequence.classes, weights_are)
+    by_step = weights_are == "features"
     slots = by_first_write(seen)
     time, total = seen.writes.shape
     # Inches of a step and of a slot: as large as a page allows, but not too small to be seen.
@@ -116,10 +129,12 @@ def plot_binding(episode: Episode, logits: Tensor, access: Access) -> Figure:
     _draw_answers(sequence, step_width, strip)
     side = 72 * 0.9 * min(step_width, slot_height)
     _draw_slot_access(seen, slots, sequence.classes, side, main)
-    _add_legends(sequence, side, figure)
+    main.set_yticks(range(len(slots)), (slots + by_step).tolist(), fontsize=7)
+    main.set_ylabel("step that wrote" if by_step else "slot, by first write", fontsize=8)
+    _add_legends(sequence, side, by_step, figure)
+    places = "what each step wrote" if by_step else f"slots: {len(slots)} of {total} slots had a weight above {BOUND}"
     figure.suptitle(
-        f"Binding of classes to slots: {len(slots)} of {total} slots had a weight above {BOUND}, "
-        f"{sequence.correct.sum()} of {time} answers are correct",
+        f"Binding of classes to {places}, {sequence.correct.sum()} of {time} answers are correct",
         fontsize=11,
     )
     return figure
@@ -216,9 +231,7 @@ def _draw_slot_access(
         )
     axes.set_xlim(0.5, time + 0.5)
     axes.set_ylim(max(len(slots), 1) - 0.5, -0.5)
-    axes.set_yticks(range(len(slots)), slots.tolist(), fontsize=7)
     axes.set_xlabel("step")
-    axes.set_ylabel("slot, by first write", fontsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=20, steps=[1, 2, 5, 10]))
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
@@ -237,7 +250,7 @@ def _tint_row(
     axes.barh(row, ends - starts, 0.86, left=starts + 0.5, color=colours, alpha=_TINT, zorder=0)
 
 
-def _add_legends(sequence: AnsweredSequence, side: float, figure: Figure) -> None:
+def _add_legends(sequence: AnsweredSequence, side: float, by_step: bool, figure: Figure) -> None:
     """Add the legends of colours and marks; side: the side of a mark of weight 1, in points."""
     classes = [Patch(color=class_colour(number), label=name) for number, name in enumerate(sequence.names)]
     figure.legend(
@@ -258,14 +271,15 @@ def _add_legends(sequence: AnsweredSequence, side: float, figure: Figure) -> Non
             markersize=mark.scale * side,
             color=GREY,
             markerfacecolor=GREY if mark.filled else "none",
-            label=mark.meaning,
+            label=_MEANINGS_BY_STEP[mark.name] if by_step else mark.meaning,
         )
         for mark in (_IMAGE_WRITE, _LABEL_WRITE, _READ)
     ]
+    weights = "product of query and key, the mean over heads" if by_step else "weights summed over heads"
     tint = Patch(color=GREY, alpha=_TINT, label="class of the last\nimage written")
     figure.legend(
         handles=[*marks, tint],
-        title="marks: weights summed over heads, area in proportion; marks of this legend: weight 1",
+        title=f"marks: {weights}, area in proportion; marks of this legend: weight 1",
         loc="outside lower center",
         ncols=4,
         frameon=False,

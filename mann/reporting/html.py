@@ -111,12 +111,14 @@ def _classification_content(
         raise InputError("the run is of MAML, which answers no sequences: there is nothing to report")
     classes, split = load(config.dataset, root or config.root, config.size, split)
     trace = first_sequence(loaded.model, config, classes, split)
-    memory = [] if trace.access is None else [plot_binding(trace.episode, trace.logits, trace.access)]
+    memory = (
+        [] if trace.access is None else [plot_binding(trace.episode, trace.logits, trace.access, trace.weights_are)]
+    )
     return ReportContent(
         table=None if evaluation is None else _report_table(instance_table(evaluation)),
         results=[] if evaluation is None else [_picture("Accuracy by instance", plot_instances(evaluation))],
         training=[_picture("Accuracy by instance during training", plot_training(metrics))] if metrics else [],
-        memory=[_picture("The class that each slot was bound to, over the whole sequence", plot) for plot in memory],
+        memory=[_picture("The class that was bound, over the whole sequence", plot) for plot in memory],
         steps=classification_steps(trace),
     )
 

@@ -1,7 +1,14 @@
 (() => {
   const content = JSON.parse(document.getElementById("content").textContent);
   const slider = document.getElementById("step");
-  const titles = { writes: "write weights", reads: "read weights", usage: "usage of the slots, as a fraction of the largest" };
+  const titles = {
+    writes: "write weights",
+    reads: "read weights",
+    keys: "key of the write, as a fraction of the largest number",
+    queries: "query of the read, as a fraction of the largest number",
+    usage: "usage of the slots, as a fraction of the largest",
+  };
+  const SIGNED = ["keys", "queries"]; // 0 is in the middle of their range
   const [CHART_WIDTH, CHART_HEIGHT] = [600, 54];
 
   const unpacked = (text) => (Array.isArray(text) ? text : Array.from(atob(text), (byte) => byte.charCodeAt(0) / 255));
@@ -40,20 +47,23 @@
     return [element("h3", {}, title), svgElement("svg", { viewBox: "0 0 208 17", role: "img", "aria-label": description }, ...cells)];
   }
 
-  function chart(title, kind, values) {
+  function chart(title, kind, packed) {
+    const isSigned = SIGNED.includes(kind);
+    const values = isSigned ? packed.map((value) => 2 * value - 1) : packed;
+    const base = isSigned ? CHART_HEIGHT / 2 : CHART_HEIGHT;
     const barWidth = CHART_WIDTH / values.length;
     const order = values.map((_, slot) => slot).sort((one, other) => values[other] - values[one]);
-    const largest = order.filter((slot) => kind !== "usage" && values[slot] >= 0.1).slice(0, 6);
+    const largest = isSigned ? [] : order.filter((slot) => kind !== "usage" && values[slot] >= 0.1).slice(0, 6);
     const description = largest.length ? `: ${largest.map((slot) => `slot ${slot} (${values[slot].toFixed(2)})`).join(", ")}` : "";
     const bars = values.map((value, slot) =>
-      svgElement("rect", { x: slot * barWidth + 0.1 * barWidth, y: CHART_HEIGHT * (1 - value), width: 0.8 * barWidth, height: CHART_HEIGHT * value, class: kind },
+      svgElement("rect", { x: slot * barWidth + 0.1 * barWidth, y: base - base * Math.max(0, value), width: 0.8 * barWidth, height: base * Math.abs(value), class: kind },
         svgElement("title", {}, `slot ${slot}: ${value.toFixed(2)}`)),
     );
     const every = [1, 2, 4, 8, 16, 32, 64, 128].find((step) => values.length / step <= 16) ?? 256;
     const ticks = values.map((_, slot) => slot).filter((slot) => slot % every === 0).map((slot) =>
       svgElement("text", { x: (slot + 0.5) * barWidth, y: CHART_HEIGHT + 12, "text-anchor": "middle" }, String(slot)),
     );
-    const line = svgElement("line", { x1: 0, x2: CHART_WIDTH, y1: CHART_HEIGHT, y2: CHART_HEIGHT, class: "line" });
+    const line = svgElement("line", { x1: 0, x2: CHART_WIDTH, y1: base, y2: base, class: "line" });
     return [
       element("h3", {}, title + description),
       svgElement("svg", { viewBox: `-4 0 ${CHART_WIDTH + 8} ${CHART_HEIGHT + 16}`, role: "img", "aria-label": title + description }, line, ...bars, ...ticks),
@@ -83,7 +93,7 @@
     const step = content.steps[number - 1];
     document.getElementById("number").textContent = `step ${number} of ${content.steps.length}`;
     document.getElementById("input").replaceChildren(...inputAndAnswer(step));
-    const charts = ["writes", "reads"].flatMap((kind) =>
+    const charts = ["writes", "reads", ...SIGNED].flatMap((kind) =>
       (step[kind] ?? []).flatMap((weights, head, all) =>
         chart(titles[kind] + (all.length > 1 ? ` of head ${head}` : ""), kind, unpacked(weights))),
     );

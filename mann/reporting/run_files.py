@@ -39,7 +39,7 @@ def write_classification_report(
     write_picture(plot_training(metrics), training_picture)
     if trace.access is not None:
         paths.append(folder / "binding.png")
-        write_picture(plot_binding(trace.episode, trace.logits, trace.access), paths[-1])
+        write_picture(plot_binding(trace.episode, trace.logits, trace.access, trace.weights_are), paths[-1])
     return paths
 
 
@@ -116,4 +116,4 @@ def plot_trace(trace: TaskTrace) -> Figure | None:
     """Return a figure of the use of memory in a sequence; None if there is no memory, or the targets are no bits."""
     if trace.access is None or trace.outputs.shape != trace.episode.targets.shape:
         return None
-    return plot_access(trace.episode, trace.outputs, trace.access)
+    return plot_access(trace.episode, trace.outputs, trace.access, trace.weights_are)

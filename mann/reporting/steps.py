@@ -12,7 +12,6 @@ from mann.evaluation.figures import ordinal
 from mann.evaluation.instances import SequenceTrace
 from mann.evaluation.memory_use import answered_sequence, only_sequence, usage_of
 from mann.evaluation.task_costs import TaskTrace
-from mann.models.network import Access
 
 Plain = dict[str, Any]
 
@@ -30,7 +29,7 @@ def classification_steps(trace: SequenceTrace) -> Plain:
         }
         for step, image in enumerate(only_sequence(trace.episode.images))
     ]
-    return {"kind": "images", "size": trace.episode.images.shape[-1], "steps": _with_memory(steps, trace.access)}
+    return {"kind": "images", "size": trace.episode.images.shape[-1], "steps": _with_memory(steps, trace)}
 
 
 def task_steps(trace: TaskTrace) -> Plain:
@@ -52,15 +51,21 @@ def task_steps(trace: TaskTrace) -> Plain:
         }
         for step in range(len(inputs))
     ]
-    return {"kind": "bits" if plain else "numbers", "steps": _with_memory(steps, trace.access)}
+    return {"kind": "bits" if plain else "numbers", "steps": _with_memory(steps, trace)}
 
 
-def _with_memory(steps: list[Plain], access: Access | None) -> list[Plain]:
-    """Add to each step the weights of every head, and the usage of the slots as a fraction of the largest."""
+def _with_memory(steps: list[Plain], trace: SequenceTrace | TaskTrace) -> list[Plain]:
+    """Add to each step the weights of every head, and the usage of the slots as a fraction of the largest.
+
+    Features are called keys and queries, and are mapped from [-largest, largest] to [0, 1].
+    """
+    access = trace.access
     if access is None:
         return steps
     usage = usage_of(access)
     heads = {"writes": only_sequence(access.write.weights), "reads": only_sequence(access.read_weights)}
+    if trace.weights_are == "features":
+        heads = {"keys": _signed(heads["writes"]), "queries": _signed(heads["reads"])}
     return [
         {
             **step,
@@ -69,6 +74,11 @@ def _with_memory(steps: list[Plain], access: Access | None) -> list[Plain]:
         }
         for number, step in enumerate(steps)
     ]
+
+
+def _signed(values: numpy.ndarray) -> numpy.ndarray:
+    """Map numbers to [0, 1], 0 to the middle."""
+    return 0.5 + 0.5 * values / max(1e-9, abs(values).max())
 
 
 def _packed(values: numpy.ndarray) -> str:

@@ -7,6 +7,7 @@ import torch
 from mann.evaluation.memory_use import (
     answered_sequence,
     by_first_write,
+    matches,
     only_sequence,
     slot_access,
     usage_of,
@@ -64,6 +65,28 @@ def test_a_write_that_erases_most_of_a_slot_stores_its_own_image(keep: float, ad
     seen = slot_access(access, numpy.array([3, 4]))
     assert (seen.label_writes[1, 0], seen.image_writes[1, 0]) == (adds_label, not adds_label)
     assert seen.classes[1, 0] == (3 if adds_label else 4)
+
+
+def features() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return keys and queries of two heads over three steps."""
+    keys = torch.tensor([[[1.0, 0.0], [0.0, 0.5]], [[0.0, -1.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    queries = torch.tensor([[[0.5, 9.0], [9.0, 1.0]], [[2.0, 3.0], [0.0, 1.0]], [[0.0, 0.0], [0.25, 0.0]]])
+    return keys, queries
+
+
+def test_features_match_by_their_products_in_the_same_head_and_not_with_later_steps() -> None:
+    # Step 1: ((0.5) + (0.5)) / 2. Step 2 with step 1: (2 + 0.5) / 2, with itself: (-3 + 1) / 2. Step 3: 0, 0.25 / 2, 0.
+    assert matches(planted(*features())).tolist() == [[0.5, 0, 0], [1.25, -1, 0], [0, 0.125, 0]]
+
+
+def test_where_weights_are_features_each_step_writes_the_label_that_arrives_to_a_place_of_its_own() -> None:
+    seen = slot_access(planted(*features()), numpy.array([5, 6, 5]), "features")
+    assert seen.reads.tolist() == [[0.5, 0, 0], [1.25, -1, 0], [0, 0.125, 0]]
+    assert seen.writes.tolist() == numpy.eye(3).tolist()
+    assert numpy.argwhere(seen.image_writes).tolist() == [[0, 0]]
+    assert numpy.argwhere(seen.label_writes).tolist() == [[1, 1], [2, 2]]
+    assert [seen.classes[step, step] for step in range(3)] == [5, 5, 6]
+    assert by_first_write(seen).tolist() == [0, 1, 2]
 
 
 def test_slots_are_ordered_by_first_write_then_by_first_read() -> None:

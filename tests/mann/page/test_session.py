@@ -1,15 +1,19 @@
 """The actions of a session, and the data that the page displays of it."""
 
+from dataclasses import replace
+
 import numpy
 import pytest
 import torch
 
 from data import InputError
+from mann.models.building import build_classifier
 from mann.page.deck import StrokesDeck, deal_cards
-from mann.page.learner import PresentedDrawing, Snapshot
+from mann.page.learner import Learner, PresentedDrawing, Snapshot
 from mann.page.pen import Strokes
 from mann.page.session import Session, default_name
 from mann.page.session_view import session_view
+from mann.settings import changed
 from mann.support.trees import flatten
 
 
@@ -87,7 +91,32 @@ def test_the_view_of_the_memory_has_the_weights_of_the_network(session: Session)
 def test_the_view_of_an_unused_memory_is_empty(session: Session) -> None:
     view = session_view(session)
     assert (view["slots"], view["classes"], view["undo"]) == (64, 5, False)
-    assert view["memory"] == {"rows": [], "reads": [], "writes": []}
+    assert view["memory"] == {"place": "slot", "rows": [], "reads": [], "writes": []}
+
+
+def test_where_weights_are_features_the_view_of_the_memory_has_the_steps_that_wrote(learner: Learner) -> None:
+    config = changed(learner.config, {"addressing": "delta"})
+    session = Session(replace(learner, network=build_classifier(config).double()), {"strokes": lambda: StrokesDeck(20)})
+    for _ in range(3):
+        session.deal("strokes")
+        session.name(pending(session).truth or "")
+    memory = session_view(session)["memory"]
+    assert (memory["place"], memory["usage"], memory["writes"]) == ("step", None, [2])
+    assert [row["slot"] for row in memory["rows"]] == [0, 1, 2]
+    # Each step writes the name of the drawing before.
+    assert [[(write["step"], write["drawing"]) for write in row["writes"]] for row in memory["rows"]] == [
+        [(0, 0)],
+        [(1, 0)],
+        [(2, 1)],
+    ]
+    keys, query = (
+        torch.stack([drawing.access.write.weights[0, 0] for drawing in session.now.drawings]),
+        session.now.drawings[-1].access.read_weights[0, 0],
+    )
+    expected = (keys * query).sum(-1).mean(1)
+    assert {read["slot"]: read["weight"] for read in memory["reads"]} == pytest.approx(
+        {step: match for step, match in enumerate(expected.tolist()) if match > 0.1}, abs=1e-4
+    )
 
 
 def test_a_hand_has_every_character_once_in_each_round() -> None:

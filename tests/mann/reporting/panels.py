@@ -44,8 +44,8 @@ def hex_of(colour: Any) -> str:
 
 
 def main_panel(figure: Figure) -> Axes:
-    """Return the panel of slots over time."""
-    (found,) = [axes for axes in figure.axes if axes.get_ylabel().startswith("slot")]
+    """Return the panel of slots, or of steps that wrote, over time."""
+    (found,) = [axes for axes in figure.axes if axes.get_ylabel().startswith(("slot", "step that wrote"))]
     return found
 
 

@@ -36,6 +36,18 @@ def test_weightings_of_slots_in_use_are_plotted_head_below_head() -> None:
     assert {(image.norm.vmin, image.norm.vmax) for image in (*written.images, *read.images)} == {(0, 1)}
 
 
+def test_features_have_colours_for_both_signs() -> None:
+    keys = weightings(5, 2, 4, (0, 0, 1, -0.9), (3, 1, 3, 0.3))
+    queries = weightings(5, 2, 4, (2, 0, 0, -0.04))
+    figure = plot_access(task_episode(5, 2), torch.zeros(5, 1, 2), planted(keys, queries), "features")
+    for title, values, largest in (("keys of the writes", keys, 0.9), ("queries of the reads", queries, 1e-6)):
+        axes = panel(figure, title)
+        assert values_by_head(axes) == pytest.approx(values[:, :, [1, 3]].permute(1, 2, 0).numpy())
+        for image in axes.images:
+            assert (image.norm.vmin, image.norm.vmax) == pytest.approx((-largest, largest))
+    assert "2 of 4" in figure.get_suptitle()  # by magnitude
+
+
 def test_vectors_are_plotted_head_below_head() -> None:
     writes, reads = weightings(4, 2, 3, (0, 0, 0, 1.0)), weightings(4, 3, 3)
     erase = random(4, 1, 2, 5)

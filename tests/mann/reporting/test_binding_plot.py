@@ -38,6 +38,19 @@ def test_a_label_is_bound_to_the_slot_of_its_image() -> None:
     assert "2 of 6 slots" in figure.get_suptitle()
 
 
+def test_where_weights_are_features_a_row_is_what_one_step_wrote() -> None:
+    keys = weightings(3, 1, 4, (0, 0, 0, 1.0), (1, 0, 1, 1.0), (2, 0, 2, 1.0))
+    queries = weightings(3, 1, 4, (0, 0, 3, 1.0), (1, 0, 3, 1.0), (2, 0, 1, 0.5), (2, 0, 0, -0.9))
+    figure = plot_binding(one_sequence(1, 0, 1), answers(1, 0, 1), planted(keys, queries), "features")
+    one, zero = COLOURS[1], COLOURS[0]
+    assert ticks(main_panel(figure)) == ["1", "2", "3"]
+    assert without_sizes(marks(figure, "image write")) == [(1, 0, one)]
+    # The second step has the label of the first image, which is read by the third, of the same class.
+    assert without_sizes(marks(figure, "label write")) == [(2, 1, one), (3, 2, zero)]
+    assert without_sizes(marks(figure, "read")) == [(3, 1, one)]
+    assert "what each step wrote" in figure.get_suptitle() and "slot" not in figure.get_suptitle()
+
+
 def test_a_write_that_erases_stores_its_own_image() -> None:
     writes = weightings(3, 1, 2, (0, 0, 0, 1.0), (1, 0, 0, 1.0), (2, 0, 0, 1.0))
     access = planted(writes, weightings(3, 1, 2))

@@ -36,6 +36,16 @@ def test_the_steps_of_a_classification_have_images_labels_and_weights() -> None:
     assert unpacked(steps[1]["usage"]) == pytest.approx([0.5, 0.75], abs=0.5 / 255)
 
 
+def test_features_are_keys_and_queries_with_0_in_the_middle() -> None:
+    keys, queries = weightings(2, 1, 2, (0, 0, 0, -2.0), (1, 0, 1, 1.0)), weightings(2, 1, 2, (1, 0, 0, 0.5))
+    trace = SequenceTrace(one_sequence(3, 1), answers(1, 1), planted(keys, queries), "features")
+    steps = classification_steps(trace)["steps"]
+    assert "writes" not in steps[0] and "reads" not in steps[0]
+    found = [[unpacked(head) for head in step[kind]] for kind in ("keys", "queries") for step in steps]
+    expected = [[[0, 0.5]], [[0.5, 0.75]], [[0.5, 0.5]], [[1, 0.5]]]
+    numpy.testing.assert_allclose(found, expected, atol=0.5 / 255)
+
+
 def test_the_steps_of_a_task_of_bits_have_probabilities_and_wrong_bits() -> None:
     episode = task_episode(3, 1)
     episode.targets[2, 0, 1] = 1
