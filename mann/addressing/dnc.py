@@ -9,6 +9,13 @@
     read         w^r = pi_1 L^T w^r_{t-1} + pi_2 c^r + pi_3 L w^r_{t-1}   (backward, content, forward)
     erase, add   M = M_{t-1} (1 - w^w e^T) + w^w a^T
 
+Three improvements by Csordas and Schmidhuber 2019 (arXiv 1904.10278), each a field, off by default:
+
+    masking        keys are compared with the part of a word that a mask m in (0.1, 1) selects: K[k m, M(i) m]
+    deallocation   what is freed is erased too: M = M_{t-1} psi (1 - w^w e^T) + w^w a^T
+    sharpness      forward and backward weights d are sharpened: d(i) <- ((d(i) + eps) / max_j (d(j) + eps))^s, divided
+                   by their sum, s >= 1
+
 One write head, as in the paper. The order of the slots (phi) is a choice, and no gradient flows into it; ties go to the
 slot of lower index. Keys and add vectors are in (-1, 1), which the paper leaves open.
 """
@@ -21,13 +28,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from data import InputError
 from data.checking import AtLeastOne
 from mann.addressing.ntm import content_address, content_controls, erase_and_add, writing_controls
 from mann.addressing.scheme import Control, Controls, Scheme, Write
-from mann.addressing.similarity import Similarity
+from mann.addressing.similarity import EPSILON, Similarity, inverse_length
 
 SMALLEST: Final = 1e-6
 """Usages in [0, 1] are mapped to [SMALLEST, 1] in the allocation, so that its gradient is finite."""
+
+
+SMALLEST_MASK: Final = 0.1
+"""Every number of a word counts at least this share in a comparison."""
+
+SMALLEST_LINK: Final = 1e-6
+"""Added to forward and backward weights before they are sharpened: without a link they become equal for all slots."""
 
 
 class DNCState(NamedTuple):
@@ -84,6 +99,35 @@ def next_precedence(precedence: Tensor, write_weights: Tensor) -> Tensor:
     return (1 - write_weights.sum(-1, keepdim=True)) * precedence + write_weights
 
 
+def mask_range(emitted: Tensor) -> Tensor:
+    """Return masks in (0.1, 1)."""
+    return SMALLEST_MASK + (1 - SMALLEST_MASK) * torch.sigmoid(emitted)
+
+
+def masked_cosine(keys: Tensor, masks: Tensor, memory: Tensor) -> Tensor:
+    """Return the cosine of k m and M(i) m, [batch, heads, slots]; keys and masks: [batch, heads, word_size].
+
+    >>> keys, masks = torch.tensor([[[1.0, 5.0]]]), torch.tensor([[[1.0, 0.0]]])
+    >>> masked_cosine(keys, masks, torch.tensor([[[2.0, -9.0], [-2.0, 5.0]]]))
+    tensor([[[ 1., -1.]]])
+    """
+    shares = masks.square()
+    lengths = torch.rsqrt(shares @ memory.square().mT + EPSILON)
+    # The mask is applied to the key twice instead of to each word once: no masked copy of the memory for each head.
+    return (keys * shares) @ memory.mT * lengths * inverse_length(keys * masks)
+
+
+def sharpened(weights: Tensor, sharpness: Tensor) -> Tensor:
+    """Return ((d + eps) / max(d + eps))^s, divided by the sum over slots; sharpness: [batch, heads, 1], >= 1.
+
+    >>> sharpened(torch.tensor([[[0.6, 0.2]]]), torch.tensor([[[2.0]]])).round(decimals=4)
+    tensor([[[0.9000, 0.1000]]])
+    """
+    raised = weights + SMALLEST_LINK
+    powers = (raised / raised.amax(-1, keepdim=True)) ** sharpness
+    return powers / powers.sum(-1, keepdim=True)
+
+
 @dataclass(frozen=True)
 class DNC(Scheme[DNCState]):
     """The addressing of the Differentiable Neural Computer; see the module's docstring.
@@ -96,6 +140,12 @@ class DNC(Scheme[DNCState]):
     """Read heads."""
     similarity: Similarity = "cosine"
     """How keys and slots are compared: cosine (the paper), dot (product), or euclidean (the negative distance)."""
+    masking: bool = False
+    """Compare keys with the part of a word that a mask selects; with the cosine alone."""
+    deallocation: bool = False
+    """Erase what is freed."""
+    sharpness: bool = False
+    """Sharpen forward and backward weights."""
     name: Literal["dnc"] = field(default="dnc", repr=False, kw_only=True)
     """The scheme's name in settings and on the command line."""
 
@@ -105,16 +155,28 @@ class DNC(Scheme[DNCState]):
             f"{kind}_strength": Control(heads, 1, lambda emitted: 1 + functional.softplus(emitted))
             for kind, heads in (("write", 1), ("read", self.read_heads))
         }
+        options = {}
+        if self.masking:
+            options["write_mask"] = Control(1, word_size, mask_range)
+            options["read_mask"] = Control(self.read_heads, word_size, mask_range)
+        if self.sharpness:
+            options["link_sharpness"] = Control(self.read_heads, 2, lambda emitted: 1 + functional.softplus(emitted))
         return {
             **content_controls("write", 1, word_size),
             **writing_controls(1, word_size),
             **content_controls("read", self.read_heads, word_size),
             **strengths,
+            **options,
             "free_gate": Control(self.read_heads, 1, torch.sigmoid),
             "allocation_gate": Control(1, 1, torch.sigmoid),
             "write_gate": Control(1, 1, torch.sigmoid),
             "read_modes": Control(self.read_heads, 3, lambda emitted: torch.softmax(emitted, -1)),
         }
+
+    def check(self) -> None:
+        """Check that masks have a similarity that they apply to."""
+        if self.masking and self.similarity != "cosine":
+            raise InputError(f"`masking` needs `similarity=cosine`, not `similarity={self.similarity}`")
 
     def initial_state(self, memory: Tensor) -> DNCState:
         """Return zeros: nothing read, nothing written."""
@@ -131,20 +193,33 @@ class DNC(Scheme[DNCState]):
         """Write to free slots or by content."""
         retained = retention(controls["free_gate"], state.read_weights)
         usage = next_usage(state.usage, state.write_weights.squeeze(1), retained)
-        content = content_address(controls, "write", memory, self.similarity)
+        content = self._content(controls, "write", memory)
         allocated = allocation(usage).unsqueeze(1)
         mixed = content + controls["allocation_gate"] * (allocated - content)
         weights = controls["write_gate"] * mixed
         links = next_links(state.links, state.precedence, weights.squeeze(1))
         precedence = next_precedence(state.precedence, weights.squeeze(1))
-        return erase_and_add(controls, weights), DNCState(state.read_weights, weights, usage, links, precedence)
+        write = erase_and_add(controls, weights)
+        if self.deallocation:
+            write = write._replace(keep=write.keep * retained.unsqueeze(-1))
+        return write, DNCState(state.read_weights, weights, usage, links, precedence)
 
     def read(self, controls: Controls, memory: Tensor, state: DNCState, write: Write) -> tuple[Tensor, DNCState]:
         """Read backward or forward in the order of the writes, or by content."""
         # Rows of weights times L are L^T w^r: from each slot to the one written before it.
         backward = state.read_weights @ state.links
         forward = state.read_weights @ state.links.mT
-        content = content_address(controls, "read", memory, self.similarity)
+        if self.sharpness:
+            backward = sharpened(backward, controls["link_sharpness"][..., :1])
+            forward = sharpened(forward, controls["link_sharpness"][..., 1:])
+        content = self._content(controls, "read", memory)
         modes = controls["read_modes"]
         weights = modes[..., 0:1] * backward + modes[..., 1:2] * content + modes[..., 2:3] * forward
         return weights, state._replace(read_weights=weights)
+
+    def _content(self, controls: Controls, kind: str, memory: Tensor) -> Tensor:
+        """Return weights by content of the heads of a kind ("read" or "write")."""
+        if not self.masking:
+            return content_address(controls, kind, memory, self.similarity)
+        scores = masked_cosine(controls[f"{kind}_key"], controls[f"{kind}_mask"], memory)
+        return torch.softmax(controls[f"{kind}_strength"] * scores, -1)

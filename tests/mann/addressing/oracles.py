@@ -296,26 +296,53 @@ def precedence(before: Row, weights: Row) -> Array:
     return numpy.array([(1 - sum(weights)) * p + w for p, w in zip(before, weights, strict=True)])
 
 
+def masked(row: Row, mask: Row) -> list[float]:
+    """Multiply number by number."""
+    return [x * m for x, m in zip(row, mask, strict=True)]
+
+
+def dnc_content(scheme: DNC, kind: str, head: int, controls: Arrays, memory: Array) -> list[float]:
+    """Content weights of one head, with its mask if there is one."""
+    key, strength = controls[f"{kind}_key"][head], controls[f"{kind}_strength"][head, 0]
+    if scheme.masking:
+        mask = controls[f"{kind}_mask"][head]
+        key, memory = numpy.array(masked(key, mask)), numpy.array([masked(word, mask) for word in memory])
+    return content(key, strength, memory, scheme.similarity)
+
+
+def sharpened(row: Row, sharpness: float) -> list[float]:
+    """Raise the shares of the largest to a power, and divide by their sum."""
+    largest = max(row) + 1e-6
+    powers = [((value + 1e-6) / largest) ** sharpness for value in row]
+    return [power / sum(powers) for power in powers]
+
+
 def dnc_step(scheme: DNC, controls: Arrays, memory: Array, state: Arrays, read_first: bool = False) -> Arrays:
     """Graves et al. 2016."""
     slots = len(memory)
     retained_shares = retention(controls["free_gate"][:, 0], state["read_weights"])
     usage = dnc_usage(state["usage"], state["write_weights"][0], retained_shares)
-    strength, share = controls["write_strength"][0, 0], controls["allocation_gate"][0, 0]
-    found = content(controls["write_key"][0], strength, memory, scheme.similarity)
-    mixed = interpolate(share, allocation(usage), found)
+    found = dnc_content(scheme, "write", 0, controls, memory)
+    mixed = interpolate(controls["allocation_gate"][0, 0], allocation(usage), found)
     weights = numpy.array([[controls["write_gate"][0, 0] * weight for weight in mixed]])
-    written = write(memory, weights, retained(weights, controls["erase"]), controls["add"])
+    keep = retained(weights, controls["erase"])
+    if scheme.deallocation:
+        keep = numpy.array(
+            [[share * number for number in row] for share, row in zip(retained_shares, keep, strict=True)]
+        )
+    written = write(memory, weights, keep, controls["add"])
     linked = links(state["links"], state["precedence"], weights[0])
     source = memory if read_first else written
     reads = numpy.zeros((scheme.read_heads, slots))
     for head, before in enumerate(state["read_weights"]):
-        strength, mode = controls["read_strength"][head, 0], controls["read_modes"][head]
-        found = content(controls["read_key"][head], strength, source, scheme.similarity)
+        mode, found = controls["read_modes"][head], dnc_content(scheme, "read", head, controls, source)
+        backward = [sum(linked[i, slot] * before[i] for i in range(slots)) for slot in range(slots)]
+        forward = [sum(linked[slot, j] * before[j] for j in range(slots)) for slot in range(slots)]
+        if scheme.sharpness:
+            backward = sharpened(backward, controls["link_sharpness"][head, 0])
+            forward = sharpened(forward, controls["link_sharpness"][head, 1])
         for slot in range(slots):
-            backward = sum(linked[i, slot] * before[i] for i in range(slots))
-            forward = sum(linked[slot, j] * before[j] for j in range(slots))
-            reads[head, slot] = mode[0] * backward + mode[1] * found[slot] + mode[2] * forward
+            reads[head, slot] = mode[0] * backward[slot] + mode[1] * found[slot] + mode[2] * forward[slot]
     return {
         "memory": written,
         "write": weights,

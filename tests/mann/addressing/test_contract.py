@@ -20,6 +20,7 @@ VARIANTS: dict[str, Callable[[], Scheme]] = {
     "lrua, one writer": lambda: LRUA(read_heads=3, write_heads="one", zeroed="all"),
     "lrua, own and all": lambda: LRUA(read_heads=2, least_used="own", zeroed="all", usage_decay=0.5),
     "ntm, several heads": lambda: NTM(read_heads=3, write_heads=2, shift_range=2, similarity="euclidean"),
+    "dnc, improved": lambda: DNC(masking=True, deallocation=True, sharpness=True),
     "dnc, one head": lambda: DNC(read_heads=1, similarity="dot"),
     "delta, memories of their own": lambda: Delta(3, decay="slots", memories="own", normalise="rms"),
     "delta, distributions": lambda: Delta(rule="additive", keys="simplex", decay="none", follow=False),

@@ -254,3 +254,14 @@ def test_controls_keep_to_their_ranges() -> None:
         assert controls[name].range(emitted).tolist() == pytest.approx(sigmoid)
     modes = controls["read_modes"].range(torch.tensor([[0.0, math.log(2), math.log(5)]] * 2))
     numpy.testing.assert_allclose(modes.numpy(), [[1 / 8, 2 / 8, 5 / 8]] * 2, rtol=1e-6)
+
+
+def test_a_slot_that_is_freed_is_erased_if_it_is_to_be() -> None:
+    # The first slot was read and is free; the second was not read.
+    memory = torch.ones(1, 2, 3, dtype=torch.float64)
+    state = DNC(read_heads=1).initial_state(memory)
+    state = state._replace(read_weights=torch.tensor([[[1.0, 0.0]]], dtype=torch.float64))
+    controls = random_controls(DNC(read_heads=1), memory, torch.Generator().manual_seed(0))
+    controls = {**controls, "free_gate": torch.ones(1, 1, 1).double(), "write_gate": torch.zeros(1, 1, 1).double()}
+    for scheme, expected in ((DNC(1, deallocation=True), [0, 1]), (DNC(1), [1, 1])):
+        assert one_step(scheme, controls, memory, state)[1][0, :, 0].tolist() == expected

@@ -1,11 +1,14 @@
 """Differentiable Neural Computer: every equation and whole steps against the oracle, invariants, gradients, limits."""
 
+from itertools import product
+
 import numpy
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import InputError
 from mann.addressing.dnc import (
     DNC,
     DNCState,
@@ -46,8 +49,22 @@ def test_steps_match_the_oracle(heads: int, similarity: str, slots: int) -> None
     assert_steps_match_the_oracle(scheme_of(heads, similarity), slots, "random")
 
 
+IMPROVED = [DNC(2, masking=m, deallocation=d, sharpness=s) for m, d, s in product((False, True), repeat=3)]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5])
+@pytest.mark.parametrize("scheme", IMPROVED[1:], ids=str)
+def test_steps_with_the_improvements_match_the_oracle(scheme: DNC, slots: int) -> None:
+    assert_steps_match_the_oracle(scheme, slots, "random")
+
+
+def test_masks_apply_to_cosines_alone() -> None:
+    with pytest.raises(InputError, match="`masking` needs `similarity=cosine`, not `similarity=dot`"):
+        DNC(similarity="dot", masking=True)
+
+
 def test_the_oracle_tells_all_variants_apart() -> None:
-    variants = [scheme_of(heads, similarity) for heads in (1, 3) for similarity in SIMILARITIES]
+    variants = [scheme_of(heads, similarity) for heads in (1, 3) for similarity in SIMILARITIES] + IMPROVED
     assert len(oracle_results(variants, slots=6)) == len(variants)
 
 
@@ -153,14 +170,14 @@ def test_derivatives_of_the_allocation_match_finite_differences() -> None:
     assert torch.autograd.gradcheck(allocation, (usage,))
 
 
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-@pytest.mark.parametrize("heads", [1, 2])
-def test_derivatives_of_a_step_match_finite_differences(heads: int, similarity: str) -> None:
-    scheme = scheme_of(heads, similarity)
+@pytest.mark.parametrize(
+    "scheme", [*(scheme_of(heads, kind) for heads in (1, 2) for kind in SIMILARITIES), IMPROVED[-1]], ids=str
+)
+def test_derivatives_of_a_step_match_finite_differences(scheme: DNC) -> None:
     torch_generator, generator = torch.Generator().manual_seed(0), numpy.random.default_rng(0)
     memory = initial_memory("random", 1, 3, 2, torch_generator)
     state = DNCState(
-        random(generator, 1, heads, 3).softmax(-1),
+        random(generator, 1, scheme.read_heads, 3).softmax(-1),
         random(generator, 1, 1, 3) / 3,
         torch.tensor([[0.7, 0.2, 0.45]], dtype=torch.float64),
         random(generator, 1, 3, 3) / 3,
@@ -195,11 +212,12 @@ def test_allocation_of_usages_of_exactly_0_and_1_has_finite_gradients(dtype: tor
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("gate", [None, 0.0, 1.0])
 @pytest.mark.parametrize("slots", [1, 4])
-@pytest.mark.parametrize(("heads", "similarity"), [(1, "cosine"), (2, "cosine"), (1, "dot"), (1, "euclidean")])
+@pytest.mark.parametrize(
+    "scheme", [DNC(1), DNC(2), scheme_of(1, "dot"), scheme_of(1, "euclidean"), IMPROVED[-1]], ids=str
+)
 def test_zero_memory_and_zero_keys_leave_values_and_gradients_finite(
-    heads: int, similarity: str, slots: int, gate: float | None, dtype: torch.dtype
+    scheme: DNC, slots: int, gate: float | None, dtype: torch.dtype
 ) -> None:
-    scheme = scheme_of(heads, similarity)
     # Gates of 0 and 1 make usages of exactly 0 and exactly 1.
     gates = () if gate is None else ("write_gate", "allocation_gate", "free_gate")
     found = assert_finite(scheme, 0.0, slots, dtype, gates=(gates, gate or 0.0))
