@@ -1,4 +1,4 @@
-// Images rotated and shifted: the same as `transformed` in jitter.py, from the bytes of the images, an image at a time.
+// Images slanted, stretched, rotated and shifted: the same as `transformed` in jitter.py, from the bytes of the images, an image at a time.
 //
 // Bilinear interpolation needs the four pixels around a point. They are packed into one number of 32 bits, so that a
 // point takes one access to memory instead of four.
@@ -47,9 +47,9 @@ struct PackedImage {
 };
 
 // images: [image, height, width]; indices: [count], which of them; angles: [count]; shifts: [count, 2];
-// out: [count, height, width].
+// deformations: [count, 3]; out: [count, height, width].
 extern "C" void transform(const uint8_t* images, const int64_t* indices, const float* angles, const float* shifts,
-                          float* out, int64_t count, int64_t height, int64_t width) {
+                          const float* deformations, float* out, int64_t count, int64_t height, int64_t width) {
   const int64_t size = height * width;
   // The centre of each pixel, from -1 to 1.
   std::vector<float> across(size), down(size);
@@ -65,11 +65,14 @@ extern "C" void transform(const uint8_t* images, const int64_t* indices, const f
       packed.fill(images + indices[n] * size);
       const float cosine = std::cos(angles[n]), sine = std::sin(angles[n]);
       const float right = shifts[2 * n], lower = shifts[2 * n + 1];
-      // For each pixel of the result, its point in the source: the shift and the rotation undone.
+      const float* deformation = deformations + 3 * n;
+      const float narrower = 1 / (1 + deformation[0]), flatter = 1 / (1 + deformation[1]), slant = deformation[2];
+      // For each pixel of the result, its point in the source: everything undone, the last first.
       for (int64_t i = 0; i < size; i++) {
         const float x = across[i] - right, y = down[i] - lower;
-        out[n * size + i] = packed.at((cosine * x - sine * y + 1) * width / 2 + .5f,
-                                       (sine * x + cosine * y + 1) * height / 2 + .5f) / 255;
+        const float upright = (sine * x + cosine * y) * flatter;
+        const float along = (cosine * x - sine * y) * narrower + slant * upright;
+        out[n * size + i] = packed.at((along + 1) * width / 2 + .5f, (upright + 1) * height / 2 + .5f) / 255;
       }
     }
   }

@@ -142,7 +142,7 @@ def _sampling(
     config: Config, classes: ImageClasses, split: Split
 ) -> tuple[dict[tuple[str, str], Callable[[], object]], list[str]]:
     """Return calls that draw the episodes of a training step, by sampler and augmentation, and lines for the others."""
-    without = replace(config, jitter_rotation=0.0, jitter_translation=0.0)
+    without = replace(config, jitter_rotation=0.0, jitter_translation=0.0, jitter_scale=0.0, jitter_shear=0.0)
     calls: dict[tuple[str, str], Callable[[], object]] = {}
     missing = []
     for augmentation, settings in zip(AUGMENTATIONS, (without, config), strict=True):

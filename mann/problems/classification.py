@@ -33,7 +33,9 @@ def training_episodes(config: Config, classes: ImageClasses, split: Split) -> Cl
         InputError: the training classes cannot fill an episode.
     """
     images = classes.select(split.train)
-    jitter = Jitter(math.radians(config.jitter_rotation), config.jitter_translation)
+    jitter = Jitter(
+        math.radians(config.jitter_rotation), config.jitter_translation, config.jitter_scale, config.jitter_shear
+    )
     return label_offset_episodes(
         config,
         images.with_rotations() if config.rotations else images,

@@ -15,6 +15,8 @@ from mann.settings.schema import AnyConfig, Config, Recurrent, TaskConfig
 PAPER: Final[Options] = {
     "jitter_rotation": 11.25,
     "jitter_translation": 10 / 105,
+    "jitter_scale": 0.0,
+    "jitter_shear": 0.0,
     "counting": "random",
     "image_scale": 1.0,
     "label_scale": 1.0,

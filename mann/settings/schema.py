@@ -284,6 +284,10 @@ class Config(Settings):
     """Largest random rotation of an image, in degrees (the paper: 11.25)."""
     jitter_translation: Annotated[float, Ge(0), Le(0.5)] = 0.03
     """Largest random translation of an image, as a fraction of its side (the paper: 0.095)."""
+    jitter_scale: Annotated[float, Ge(0), Le(0.5)] = 0.0
+    """Largest random change of the width and of the height of an image, as a fraction (the paper: 0)."""
+    jitter_shear: Annotated[float, Ge(0), Le(0.5)] = 0.0
+    """Largest random slant of an image, as a fraction of its height (the paper: 0)."""
 
     encoder: Literal["none", "conv", "autoencoder"] = "none"
     """Encoder of the images. none: raw pixels; conv: a convolutional network, trained with the model; autoencoder: 32

@@ -45,11 +45,18 @@ def jittered(jitter: Jitter, images: Tensor, seed: int = 0) -> numpy.ndarray:
     return jitter(images, torch.arange(len(images)), generator_of(seed, 0, CPU)).double().numpy()
 
 
-def all_transformed(images: Tensor, angle: float = 0.0, across: float = 0.0, down: float = 0.0) -> numpy.ndarray:
-    """Transform all images by the same amounts, in radians and pixels."""
+def all_transformed(
+    images: Tensor,
+    angle: float = 0.0,
+    across: float = 0.0,
+    down: float = 0.0,
+    deformation: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> numpy.ndarray:
+    """Transform all images by the same amounts, in radians, pixels and fractions."""
     half = images.shape[-1] / 2
-    amounts = torch.tensor([[angle, across / half, down / half]], dtype=images.dtype).expand(len(images), -1)
-    return transformed(images, amounts[:, 0], amounts[:, 1:]).numpy()
+    amounts = torch.tensor([[angle, across / half, down / half, *deformation]], dtype=images.dtype)
+    amounts = amounts.expand(len(images), -1)
+    return transformed(images, amounts[:, 0], amounts[:, 1:3], amounts[:, 3:]).numpy()
 
 
 def centre_of_ink(image: numpy.ndarray) -> tuple[float, float]:
@@ -90,6 +97,57 @@ def test_a_dot_is_rotated_about_the_centre_first_and_then_translated(angle: floa
     assert row == pytest.approx(-6 * math.sin(angle) + 2, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("deformation", "place"),
+    [((0.5, 0.0, 0.0), (9, 4)), ((0.0, 0.5, 0.0), (6, 6)), ((0.0, 0.0, 0.5), (4, 4)), ((0.5, 0.25, -0.5), (12, 5))],
+)
+def test_a_dot_is_slanted_then_stretched_about_the_centre(
+    deformation: tuple[float, float, float], place: tuple[float, float]
+) -> None:
+    # From (6, 4) right of and below the middle: to the left by 4 times the slant, then 6 and 4 times 1 + the stretch.
+    image = torch.zeros(1, 41, 41, dtype=torch.float64)
+    image[0, 23:26, 25:28] = 1
+    column, row = centre_of_ink(all_transformed(image, deformation=deformation)[0])
+    assert (column, row) == pytest.approx(place, abs=0.05)
+
+
+def test_a_deformed_image_is_rotated_about_the_centre_and_then_translated() -> None:
+    image = torch.zeros(1, 41, 41, dtype=torch.float64)
+    image[0, 19:22, 25:28] = 1
+    # 6 right of the middle becomes 9, a quarter turn counter-clockwise above it, then 3 to the right.
+    column, row = centre_of_ink(all_transformed(image, math.pi / 2, 3.0, 0.0, (0.5, 0.0, 0.0))[0])
+    assert (column, row) == pytest.approx((3, -9), abs=0.05)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scales_fill_their_bounds_on_each_axis_and_do_not_exceed_them(axis: int) -> None:
+    images = torch.zeros(400, 41, 41, dtype=torch.uint8)
+    rows, columns = [(slice(19, 22), slice(30, 33)), (slice(30, 33), slice(19, 22))][axis]
+    images[:, rows, columns] = 255
+    lengths = numpy.array([centre_of_ink(image)[axis] / 11 for image in jittered(Jitter(0.0, 0.0, 0.25), images)])
+    assert abs(lengths - 1).max() <= 0.26
+    assert lengths.min() < 0.77 and lengths.max() > 1.23
+    assert abs(lengths.mean() - 1) < 4 * 0.5 / math.sqrt(12 * 400) + 0.01
+
+
+def test_slants_fill_their_bounds_to_both_sides_and_do_not_exceed_them() -> None:
+    images = torch.zeros(400, 41, 41, dtype=torch.uint8)
+    images[:, 30:33, 19:22] = 255
+    centres = numpy.array([centre_of_ink(image) for image in jittered(Jitter(0.0, 0.0, 0.0, 0.3), images)])
+    slants = centres[:, 0] / 11
+    numpy.testing.assert_allclose(centres[:, 1], 11, atol=0.05)
+    assert abs(slants).max() <= 0.31 and slants.min() < -0.28 and slants.max() > 0.28
+
+
+def test_without_scale_and_shear_the_random_numbers_are_those_of_before() -> None:
+    images = random_bytes(3, 8)
+    drawn = torch.empty(3, 3).uniform_(-1, 1, generator=generator_of(7, 0, CPU))
+    expected = transform_in_torch(
+        images, torch.arange(3), drawn[:, 0] * math.pi / 16, drawn[:, 1:] * 20 / 105, torch.zeros(3, 3)
+    )
+    numpy.testing.assert_allclose(jittered(Jitter(), images, 7), expected.numpy(), atol=3e-5)
+
+
 def test_pixels_from_outside_the_image_are_blank() -> None:
     result = all_transformed(torch.ones(1, 6, 6, dtype=torch.float64), across=2)[0]
     numpy.testing.assert_allclose(result[:, :2], 0, atol=1e-12)
@@ -99,7 +157,7 @@ def test_pixels_from_outside_the_image_are_blank() -> None:
 def test_each_image_is_transformed_by_its_own_amounts() -> None:
     images = torch.cat([dot(5, 5), dot(5, 5)])
     translations = torch.tensor([[2.0, 0.0], [0.0, -1.0]], dtype=torch.float64) * 2 / 11
-    result = transformed(images, torch.zeros(2, dtype=torch.float64), translations)
+    result = transformed(images, torch.zeros(2).double(), translations, torch.zeros(2, 3).double())
     numpy.testing.assert_allclose(result.numpy(), torch.cat([dot(5, 7), dot(4, 5)]).numpy(), atol=1e-12)
 
 
@@ -169,16 +227,16 @@ def test_selected_bytes_are_transformed_as_floats_are(
     images = torch.randint(256, (3, height, width), dtype=torch.uint8)
     indices = torch.randint(3, (count,))
     # Far enough for an image to leave the frame.
-    angle, translation = 4 * torch.randn(count), torch.randn(count, 3)[:, 1:]
-    expected = transformed(images[indices].double() / 255, angle.double(), translation.double())
-    result = transform(images, indices, angle, translation)
+    amounts = 4 * torch.randn(count), torch.randn(count, 3)[:, 1:], torch.rand(count, 3) - 0.5
+    expected = transformed(images[indices].double() / 255, *(part.double() for part in amounts))
+    result = transform(images, indices, *amounts)
     assert result.dtype == torch.float32
     numpy.testing.assert_allclose(result.numpy(), expected.numpy(), atol=3e-5)
 
 
 def test_three_threads_give_the_result_of_one_and_leave_the_images_unchanged(cxx_compiler: None) -> None:
     images, indices = random_bytes(50, 20), torch.randint(50, (800,))
-    before, amounts = images.clone(), (torch.randn(800), torch.randn(800, 2) / 10)
+    before, amounts = images.clone(), (torch.randn(800), torch.randn(800, 2) / 10, torch.randn(800, 3) / 10)
     expected = transform_in_cpp(images, indices, *amounts)
     torch.set_num_threads(3)
     assert torch.equal(transform_in_cpp(images, indices, *amounts), expected)
