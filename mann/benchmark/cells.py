@@ -16,8 +16,10 @@ from typing import Any, Final
 import joblib
 import torch
 from pydantic import BaseModel, ConfigDict
+from torch import nn
 
 from data import InputError, parse_json
+from mann.models.network import MemoryNetwork
 from mann.problems import open_problem
 from mann.runs import Run, describe_environment
 from mann.settings import AnyConfig
@@ -25,6 +27,7 @@ from mann.settings.storage import plain
 from mann.support.files import write_text
 from mann.support.messages import first_problem
 from mann.support.process_memory import forget_peak_memory, peak_memory_mib
+from mann.support.trees import leaves_of
 from mann.training import LoggingInterval, fit
 
 SCHEDULER_TIMEOUT: Final = 10
@@ -96,6 +99,7 @@ class Result(BaseModel):
     folder: str
     settings: dict[str, Any]
     parameters: int
+    state_numbers: int | None = None  # results of earlier versions have none
     peak_memory_mib: float
     episodes_to_goal: int | None
     success: bool
@@ -144,12 +148,23 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
         "folder": cell.folder.name,
         "settings": plain(cell.config),
         "parameters": sum(parameter.numel() for parameter in problem.model.parameters()),
+        "state_numbers": state_numbers(problem.model),
         "peak_memory_mib": peak_memory_mib(),
         **summary(run.metrics(), cell.goal),
         "environment": describe_environment(_CPU),
     }
     write_text(cell.result, json.dumps(result, indent=2) + "\n")
     return result
+
+
+def state_numbers(model: nn.Module) -> int:
+    """Return how many numbers of each sequence a memory network hands from step to step; model: with one inside.
+
+    They are the memory, the scheme's state, the last reads and the controller's state.
+    """
+    (network,) = (part for part in model.modules() if isinstance(part, MemoryNetwork))
+    state = network.initial_state(1, network.output.bias)
+    return sum(part.numel() for part in leaves_of(state))
 
 
 def summary(metrics: Sequence[dict[str, Any]], goal: Goal) -> dict[str, Any]:

@@ -56,9 +56,16 @@ _ALIKE: Final[Options] = {
     "clip_to_median": None,
 }
 
+_ALIKE_IMAGES: Final[Options] = {
+    "jitter_rotation": 6.0,
+    "jitter_translation": 0.03,
+    "jitter_scale": 0.0,
+    "jitter_shear": 0.0,
+}
+
 FULL: Final = Size(
     {name: {"episodes": 96_000, "slots": 64, **_ALIKE} for name in TASKS}
-    | {name: {"episodes": 48_000} for name in DATASETS},
+    | {name: {"episodes": 48_000, **_ALIKE_IMAGES} for name in DATASETS},
     validate=250,
 )
 QUICK: Final = Size(
@@ -124,6 +131,17 @@ def cells(
     return found
 
 
+_SPREADS: Final = (
+    "episodes_to_goal",
+    "score",
+    "milliseconds_a_step",
+    "parameters",
+    "state_numbers",
+    "peak_memory_mib",
+)
+"""Figures of a cell of which a row has the median over seeds, and the smallest and the largest value."""
+
+
 def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each task and scheme: medians over seeds, with the smallest and the largest value.
 
@@ -143,10 +161,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "seeds": len(group),
             "reached": sum(result["episodes_to_goal"] is not None for result in group),
             "success_rate": sum(result["success"] for result in group) / len(group),
-            **{
-                name: _spread([result[name] for result in group])
-                for name in ("episodes_to_goal", "score", "milliseconds_a_step", "parameters", "peak_memory_mib")
-            },
+            **{name: _spread([result.get(name) for result in group]) for name in _SPREADS},
         }
         for (task, scheme), group in groups.items()
     ]
@@ -176,10 +191,11 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
             f"### {task}",
             "",
             f"Goal: {goal.name} {side} {goal.bound:g} on validation episodes. Medians over seeds (lowest-highest); "
-            "MiB: peak memory.",
+            "state: numbers of a sequence that a step hands to the next; MiB: peak memory.",
             "",
-            f"| scheme | seeds at goal | episodes to goal | {goal.name} at the end | ms per step | parameters | MiB |",
-            "|---|---|---|---|---|---|---|",
+            f"| scheme | seeds at goal | episodes to goal | {goal.name} at the end "
+            "| ms per step | parameters | state | MiB |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for row in (row for row in rows if row["task"] == task):
             cells = (
@@ -188,6 +204,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
                 spread_text(row["score"], "{:.3g}"),
                 spread_text(row["milliseconds_a_step"], "{:.1f}"),
                 f"{row['parameters']['median']:,.0f}",
+                spread_text(row["state_numbers"], "{:,.0f}"),
                 spread_text(row["peak_memory_mib"], "{:,.0f}"),
             )
             lines.append(f"| {row['scheme']} | " + " | ".join(cells) + " |")
@@ -244,6 +261,7 @@ _FIGURES: Final = (
     "milliseconds_a_step",
     "seconds",
     "parameters",
+    "state_numbers",
     "peak_memory_mib",
 )
 
@@ -252,4 +270,4 @@ def _line(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result as a line of the CSV file."""
     task, scheme = _task_and_scheme(result)
     named = {"task": task, "scheme": scheme, "seed": result["settings"]["seed"]}
-    return named | {name: result[name] for name in _FIGURES}
+    return named | {name: result.get(name) for name in _FIGURES}

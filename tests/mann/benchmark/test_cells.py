@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from data import InputError
 from episodes import Copy
+from mann import LRUA, LSTMController, MemoryNetwork
 from mann.benchmark import cells as running
-from mann.benchmark.cells import Cell, result_from_json, run_cell, run_cells, summary
+from mann.benchmark.cells import Cell, result_from_json, run_cell, run_cells, state_numbers, summary
 from mann.benchmark.schemes import SECOND_INSTANCE, WRONG_BITS, Size, cells
 from mann.runs import Run
 from mann.settings import changed, config_from_json
@@ -105,6 +107,12 @@ def test_a_cell_is_run_once_and_continues_after_an_interruption(
     for cell in (whole, stopped):
         run_cell(cell, 1)
     assert len(trained) == 1
+
+
+def test_the_size_of_the_state_is_counted() -> None:
+    # Memory 5 x 3, usage 5, read weights 2 x 5, reads 2 x 3, hidden output and cell 7 each.
+    network = MemoryNetwork(4, 2, LRUA(read_heads=2), LSTMController, hidden_size=7, slots=5, word_size=3)
+    assert state_numbers(network) == state_numbers(nn.Sequential(network)) == 15 + 5 + 10 + 6 + 14
 
 
 def test_a_folder_of_another_cell_is_refused(tmp_path: Path) -> None:
