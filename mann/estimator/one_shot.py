@@ -26,7 +26,6 @@ from episodes.labels import encode
 from mann.estimator.pretrained import load_pretrained, pretrained_names, unknown
 from mann.models.building import build_classifier
 from mann.models.classifier import Classifier, episode_labels
-from mann.models.network import MemoryNetwork
 from mann.runs import Run
 from mann.settings import Config, config_from_json
 from mann.settings.storage import plain
@@ -208,7 +207,8 @@ class OneShotClassifier(ClassifierMixin, BaseEstimator):
             }
             with torch.device("meta"):  # without storage: damaged settings may describe a network of any size
                 planned = build_classifier(config)
-                template = cast(MemoryNetwork, planned.network).initial_state(1, tensors["previous"].to("meta"))
+                # A memory network or a stack of layers: both say what their state is.
+                template = cast(Any, planned.network).initial_state(1, tensors["previous"].to("meta"))
             if {name: value.shape for name, value in planned.state_dict().items()} != {
                 name: value.shape for name, value in weights.items()
             }:

@@ -6,7 +6,7 @@ given before the network receives its name.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from data import InputError
 from episodes.labels import encode
-from mann.addressing import WeightsAre
 from mann.estimator.one_shot import log_probabilities, own_names
 from mann.estimator.pretrained import load_pretrained
+from mann.models.baselines.residual import ResidualStack
 from mann.models.classifier import Classifier
-from mann.models.network import Access, MemoryNetwork, NetworkState
+from mann.models.network import Access, MemoryNetwork
 from mann.page.pen import Strokes
 from mann.settings import Config
 
@@ -54,7 +54,7 @@ class PresentedDrawing(NamedTuple):
         truth: The true name, where it is known before a person gives it.
         origin: The hand of cards that the drawing was dealt from and its character there; None for other drawings.
         answer: The network's answer.
-        access: The access to memory, [1, 1, ...].
+        access: The access to memory, [1, 1, ...]; None where the network has no memory to show.
         state: The network's state after the drawing.
     """
 
@@ -63,8 +63,8 @@ class PresentedDrawing(NamedTuple):
     truth: str | None
     origin: tuple[int, int] | None
     answer: Answer
-    access: Access
-    state: NetworkState
+    access: Access | None
+    state: Any
 
 
 class Snapshot(NamedTuple):
@@ -82,14 +82,14 @@ class Snapshot(NamedTuple):
     names: tuple[str, ...]
     drawings: tuple[PresentedDrawing, ...]
     named: tuple[int, ...]
-    state: NetworkState
+    state: Any
     previous: Tensor
     pending: PresentedDrawing | None
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A pretrained network with a memory. Its methods return new snapshots and change nothing.
+    """A pretrained network that learns step by step. Its methods return new snapshots and change nothing.
 
     Attributes:
         model: The name of the weights, or the folder of their run.
@@ -114,26 +114,24 @@ class Learner:
             InputError: there are no such weights, or the network has no memory.
         """
         config, network = load_pretrained(model)
-        if not isinstance(network.network, MemoryNetwork):
+        if not isinstance(network.network, MemoryNetwork | ResidualStack):
             raise InputError(f"{model} is a network without memory: choose a `model` with a memory")
         # As in OneShotClassifier, so that the answers agree.
         return cls(str(model), config, network.double(), own_names(config, 0))
 
     @property
-    def slots(self) -> int:
-        """The number of memory slots."""
-        return self._memory_network().slots
-
-    @property
-    def weights_are(self) -> WeightsAre:
-        """What the weights of the memory's accesses are."""
-        return self._memory_network().scheme.weights_are
+    def memory(self) -> MemoryNetwork | None:
+        """The network with the memory that is shown; None where there is none, as in a Transformer."""
+        network = self.network.network
+        return network if isinstance(network, MemoryNetwork) else None
 
     def blank(self) -> Snapshot:
         """Return the snapshot before the first drawing."""
         previous = torch.zeros_like(encode(self.labels[:1, None], self.network.symbols)).double()
         # The state of all slots, so that accesses to memory at different steps can be concatenated.
-        return Snapshot((), (), (), self._memory_network().initial_state(1, previous), previous, None)
+        network = self.network.network
+        assert isinstance(network, MemoryNetwork | ResidualStack)
+        return Snapshot((), (), (), network.initial_state(1, previous), previous, None)
 
     def present(
         self,
@@ -162,7 +160,10 @@ class Learner:
             raise InputError(f"a session has at most {MOST_DRAWINGS} drawings: start again")
         pixels = torch.from_numpy(image).double()[None, None] / 255
         with torch.no_grad():
-            logits, state, access = self.network.trace(pixels, snapshot.previous, snapshot.state)
+            if self.memory is None:
+                (logits, state), access = self.network(pixels, snapshot.previous, snapshot.state), None
+            else:
+                logits, state, access = self.network.trace(pixels, snapshot.previous, snapshot.state)
         scores = log_probabilities(logits[0], self.labels[: len(snapshot.names)])[0]
         has_free_names = len(snapshot.names) < self.config.classes
         new = max(0.0, 1 - float(scores.exp().sum())) if has_free_names else 0.0
@@ -196,8 +197,3 @@ class Learner:
             previous=encode(self.labels[number][None, None], self.network.symbols).double(),
             pending=None,
         )
-
-    def _memory_network(self) -> MemoryNetwork:
-        """Return the network within the classifier."""
-        assert isinstance(self.network.network, MemoryNetwork)
-        return self.network.network

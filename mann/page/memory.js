@@ -36,6 +36,7 @@ export function showMemory() {
 
 function summary() {
   const { memory, pending } = state.view;
+  if (memory.place === null) return "This network has no memory to show: it keeps all drawings so far, or the state of its layers.";
   if (!memory.rows.length) {
     return "The memory is empty. Drawings are written to free slots, and read when the same character is drawn again.";
   }

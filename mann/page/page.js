@@ -21,7 +21,7 @@ function show() {
   showAnswer();
   showMemory();
   element("about").textContent =
-    `Network: ${view.model}, ${view.slots} memory slots, up to ${view.classes} names. ` +
+    `Network: ${view.model}, ${view.slots === null ? "no memory slots" : `${view.slots} memory slots`}, up to ${view.classes} names. ` +
     "Nothing leaves this machine.";
 }
 

@@ -19,7 +19,7 @@ def session_view(session: Session) -> dict[str, Any]:
     return {
         "model": learner.model,
         "classes": learner.config.classes,
-        "slots": learner.slots,
+        "slots": None if learner.memory is None else learner.memory.slots,
         "size": learner.config.size,
         "sources": list(session.decks),
         "names": now.names,
@@ -31,7 +31,7 @@ def session_view(session: Session) -> dict[str, Any]:
         "pending": None
         if now.pending is None
         else {**_drawing_view(now.pending), "strokes": now.pending.strokes, "truth": now.pending.truth},
-        "memory": memory_view(now, learner.weights_are),
+        "memory": memory_view(now, "weightings" if learner.memory is None else learner.memory.scheme.weights_are),
     }
 
 
@@ -57,12 +57,15 @@ def memory_view(snapshot: Snapshot, weights_are: WeightsAre = "weightings") -> d
         reads: The reads of the last step, the largest weight first, with the drawing that each slot holds.
         writes: The slots written at the last step.
         usage: A description of the usage counts; None if the addressing scheme has none.
-        place: What a row is: a "slot", or where weights are features, the "step" whose write it is.
+        place: What a row is: a "slot", or where weights are features, the "step" whose write it is; None where the
+            network has no memory to show.
     """
     drawings = snapshot.drawings if snapshot.pending is None else (*snapshot.drawings, snapshot.pending)
-    if not drawings:
-        return {"place": "slot", "rows": [], "reads": [], "writes": []}
-    access = map_leaves(lambda *steps: torch.cat(steps), *(drawing.access for drawing in drawings))
+    place = "step" if weights_are == "features" else "slot"
+    accesses = [drawing.access for drawing in drawings if drawing.access is not None]
+    if not accesses:
+        return {"place": None if drawings else place, "rows": [], "reads": [], "writes": []}
+    access = map_leaves(lambda *steps: torch.cat(steps), *accesses)
     # Every drawing is a class of its own here: the number of the drawing instead of its class.
     seen = slot_access(access, numpy.arange(len(drawings)), weights_are)
     usage = usage_of(access)
@@ -70,7 +73,7 @@ def memory_view(snapshot: Snapshot, weights_are: WeightsAre = "weightings") -> d
     held = {row["slot"]: row["held"][-1]["drawing"] for row in rows if row["held"]}
     writes, reads = seen.writes[-1], seen.reads[-1]
     return {
-        "place": "step" if weights_are == "features" else "slot",
+        "place": place,
         "usage": None if usage is None else usage.title,
         "rows": rows,
         "reads": [

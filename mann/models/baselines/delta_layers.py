@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mann.models.baselines.residual import ResidualStack, by_head, joined
+from mann.models.baselines.residual import Mixer, ResidualStack, by_head, joined
 
 KERNEL: Final = 4
 """Steps of the convolution."""
@@ -32,7 +32,7 @@ class DeltaLayerState(NamedTuple):
 
     Attributes:
         memory: M of each head, [batch, heads, size, size].
-        recent: The last inputs of the convolution, [KERNEL - 1, batch, 3 width].
+        recent: The last inputs of the convolution, [batch, 3 width, KERNEL - 1].
     """
 
     memory: Tensor
@@ -52,7 +52,7 @@ def delta_chunk(queries: Tensor, keys: Tensor, values: Tensor, rates: Tensor, me
     return reads, memory + keys.mT @ corrections
 
 
-class DeltaLayer(nn.Module):
+class DeltaLayer(Mixer):
     """The delta rule over time, in each head.
 
     Args:
@@ -62,7 +62,7 @@ class DeltaLayer(nn.Module):
 
     def __init__(self, width: int, heads: int):
         super().__init__()
-        self.heads = heads
+        self.heads, self.size = heads, width // heads
         self.projection = nn.Linear(width, 3 * width, bias=False)
         self.convolution = nn.Conv1d(3 * width, 3 * width, KERNEL, groups=3 * width, bias=False)
         self.rate = nn.Linear(width, heads)
@@ -70,24 +70,26 @@ class DeltaLayer(nn.Module):
         self.norm = nn.RMSNorm(width // heads)
         self.output = nn.Linear(width, width, bias=False)
 
-    def forward(self, inputs: Tensor, state: DeltaLayerState | None = None) -> tuple[Tensor, DeltaLayerState]:
+    def initial_state(self, batch: int, like: Tensor) -> DeltaLayerState:
+        """Return zeros."""
+        channels = self.convolution.in_channels
+        memory = like.new_zeros(batch, self.heads, self.size, self.size)
+        return DeltaLayerState(memory, like.new_zeros(batch, channels, KERNEL - 1))
+
+    def forward(self, inputs: Tensor, state: DeltaLayerState) -> tuple[Tensor, DeltaLayerState]:
         """[time, batch, width] -> the same, and the state after the last step."""
-        projected = self.projection(inputs)
-        recent = projected.new_zeros(KERNEL - 1, *projected.shape[1:]) if state is None else state.recent
-        padded = torch.cat([recent, projected])
-        mixed = functional.silu(self.convolution(padded.permute(1, 2, 0)).permute(2, 0, 1))
+        padded = torch.cat([state.recent, self.projection(inputs).permute(1, 2, 0)], -1)
+        mixed = functional.silu(self.convolution(padded)).permute(2, 0, 1)
         queries, keys, values = (by_head(part, self.heads) for part in mixed.chunk(3, -1))
         queries, keys = functional.normalize(queries, dim=-1), functional.normalize(keys, dim=-1)
         rates = by_head(self.rate(inputs).sigmoid(), self.heads)
-        size = keys.shape[-1]
-        memory = keys.new_zeros(*keys.shape[:2], size, size) if state is None else state.memory
-        reads = []
+        memory, reads = state.memory, []
         chunks = (part.split(CHUNK, 2) for part in (queries, keys, values, rates))
         for query, key, value, rate in zip(*chunks, strict=True):
             read, memory = delta_chunk(query, key, value, rate, memory)
             reads.append(read)
         outputs = joined(self.norm(torch.cat(reads, 2))) * functional.silu(self.gate(inputs))
-        return self.output(outputs), DeltaLayerState(memory, padded[-(KERNEL - 1) :])
+        return self.output(outputs), DeltaLayerState(memory, padded[..., -(KERNEL - 1) :])
 
 
 class DeltaLayersBaseline(ResidualStack):

@@ -3,9 +3,10 @@
     x <- x + mixer(norm(x))       mixes the steps of a sequence; has a state
     x <- x + mlp(norm(x))         each step by itself
 
-A mixer is called like `torch.nn.LSTM`: [time, batch, width], state -> [time, batch, width], state after the last step.
+Continuing a sequence from the state gives the outputs of the whole sequence at once.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -13,6 +14,18 @@ from torch import Tensor, nn
 
 EXPANSION: Final = 4
 """Hidden units of the MLP as a multiple of the width."""
+
+
+class Mixer(nn.Module, ABC):
+    """Mixes the steps of a sequence, called like `torch.nn.LSTM`; its state is a tuple of tensors [batch, ...]."""
+
+    @abstractmethod
+    def initial_state(self, batch: int, like: Tensor) -> Any:
+        """Return the state before the first step, with the dtype and device of `like`."""
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """[time, batch, width] -> the same, and the state after the last step."""
 
 
 class ResidualBlock(nn.Module):
@@ -23,14 +36,14 @@ class ResidualBlock(nn.Module):
         width: Numbers at each step.
     """
 
-    def __init__(self, mixer: nn.Module, width: int):
+    def __init__(self, mixer: Mixer, width: int):
         super().__init__()
         self.mixer_norm = nn.RMSNorm(width)
         self.mixer = mixer
         self.mlp_norm = nn.RMSNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, EXPANSION * width), nn.GELU(), nn.Linear(EXPANSION * width, width))
 
-    def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """[time, batch, width] -> the same, and the mixer's state."""
         mixed, after = self.mixer(self.mixer_norm(inputs), state)
         inputs = inputs + mixed
@@ -47,20 +60,28 @@ class ResidualStack(nn.Module):
         mixers: The mixers of the blocks, from the first on.
     """
 
-    def __init__(self, input_size: int, output_size: int, width: int, mixers: Iterable[nn.Module]):
+    def __init__(self, input_size: int, output_size: int, width: int, mixers: Iterable[Mixer]):
         super().__init__()
         self.input = nn.Linear(input_size, width)
         self.blocks = nn.ModuleList(ResidualBlock(mixer, width) for mixer in mixers)
         self.norm = nn.RMSNorm(width)
         self.output = nn.Linear(width, output_size)
 
+    def initial_state(self, batch: int, like: Tensor) -> tuple[Any, ...]:
+        """Return the state of each block before the first step, with the dtype and device of `like`."""
+        return tuple(block.mixer.initial_state(batch, like) for block in self._blocks())
+
     def forward(self, inputs: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, tuple[Any, ...]]:
         """[time, batch, input_size] -> [time, batch, output_size], and the state of each block."""
         hidden, after = self.input(inputs), []
-        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+        state = self.initial_state(inputs.shape[1], hidden) if state is None else state
+        for block, before in zip(self._blocks(), state, strict=True):
             hidden, now = block(hidden, before)
             after.append(now)
         return self.output(self.norm(hidden)), tuple(after)
+
+    def _blocks(self) -> list[ResidualBlock]:
+        return list(self.blocks)  # pyright: ignore[reportReturnType]
 
 
 def by_head(numbers: Tensor, heads: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mann.models.baselines.residual import ResidualStack, by_head, joined
+from mann.models.baselines.residual import Mixer, ResidualStack, by_head, joined
 
 LARGEST_PERIOD: Final = 10_000.0
 """The slowest rotation takes 2 pi times as many steps for a turn."""
@@ -48,7 +48,7 @@ def rotated(vectors: Tensor, start: int) -> Tensor:
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
-class CausalAttention(nn.Module):
+class CausalAttention(Mixer):
     """Attention of each step to itself and those before it.
 
     Args:
@@ -58,21 +58,25 @@ class CausalAttention(nn.Module):
 
     def __init__(self, width: int, heads: int):
         super().__init__()
-        self.heads = heads
+        self.heads, self.size = heads, width // heads
         self.projection = nn.Linear(width, 3 * width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
 
-    def forward(self, inputs: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
+    def initial_state(self, batch: int, like: Tensor) -> Cache:
+        """Return keys and values of no step."""
+        nothing = like.new_zeros(batch, self.heads, 0, self.size)
+        return Cache(nothing, nothing)
+
+    def forward(self, inputs: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         """[time, batch, width] -> the same, and the keys and values of all steps so far."""
         queries, keys, values = (by_head(part, self.heads) for part in self.projection(inputs).chunk(3, -1))
-        start = 0 if cache is None else cache.keys.shape[2]
-        queries, keys = rotated(queries, start), rotated(keys, start)
-        if cache is not None:
-            keys, values = torch.cat([cache.keys, keys], 2), torch.cat([cache.values, values], 2)
+        start = state.keys.shape[2]
+        keys = torch.cat([state.keys, rotated(keys, start)], 2)
+        values = torch.cat([state.values, values], 2)
         time = len(inputs)
         # Step t of these is step start + t of the sequence.
         visible = torch.ones(time, start + time, dtype=torch.bool, device=inputs.device).tril(start)
-        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
+        attended = functional.scaled_dot_product_attention(rotated(queries, start), keys, values, attn_mask=visible)
         return self.output(joined(attended)), Cache(keys, values)
 
 

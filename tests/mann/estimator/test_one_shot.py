@@ -18,10 +18,11 @@ from mann import OneShotClassifier
 from mann.estimator import load_pretrained, pretrained_names
 from mann.estimator.one_shot import own_names
 from mann.evaluation.held_out import TEST, held_out_episodes
+from mann.problems import open_problem
 from mann.problems.classification import train
 from mann.runs import Run
-from mann.settings import Config
-from mann.training import LoggingInterval
+from mann.settings import Config, changed
+from mann.training import LoggingInterval, fit
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,28 @@ def test_labels_are_of_any_type(drawings: numpy.ndarray, labels: list[Any], tmp_
     classifier.save(tmp_path / "saved")
     again = OneShotClassifier.load(tmp_path / "saved").predict(drawings[:3, 0])
     assert again.tolist() == found.tolist() and again.dtype == found.dtype
+
+
+@pytest.mark.parametrize(
+    "options", [{"model": "transformer"}, {"model": "delta-layers"}, {"addressing": "append"}], ids=str
+)
+def test_runs_of_other_models_learn_step_by_step_and_go_on_after_they_are_saved(
+    drawings: numpy.ndarray, tmp_path: Path, options: dict[str, str]
+) -> None:
+    config = changed(Config("strokes", episodes=16, batch=4, presentations=2), options)
+    run = Run(tmp_path / "run")
+    fit(open_problem(config, run, torch.device("cpu")), config, run)
+    together = OneShotClassifier(tmp_path / "run").fit(drawings[:, 0], NAMES)
+    alone = OneShotClassifier(tmp_path / "run")
+    for number, (image, name) in enumerate(zip(drawings[:, 0], NAMES, strict=True)):
+        alone.partial_fit(image[None], [name])
+        if number == 2:
+            alone.save(tmp_path / "saved")
+            alone = OneShotClassifier.load(tmp_path / "saved")
+    expected = together.predict_proba(drawings[:, 1])
+    numpy.testing.assert_allclose(alone.predict_proba(drawings[:, 1]), expected, atol=1e-9)
+    one_by_one = numpy.concatenate([together.predict_proba(image[None]) for image in drawings[:, 1]])
+    numpy.testing.assert_allclose(one_by_one, expected, atol=1e-9)
 
 
 def test_what_is_saved_goes_on_where_it_was(drawings: numpy.ndarray, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.mann.fast.networks import build, sequence
 # Other schemes do a part of what these do: content and location are parts of ntm, and ntm-lru is made of ntm and lrua,
 # which test_compiled_unrolling.py compiles. Each compilation takes 10 to 20 seconds.
 @pytest.mark.usefixtures("cxx_compiler")
-@pytest.mark.parametrize("name", ["ntm", "sparse", "lru-soft", "dnc"])
+@pytest.mark.parametrize("name", ["ntm", "sparse", "lru-soft", "dnc", "delta"])
 def test_a_compiled_scheme_equals_the_plain_unrolling(name: str) -> None:
     network = build(SCHEMES[name](), "lstm", torch.float32)
     results = []

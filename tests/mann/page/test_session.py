@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from data import InputError
+from episodes.labels import encode
+from mann.estimator.one_shot import log_probabilities
 from mann.models.building import build_classifier
+from mann.models.network import Access
 from mann.page.deck import StrokesDeck, deal_cards
 from mann.page.learner import Learner, PresentedDrawing, Snapshot
 from mann.page.pen import Strokes
@@ -24,6 +27,12 @@ def equal(one: Snapshot, other: Snapshot) -> bool:
         torch.equal(a, b) if isinstance(a, torch.Tensor) else numpy.array_equal(a, b)
         for a, b in zip(leaves, others, strict=True)
     )
+
+
+def access_of(drawing: PresentedDrawing) -> Access:
+    """Return the access to the memory at a drawing."""
+    assert drawing.access is not None
+    return drawing.access
 
 
 def pending(session: Session) -> PresentedDrawing:
@@ -70,7 +79,7 @@ def test_the_view_of_the_memory_has_the_weights_of_the_network(session: Session)
         session.deal("strokes")
         session.name(pending(session).truth or "")
     session.deal("strokes")
-    access = pending(session).access
+    access = access_of(pending(session))
     memory = session_view(session)["memory"]
     reads = access.read_weights[0, 0].sum(0)
     assert [read["slot"] for read in memory["reads"]] == [
@@ -109,14 +118,36 @@ def test_where_weights_are_features_the_view_of_the_memory_has_the_steps_that_wr
         [(1, 0)],
         [(2, 1)],
     ]
-    keys, query = (
-        torch.stack([drawing.access.write.weights[0, 0] for drawing in session.now.drawings]),
-        session.now.drawings[-1].access.read_weights[0, 0],
-    )
-    expected = (keys * query).sum(-1).mean(1)
+    accesses = [access_of(drawing) for drawing in session.now.drawings]
+    keys = torch.stack([access.write.weights[0, 0] for access in accesses])
+    expected = (keys * accesses[-1].read_weights[0, 0]).sum(-1).mean(1)
     assert {read["slot"]: read["weight"] for read in memory["reads"]} == pytest.approx(
         {step: match for step, match in enumerate(expected.tolist()) if match > 0.1}, abs=1e-4
     )
+
+
+@pytest.mark.parametrize("model", ["transformer", "delta-layers"])
+def test_a_network_of_layers_answers_step_by_step_as_it_does_the_whole_and_has_no_memory_to_show(
+    learner: Learner, model: str
+) -> None:
+    config = changed(learner.config, {"model": model})
+    learner = replace(learner, config=config, network=build_classifier(config).double())
+    session = Session(learner, {"strokes": lambda: StrokesDeck(20)})
+    for _ in range(4):
+        session.deal("strokes")
+        session.name(pending(session).truth or "")
+    view = session_view(session)
+    assert view["slots"] is None
+    assert view["memory"] == {"place": None, "rows": [], "reads": [], "writes": []}
+    now = session.now
+    images = torch.stack([torch.from_numpy(drawing.image).double() / 255 for drawing in now.drawings])
+    names = encode(learner.labels[list(now.named)], learner.network.symbols).double()
+    with torch.no_grad():
+        logits, _ = learner.network(images[:, None], torch.cat([torch.zeros_like(names[:1]), names[:-1]])[:, None])
+    scores = log_probabilities(logits[-1], learner.labels[: len(set(now.named[:-1]))])[0].exp()
+    last = now.drawings[-1].answer
+    found = [probability * (1 - last.new) / sum(last.probabilities) for probability in last.probabilities]
+    numpy.testing.assert_allclose(found, (scores / scores.sum() * (1 - last.new)).tolist(), atol=1e-9)
 
 
 def test_a_hand_has_every_character_once_in_each_round() -> None:
