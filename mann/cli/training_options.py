@@ -60,9 +60,9 @@ class RunOptions(TypedDict, total=False):
     preset: Annotated[
         str,
         tyro.conf.arg(
-            help="Settings to start from: default, paper (Santoro et al. 2016), demo (short); of an algorithmic task "
-            "default, lstm (without memory, to compare with), or of Graves et al. 2014 paper-feedforward-ntm, "
-            "paper-lstm-ntm, paper-lstm.",
+            help="Settings to start from: default, lrua (LRUA as it learns best), paper (Santoro et al. 2016), demo "
+            "(short); of an algorithmic task default, lstm (without memory, to compare with), or of Graves et al. 2014 "
+            "paper-feedforward-ntm, paper-lstm-ntm, paper-lstm.",
             help_behavior_hint="(default: default)",
         ),
     ]

@@ -6,18 +6,31 @@ from pathlib import Path
 from typing import Any
 
 from mann.evaluation.measurement import Measurement
-from mann.settings import AnyConfig, by_option, preset
+from mann.settings import AnyConfig, by_option, preset, presets_of
 from mann.settings.options import options_of_model
 
 
 def training_arguments(config: AnyConfig) -> list[str]:
-    """Return the arguments of the training command for settings: the task, and all options but the defaults.
+    """Return the arguments of the training command for settings: the task, a preset, and all options that it leaves.
+
+    Of all presets it is the one that leaves the fewest; the default has no name.
 
     >>> training_arguments(preset("omniglot", classes=15, labels="strings"))
     ['omniglot', '--classes', '15', '--labels', 'strings']
+    >>> training_arguments(preset("omniglot", "lrua", seed=1))
+    ['omniglot', '--preset', 'lrua', '--seed', '1']
     """
+    names = sorted(presets_of(config.task_name), key=lambda name: name != "default")
+    found = [
+        ([] if name == "default" else ["--preset", name]) + _beside(config, preset(config.task_name, name))
+        for name in names
+    ]
+    return [config.task_name, *min(found, key=len)]
+
+
+def _beside(config: AnyConfig, default: AnyConfig) -> list[str]:
+    """Return the options in which settings differ from the default, as arguments."""
     # Another model and another scheme come with defaults of their own.
-    default = preset(config.task_name)
     options = by_option(config)
     named = {
         name: options[name]
@@ -25,7 +38,7 @@ def training_arguments(config: AnyConfig) -> list[str]:
         if name in options and options[name] != by_option(default).get(name)
     }
     base = options_of_model(default, named)
-    return [config.task_name, *_words({**named, **{name: v for name, v in options.items() if v != base[name]}})]
+    return list(_words({**named, **{name: v for name, v in options.items() if v != base[name]}}))
 
 
 def evaluation_arguments(measurement: Measurement) -> list[str]:

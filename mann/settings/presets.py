@@ -12,6 +12,18 @@ from mann.addressing import LRUA, NTM
 from mann.settings.options import Options, changed
 from mann.settings.schema import AnyConfig, Config, Recurrent, TaskConfig
 
+ONE_SHOT: Final[Options] = {
+    "addressing": "delta",
+    "jitter_rotation": 9.0,
+    "jitter_translation": 0.05,
+    "jitter_scale": 0.15,
+    "jitter_shear": 0.15,
+}
+"""What learns most in a minute on the validation classes of Omniglot (docs/log.md)."""
+
+LRUA_TUNED: Final[Options] = {}
+"""LRUA with the options that it learns best with: what the schema has, and most stored results are of."""
+
 PAPER: Final[Options] = {
     "jitter_rotation": 11.25,
     "jitter_translation": 10 / 105,
@@ -30,10 +42,15 @@ PAPER: Final[Options] = {
 }
 """Santoro et al. 2016."""
 
-DEMO: Final[Options] = {"episodes": 32_000, "jitter_rotation": 0.0, "jitter_translation": 0.0}
+DEMO: Final[Options] = {
+    "addressing": "delta",
+    "episodes": 32_000,
+    "jitter_rotation": 0.0,
+    "jitter_translation": 0.0,
+}
 """A short training, for a first look: too short for jitter to pay off."""
 
-PRESETS: Final[Mapping[str, Options]] = {"default": {}, "paper": PAPER, "demo": DEMO}
+PRESETS: Final[Mapping[str, Options]] = {"default": ONE_SHOT, "lrua": LRUA_TUNED, "paper": PAPER, "demo": DEMO}
 """Presets of classification."""
 
 _NTM_PAPER: Final[Options] = {

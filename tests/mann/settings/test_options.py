@@ -104,7 +104,7 @@ def test_a_scheme_comes_with_its_own_options(dataset: str, addressing: str) -> N
     config = preset(dataset, addressing=addressing)
     assert type(memory_of(config).scheme) is SCHEMES[addressing]
     # The default keeps its options.
-    assert (config == preset(dataset)) == (addressing == "lrua")
+    assert (config == preset(dataset)) == (addressing == "delta")
     assert (memory_of(config).initial_memory == "constant") == (addressing != "content")
     assert changed(config, {"addressing": addressing}) == config
 

@@ -23,12 +23,12 @@ def test_a_preset_changes_its_options_and_no_others(dataset: str, name: str) -> 
     config, default = preset(dataset, name), by_option(Config(dataset))  # pyright: ignore[reportArgumentType]
     found = by_option(config)
     named = dict(PRESETS[name])
-    scheme = named.pop("scheme", None)
+    scheme = named.pop("scheme", None) or ("addressing" in named and default_scheme(named["addressing"], True))
     assert {option: found[option] for option in named} == named
     for option, value in found.items():
         if option not in named and not (scheme and option.startswith("scheme.")):
             assert value == default[option]
-    if scheme is not None:
+    if scheme:
         assert memory_of(config).scheme == scheme
 
 
@@ -44,7 +44,9 @@ def test_every_task_has_a_default_and_its_presets_are_of_the_task(task: str) -> 
 
 
 def test_unknown_presets_and_tasks_are_refused() -> None:
-    with pytest.raises(InputError, match=r"no preset of strokes is named 'fast': use one of default, paper, demo$"):
+    with pytest.raises(
+        InputError, match=r"no preset of strokes is named 'fast': use one of default, lrua, paper, demo$"
+    ):
         preset("strokes", "fast")
     with pytest.raises(InputError, match="no preset of copy is named 'paper': use one of default, lstm, paper-f"):
         preset("copy", "paper")
