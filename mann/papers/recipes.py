@@ -16,6 +16,7 @@ from mann.evaluation.measurement import Measurement
 from mann.papers.published import Published, published_few_shot, published_persistent, published_rows
 from mann.settings import AnyConfig, Config, Options, Recurrent, changed
 from mann.settings.options import own_fields
+from mann.settings.presets import PRESETS
 
 
 class Table(NamedTuple):
@@ -159,6 +160,10 @@ _SMALL: Final[Options] = {"encoder": "conv", "encoder_width": 32, "episodes": 32
 # Nothing that is trained is measured: the settings define the episodes, and no more.
 _UNTRAINED: Final[Options] = {"model": Recurrent(controller="feedforward", hidden_size=1), "episodes": 1}
 
+_APPEND: Final[Options] = {"addressing": "append"}
+# With the learning rate of the others it does not learn (docs/log.md).
+_TRANSFORMER: Final[Options] = {"model": "transformer", "learning_rate": 1e-3}
+
 _ONE_HOT_5: Final = Config("omniglot")
 _STRINGS_5: Final = replace(_ONE_HOT_5, labels="strings")
 _STRINGS_15: Final = replace(_STRINGS_5, classes=15)
@@ -182,6 +187,11 @@ _PROTOTYPES_20: Final = _settings(_ONE_HOT_20, _PROTOTYPES, _CONV_28, _FEWER_AT_
 _PRETRAINED: Final[Options] = {**_CONV_28, **_WIDE, "hidden_size": 400}
 _PRETRAINED_5: Final = _settings(_ONE_HOT_5, _PRETRAINED, _FEWEST)
 _PRETRAINED_20: Final = _settings(_ONE_HOT_20, _PRETRAINED, _SLOTS, _FEWER_AT_ONCE)
+# Today's memories and models: the default of `train.py omniglot`, and others on the same episodes.
+_DELTA_5: Final = _settings(_ONE_HOT_5, PRESETS["default"])
+_DELTA_STRINGS_5: Final = replace(_DELTA_5, labels="strings")
+_DELTA_15: Final = _settings(replace(_DELTA_5, classes=15), _SLOTS, _FEWER)
+_DELTA_STRINGS_15: Final = replace(_DELTA_15, labels="strings")
 _SMALL_PROTOTYPES: Final = _settings(_ONE_HOT_5, _PROTOTYPES, _SMALL)
 _SMALL_MANN: Final = _settings(_ONE_HOT_5, _SMALL)
 
@@ -195,6 +205,18 @@ def _nearest_few_shot(ways: int, minutes: int, base: Config) -> Row:
     """Return a row of nearest neighbours of raw pixels, N-way K-shot."""
     row = _few_shot_row(ways, "nearest neighbour, raw pixels", minutes, _settings(base, _UNTRAINED))
     return row._replace(evaluation=replace(row.evaluation, nearest=True), seeds=())
+
+
+def _today(table: str, minutes: int, delta: Config, append: Options) -> dict[str, Row]:
+    """Return the rows of today's memories and models of a table by instance; append: further options of that scheme."""
+    others = {
+        "append": ("attention over all steps", {**_APPEND, **append}),
+        "transformer": ("Transformer", _TRANSFORMER),
+    }
+    return {f"{table}-delta": Row(table, "delta rule", None, minutes, delta)} | {
+        f"{table}-{name}": Row(table, title, None, minutes, _settings(delta, options))
+        for name, (title, options) in others.items()
+    }
 
 
 def _few_shot_row(ways: int, model: str, minutes: int, training: Config, encoder_of: str = "") -> Row:
@@ -233,6 +255,10 @@ ROWS: Final[Mapping[str, Row]] = {
         "one-hot-5", "MANN, encoder of the 20-class prototypes", None, 45, _PRETRAINED_5, encoder_of=_FROM_20
     ),
     "one-hot-5-prototypes": Row("one-hot-5", "prototypes, convolutional encoder", None, 40, _PROTOTYPES_5),
+    **_today("one-hot-5", 17, _DELTA_5, {}),
+    "one-hot-5-delta-short": Row(
+        "one-hot-5", "delta rule, trained for 48,000 episodes", None, 3, replace(_DELTA_5, episodes=48_000)
+    ),
     "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
     "strings-5-knn-deep": Row("strings-5", "KNN, deep features", None, 8, _AUTOENCODER),
     "strings-5-feedforward": Row("strings-5", "feed-forward", None, 4, _settings(_STRINGS_5, _FEEDFORWARD)),
@@ -241,6 +267,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "strings-5", "MANN", "feed-forward", 15, _settings(_STRINGS_5, _MANN_FEEDFORWARD)
     ),
     "strings-5-mann": Row("strings-5", "MANN", "LSTM", 18, _STRINGS_5),
+    **_today("strings-5", 17, _DELTA_STRINGS_5, {}),
     "strings-15-knn-pixels": _nearest("strings-15", "KNN, raw pixels", _STRINGS_15),
     "strings-15-knn-deep": Row("strings-15", "KNN, deep features", None, 2, _AUTOENCODER, Measurement(classes=15)),
     "strings-15-feedforward": Row("strings-15", "feed-forward", None, 8, _settings(_STRINGS_15, _FEEDFORWARD, _FEWER)),
@@ -256,7 +283,9 @@ ROWS: Final[Mapping[str, Row]] = {
     "strings-15-mann-ntm": Row(
         "strings-15", "MANN (NTM access)", "LSTM", 100, _settings(_STRINGS_15, _NTM, _SLOT_EACH, _FEWER)
     ),
+    **_today("strings-15", 40, _DELTA_STRINGS_15, _SLOT_EACH),
     "one-hot-15-mann": Row("one-hot-15", "MANN", None, 20, _ONE_HOT_15),
+    **_today("one-hot-15", 40, _DELTA_15, _SLOT_EACH),
     "one-hot-20-mann-pretrained": Row(
         "one-hot-20", "MANN, encoder of the prototypes", None, 60, _PRETRAINED_20, encoder_of=_FROM_20
     ),
@@ -270,6 +299,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "precision-mann", "bfloat16", None, 4, _settings(_SMALL_MANN, _BFLOAT16), encoder_of=_FROM_SMALL
     ),
     "one-alphabet-5-mann": Row("one-alphabet-5", "MANN", None, 17, _ONE_HOT_5, Measurement(alphabets="one")),
+    "one-alphabet-5-delta": Row("one-alphabet-5", "delta rule", None, 17, _DELTA_5, Measurement(alphabets="one")),
     "persistent-5-mann": Row("persistent-5", "MANN", "LSTM", 5, _PERSISTENT_5),
     "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 9, _PERSISTENT_10),
     "curriculum-50-mann": _curriculum_row(50),
