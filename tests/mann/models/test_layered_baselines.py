@@ -46,8 +46,10 @@ def test_rotations_turn_each_pair_by_its_angle() -> None:
     found = rotated(torch.from_numpy(vectors), 4).numpy()
     for row, step in enumerate((4, 5, 6)):
         for pair, rate in enumerate((1.0, 10_000.0**-0.5)):
-            turned = complex(vectors[row, pair], vectors[row, pair + 2]) * numpy.exp(1j * step * rate)
-            numpy.testing.assert_allclose([found[row, pair], found[row, pair + 2]], [turned.real, turned.imag])
+            rotated_pair = complex(vectors[row, pair], vectors[row, pair + 2]) * numpy.exp(1j * step * rate)
+            numpy.testing.assert_allclose(
+                [found[row, pair], found[row, pair + 2]], [rotated_pair.real, rotated_pair.imag]
+            )
 
 
 def test_products_of_rotated_vectors_depend_on_the_distance_alone() -> None:
