@@ -71,13 +71,13 @@ def test_edited_config_is_refused(refused: Refused, run: Path) -> None:
     changed = "config.json was changed after the run had started"
     for old, new, message in (
         ('"hidden_size": 8', '"hidden_size": 9', f"{changed} (--hidden-size is 9"),
-        ('"usage_decay": 0.99', '"usage_decay": 0.9', f"{changed} (--scheme.usage-decay is 0.9, not 0.99)"),
+        ('"largest_rate": 1.0', '"largest_rate": 0.9', f"{changed} (--scheme.largest-rate is 0.9, not 1.0)"),
         (
-            '"usage_decay": 0.99',
-            '"usage_decay": 3',
-            "config.json: model.scheme.usage_decay: Input should be",
+            '"largest_rate": 1.0',
+            '"largest_rate": 3',
+            "config.json: model.scheme.largest_rate: Input should be",
         ),
-        ('"usage_decay": 0.99', '"usage_decoy": 0.99', "config.json: model.scheme.usage_decoy: Unexpected"),
+        ('"largest_rate": 1.0', '"largest_rat": 1.0', "config.json: model.scheme.largest_rat: Unexpected"),
         (
             '"hidden_size": 8',
             '"hidden_size": "8"',
