@@ -14,10 +14,10 @@ from mann.settings.schema import AnyConfig, Config, Recurrent, TaskConfig
 
 ONE_SHOT: Final[Options] = {
     "addressing": "delta",
-    "jitter_rotation": 9.0,
-    "jitter_translation": 0.05,
-    "jitter_scale": 0.15,
-    "jitter_shear": 0.15,
+    "jitter_rotation": 12.0,
+    "jitter_translation": 0.07,
+    "jitter_scale": 0.2,
+    "jitter_shear": 0.2,
 }
 """What learns most in a minute on the validation classes of Omniglot (docs/log.md)."""
 
