@@ -19,7 +19,7 @@ from torch import Tensor
 
 from data.checking import AtLeastOne
 from mann.addressing.gated_slots import bound_word, key_size
-from mann.addressing.keys import FOLLOW_BIAS
+from mann.addressing.keys import follow_at_first
 from mann.addressing.scheme import Control, Controls, Scheme, Write, unlimited
 from mann.addressing.similarity import dot_product
 
@@ -80,8 +80,7 @@ class Append(Scheme[AppendState]):
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
         """Start with keys that follow the last query."""
-        if self.follow:
-            biases["follow"].fill_(FOLLOW_BIAS)
+        follow_at_first(biases)
 
     def initial_state(self, memory: Tensor) -> AppendState:
         """Return the first slot as the next, and nothing written."""

@@ -34,8 +34,8 @@ from torch.nn import functional
 
 from data.checking import AtLeastOne
 from mann.addressing.keys import (
-    FOLLOW_BIAS,
     bound_key,
+    follow_at_first,
     in_own_slots,
     on_simplex,
     on_sphere,
@@ -130,9 +130,10 @@ class Delta(Scheme[DeltaState]):
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
         """Start with heads that write, at the last query, to a memory that keeps."""
-        for name, bias in (("rate", RATE_BIAS), ("decay", DECAY_BIAS), ("follow", FOLLOW_BIAS)):
-            if name in biases:
-                biases[name].fill_(bias)
+        biases["rate"].fill_(RATE_BIAS)
+        if "decay" in biases:
+            biases["decay"].fill_(DECAY_BIAS)
+        follow_at_first(biases)
 
     def initial_state(self, memory: Tensor) -> DeltaState:
         """Return a query of zeros."""

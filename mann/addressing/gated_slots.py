@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.checking import AtLeastOne
-from mann.addressing.keys import FOLLOW_BIAS, bound_key
+from mann.addressing.keys import bound_key, follow_at_first
 from mann.addressing.scheme import Control, Controls, Scheme, Write, unlimited
 from mann.addressing.similarity import content_weights
 
@@ -80,8 +80,7 @@ class GatedSlots(Scheme[GatedSlotsState]):
 
     def initialise(self, weights: Mapping[str, Tensor], biases: Mapping[str, Tensor]) -> None:
         """Start with keys that follow the last query."""
-        if self.follow:
-            biases["follow"].fill_(FOLLOW_BIAS)
+        follow_at_first(biases)
 
     def initial_state(self, memory: Tensor) -> GatedSlotsState:
         """Return a query of zeros."""

@@ -8,6 +8,7 @@ The label of an image arrives one step after it. A value written at the key k' o
 image. Sequence layers bridge that step by a short convolution over time; here a share f of the key is the last query.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import torch
@@ -39,6 +40,12 @@ def on_simplex(keys: Tensor) -> Tensor:
 def bound_key(keys: Tensor, follow: Tensor, last_query: Tensor) -> Tensor:
     """K = k' + f (q_{t-1} - k'): the share `follow` [batch, heads, 1] of a key is the query of the step before."""
     return keys + follow * (last_query - keys)
+
+
+def follow_at_first(biases: Mapping[str, Tensor]) -> None:
+    """Start with keys that follow the last query, in place, where a scheme has the control `follow`."""
+    if "follow" in biases:
+        biases["follow"].fill_(FOLLOW_BIAS)
 
 
 def slots_of_each(slots: int, heads: int) -> int:

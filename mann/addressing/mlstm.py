@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.checking import AtLeastOne
-from mann.addressing.keys import FOLLOW_BIAS, bound_key, in_own_slots, slots_of_each, with_reads_of_unit_size
+from mann.addressing.keys import bound_key, follow_at_first, in_own_slots, slots_of_each, with_reads_of_unit_size
 from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write, unlimited
 
 SMALLEST: Final = 1e-6
@@ -113,8 +113,7 @@ class MLSTM(Scheme[MLSTMState]):
             weights[gate].zero_()
         biases["forget"].copy_(torch.linspace(*FORGET_BIASES, self.read_heads).unsqueeze(-1))
         biases["input"].normal_(0, INPUT_SPREAD)
-        if self.follow:
-            biases["follow"].fill_(FOLLOW_BIAS)
+        follow_at_first(biases)
 
     def initial_state(self, memory: Tensor) -> MLSTMState:
         """Return zeros."""

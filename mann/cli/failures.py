@@ -1,8 +1,9 @@
-"""Errors as one line on standard error, with options in place of the library's parameters."""
+"""Errors and warnings as one line each on standard error, with options in place of the library's parameters."""
 
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,12 +15,13 @@ from data import InputError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn errors and signals into a command's exit status, without a traceback.
+    """Turn errors and signals into a command's exit status, without a traceback; warnings are one line each, too.
 
     A user's mistake, a full disk or full memory: one line on standard error and exit status 2. Ctrl-C and SIGTERM: the
     stack is unwound, so that worker processes end too, and the exit status is 128 plus the signal's number.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    formatted, warnings.formatwarning = warnings.formatwarning, _warning_line
     try:
         yield
     except (InputError, OSError) as error:
@@ -33,6 +35,13 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as interruption:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + (interruption.args or (signal.SIGINT,))[0])
+    finally:
+        warnings.formatwarning = formatted
+
+
+def _warning_line(message: Warning | str, *_place: object, **_line: object) -> str:
+    """Return a warning as one line, without the place in the code that gave it."""
+    return f"warning: {with_options(printable(str(message)))}\n"
 
 
 def print_error(error: object) -> None:

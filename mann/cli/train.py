@@ -11,8 +11,8 @@ from typing import Any, Final
 from mann.cli.console import caught_signals, pick_device, progress_bar, quiet
 from mann.cli.failures import print_error
 from mann.cli.training_options import parse_training, settings_given
+from mann.models.unrolling import plain
 from mann.problems import open_problem
-from mann.problems.compiling import is_compiled
 from mann.runs import Run, RunReader
 from mann.settings import AnyConfig, changed
 from mann.settings.presets import defaults, with_preset
@@ -89,7 +89,9 @@ def _run(config: AnyConfig, folder: Path, resume: bool, interval: LoggingInterva
 def _train(config: AnyConfig, problem: Problem, run: Run, interval: LoggingInterval, group: ProcessGroup) -> int:
     """Train under a progress bar; returns the exit status."""
     with caught_signals() as caught, progress_bar() as bar:
-        text = "compiling the first step" if is_compiled(config) else "starting"
+        network = getattr(problem.model, "network", problem.model)
+        compiled = getattr(network, "unroll", plain) is not plain
+        text = "compiling the first step" if compiled else "starting"
         task = bar.add_task(text, total=config.steps * config.batch)
 
         def report(line: dict[str, Any]) -> None:

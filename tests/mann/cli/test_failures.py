@@ -2,6 +2,7 @@
 
 import errno
 import re
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -74,3 +75,11 @@ def test_too_little_memory_is_one_line_too(capsys: pytest.CaptureFixture[str], f
 def test_errors_of_the_library_keep_their_traceback(error: Exception) -> None:
     with pytest.raises(type(error)), one_line_errors():
         raise error
+
+
+def test_a_warning_is_one_line_with_options_and_without_the_place_in_the_code() -> None:
+    before = warnings.formatwarning
+    with one_line_errors():
+        line = warnings.formatwarning("`batch` of\nConfig: slow", UserWarning, "step.py", 3)
+    assert line == "warning: --batch: slow\n"
+    assert warnings.formatwarning is before
