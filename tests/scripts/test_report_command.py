@@ -35,10 +35,10 @@ def agrees(packed: str, values: torch.Tensor) -> bool:
     return numbers(packed) == pytest.approx(values.flatten().tolist(), abs=0.5 / 255 + 1e-6)
 
 
-@pytest.fixture
-def run(trained_once: Callable[..., Path], tiny: list[object], tmp_path: Path) -> Path:
-    """Return the folder of a classification run, with a name that HTML has to escape."""
-    return copied(trained_once(*tiny[1:]), tmp_path / "<b>run & co")
+@pytest.fixture(params=["lrua"])
+def run(request: pytest.FixtureRequest, trained_once: Callable[..., Path], tiny: list[object], tmp_path: Path) -> Path:
+    """Return the folder of a classification run with a scheme, with a name that HTML has to escape."""
+    return copied(trained_once(*tiny[1:], "--addressing", request.param), tmp_path / "<b>run & co")
 
 
 def test_a_report_before_the_evaluation_says_what_to_run(command: Command, run: Path) -> None:
@@ -93,6 +93,24 @@ def test_the_steps_of_a_classification_are_what_the_network_did(command: Command
             bool(label == answer),
         )
         assert step["presentation"] == {1: "1st", 2: "2nd"}[int(seen.episode.presentation[number, 0])]
+
+
+@pytest.mark.parametrize("run", ["delta"], indirect=True)
+def test_the_steps_of_a_scheme_with_features_are_its_keys_and_queries(command: Command, run: Path) -> None:
+    assert command("report", run).status == 0
+    text, found = (run / "report.html").read_text(), content(run / "report.html")
+    loaded = load_run(Run(run), torch.device("cpu"))
+    config, split = loaded.classification
+    classes, _ = load("folder", config.root, config.size, split)
+    assert isinstance(loaded.model, Classifier)
+    seen = first_sequence(loaded.model, config, classes, split)
+    assert seen.access is not None
+    for kind, weights in (("keys", seen.access.write.weights), ("queries", seen.access.read_weights)):
+        for number, step in enumerate(found["steps"]):
+            assert "writes" not in step and "usage" not in step
+            scaled = 0.5 + 0.5 * weights[number, 0] / weights.abs().max()
+            assert all(agrees(head, scaled[j]) for j, head in enumerate(step[kind]))
+    assert "The class that was bound" in text
 
 
 @pytest.mark.parametrize("model", ["memory", "recurrent"])
@@ -198,6 +216,7 @@ def test_an_evaluation_of_a_task_is_checked(tmp_path: Path) -> None:
             evaluation_from_json(json.dumps({**content, **change}), "there", config)
 
 
+@pytest.mark.parametrize("run", ["lrua", "delta"], indirect=True)
 def test_in_a_browser_every_picture_is_seen_and_nothing_is_loaded(browser: Any, command: Command, run: Path) -> None:
     from playwright.sync_api import expect
 
@@ -232,7 +251,14 @@ def test_in_a_browser_every_picture_is_seen_and_nothing_is_loaded(browser: Any, 
             )
             bars = page.locator("#slots svg").first.locator("rect").all()
             heights = [float(bar.get_attribute("height") or "") / 54 for bar in bars]
-            assert heights == pytest.approx(numbers(step["writes"][0]))
+            if "writes" in step:
+                assert heights == pytest.approx(numbers(step["writes"][0]))
+            else:  # bars up and down from the middle
+                signed = [value - 0.5 for value in numbers(step["keys"][0])]
+                tops = [float(bar.get_attribute("y") or "") / 54 for bar in bars]
+                assert heights == pytest.approx([abs(value) for value in signed])
+                assert tops == pytest.approx([0.5 - max(0, value) for value in signed])
+                expect(page.locator("#slots h3").first).to_contain_text("key of the write")
         else:
             assert page.locator("noscript p").is_visible()
             assert not page.locator("#steps").is_visible()

@@ -83,9 +83,9 @@ def test_folder_of_a_run_is_used_again_only_to_resume(
     ("arguments", "message"),
     [
         ("folder --hidden-size 9", r"\(--hidden-size is 8, not 9\)"),
-        ("folder --scheme.usage-decay 0.5 --seed 3", r"--scheme\.usage-decay is 0\.99, not 0\.5.*--seed is 0, not 3"),
+        ("folder --scheme.largest-rate 0.5 --seed 3", r"--scheme\.largest-rate is 1\.0, not 0\.5.*--seed is 0, not 3"),
         ("folder --episodes 18", r"\(--episodes is 16, not 18\)"),
-        ("folder --addressing dnc", r"\(--addressing is lrua, not dnc.*\)"),
+        ("folder --addressing dnc", r"\(--addressing is delta, not dnc.*\)"),
         ("folder --model recurrent", r"\(--model is memory, not recurrent.*\)"),
         ("folder --addressing none", r"\(--model is memory, not recurrent.*\)"),
         ("folder --preset demo", rf"\(.*--episodes is 16, not {PRESETS['demo']['episodes']}"),
