@@ -66,12 +66,12 @@ extern "C" void transform(const uint8_t* images, const int64_t* indices, const f
       const float cosine = std::cos(angles[n]), sine = std::sin(angles[n]);
       const float right = shifts[2 * n], lower = shifts[2 * n + 1];
       const float* deformation = deformations + 3 * n;
-      const float narrower = 1 / (1 + deformation[0]), flatter = 1 / (1 + deformation[1]), slant = deformation[2];
+      const float inverse_width = 1 / (1 + deformation[0]), inverse_height = 1 / (1 + deformation[1]), slant = deformation[2];
       // For each pixel of the result, its point in the source: everything undone, the last first.
       for (int64_t i = 0; i < size; i++) {
         const float x = across[i] - right, y = down[i] - lower;
-        const float upright = (sine * x + cosine * y) * flatter;
-        const float along = (cosine * x - sine * y) * narrower + slant * upright;
+        const float upright = (sine * x + cosine * y) * inverse_height;
+        const float along = (cosine * x - sine * y) * inverse_width + slant * upright;
         out[n * size + i] = packed.at((along + 1) * width / 2 + .5f, (upright + 1) * height / 2 + .5f) / 255;
       }
     }

@@ -43,7 +43,7 @@ class Jitter:
         images: uint8 [image, height, width], full ink 255; indices: int64 [selected]. Returns float32
         [selected, height, width], full ink 1.
         """
-        # Numbers that nothing would use are not drawn: episodes are the same as without these fields.
+        # With neither scale nor shear three numbers are drawn, so episodes stay as they were before these fields.
         drawn = 6 if self.scale or self.shear else 3
         uniform = torch.empty(len(indices), drawn, device=images.device).uniform_(-1, 1, generator=generator)
         # In units of half a side, in which coordinates go from -1 to 1.

@@ -1,12 +1,12 @@
 """Attention over what was written: every step is appended with its key, and read by the softmax of dot products.
 
     write    the slot of step t is t mod N: it is erased, and the word [k, v] is written to it
-    read     r = V^T softmax(K q / sqrt d),   over the slots written so far
+    read     r = [K, V]^T softmax(K q / sqrt d),   over the slots written so far
 
-This is what a layer of a Transformer does over the last N steps (Vaswani et al. 2017, arXiv 1706.03762): an upper bound
-of the memories that overwrite, at a cost that grows with N. A word of the memory is [key, value]: its first half,
-rounded up, is the key, of d numbers. There is one write head; all heads read. A share of the key is the last query of
-the first head (`follow`, see `mann.addressing.keys`).
+This is the cache of one attention layer with a window of N steps (Vaswani et al. 2017, arXiv 1706.03762), with one head
+of keys and values for all queries and without positions: within the window nothing is overwritten. A word of the memory
+is [key, value]: its first half, rounded up, is the key, of d numbers. There is one write head; all heads read. A share
+of the key is the last query of the first head (`follow`, see `mann.addressing.keys`).
 """
 
 import math
@@ -20,7 +20,8 @@ from torch import Tensor
 from data.checking import AtLeastOne
 from mann.addressing.gated_slots import bound_word, key_size
 from mann.addressing.keys import follow_at_first
-from mann.addressing.scheme import Control, Controls, Scheme, Write, unlimited
+from mann.addressing.ntm import first_slot
+from mann.addressing.scheme import Control, Controls, Scheme, Write, identity
 from mann.addressing.similarity import dot_product
 
 
@@ -71,8 +72,8 @@ class Append(Scheme[AppendState]):
     def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Words and queries of any size."""
         controls = {
-            "word": Control(1, word_size, unlimited),
-            "query": Control(self.read_heads, key_size(word_size), unlimited),
+            "word": Control(1, word_size, identity),
+            "query": Control(self.read_heads, key_size(word_size), identity),
         }
         if self.follow:
             controls["follow"] = Control(1, 1, torch.sigmoid)
@@ -86,10 +87,7 @@ class Append(Scheme[AppendState]):
         """Return the first slot as the next, and nothing written."""
         batch, slots, word_size = memory.shape
         unwritten = memory.new_zeros(batch, slots)
-        first = torch.arange(slots, device=memory.device) == 0
-        return AppendState(
-            first.expand_as(unwritten).to(memory.dtype), unwritten, memory.new_zeros(batch, 1, key_size(word_size))
-        )
+        return AppendState(first_slot(memory, 1)[:, 0], unwritten, memory.new_zeros(batch, 1, key_size(word_size)))
 
     def write(self, controls: Controls, memory: Tensor, state: AppendState) -> tuple[Write, AppendState]:
         """Write to the next slot, instead of what it had."""

@@ -2,25 +2,27 @@
 
     decay       M~ = a M_{t-1}                                        (gated delta rule, arXiv 2412.06464)
     correction  M  = M~ + sum_heads b k (v - k^T M~)^T                the delta rule
-                M  = M~ + sum_heads b k v^T                           additive: linear attention
+                M  = M~ + sum_heads b k v^T                           additive: linear attention, not normalised
     read        r  = M^T q                                            after the write
 
-Keys k and queries q are feature vectors with a number for each slot. The read at k gives v after a write with b = 1 and
-a key of length 1; other keys of right angles to k read what they did. With a key that selects one slot, this is the
-NTM's erase (e = b) and add (a = b v). With soft weightings they differ: the NTM erases w(i) b of each slot by itself,
-the delta rule subtracts what a read at k would give.
+Keys k and queries q are feature vectors with a number for each slot. After one head has written v at a key of length 1
+with b = 1, the read at that key gives v; reads at keys orthogonal to it are unchanged. With a key that selects one
+slot, this is the NTM's erase (e = b) and add (a = b v). With soft weightings they differ: the NTM erases w(i) b of each
+slot by itself, the delta rule subtracts what a read at k would give. Values are in (-1, 1), as in the NTM here.
 
 The papers differ, and a field decides:
 
 - `rule`: correct what is read at the key ("delta"), or add to it ("additive").
 - `keys`: of length 1 ("sphere", arXiv 2406.06484) or distributions over the slots ("simplex", 2102.11174).
 - `decay`: M is kept ("none"), or multiplied by a number in (0, 1), emitted for each memory ("number", 2412.06464) or
-  for each of its slots ("slots", Kimi delta attention). It starts at 0.998, so that sequences of 50 steps are kept.
-- `largest_rate`: b is in (0, 1), or in (0, 2), where a step can change signs (2411.12537).
+  for each of its slots ("slots", Kimi delta attention). It is a sigmoid here, and starts at 0.998, so that sequences of
+  50 steps are kept.
+- `largest_rate`: b is in (0, 1), or in (0, 2), where I - b k k^T can have negative eigenvalues (2411.12537).
 - `memories`: heads write to the same memory, each correction computed from the memory before the step ("shared", as in
-  the NTM), or each head has a block of the slots of its own ("own", as in the papers).
-- `follow`: a share of each key is the last query (see `mann.addressing.keys`).
-- `normalise`: what a head reads is divided by its root mean square ("rms", as in the papers), or not ("none").
+  the NTM), or each head has a block of the slots of its own ("own", as in the papers). Corrections of heads that share
+  a memory add up: together their rates are at most 2, beyond which the memory could grow without bound.
+- `follow`: a share of each key is the last query (see `mann.addressing.keys`); such a key is shorter than 1.
+- `normalise`: what a head reads is divided by its root mean square ("rms", as in the later papers), or not ("none").
 """
 
 from collections.abc import Mapping
@@ -40,7 +42,7 @@ from mann.addressing.keys import (
     on_simplex,
     on_sphere,
     slots_of_each,
-    with_reads_of_unit_size,
+    with_normalised_reads,
 )
 from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write
 
@@ -67,7 +69,7 @@ def positive(emitted: Tensor) -> Tensor:
 
 
 def correction(keys: Tensor, values: Tensor, memory: Tensor) -> Tensor:
-    """V - k^T M, what the read at each key lacks; keys: [batch, heads, slots]; returns [batch, heads, word_size].
+    """Return v - k^T M, the error of the read at each key, [batch, heads, word_size]; keys: [batch, heads, slots].
 
     >>> correction(torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[5.0, 6.0]]]), torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
     tensor([[[2., 2.]]])
@@ -88,11 +90,11 @@ class Delta(Scheme[DeltaState]):
     rule: Literal["delta", "additive"] = "delta"
     """Correct what is read at the key, or add to it."""
     keys: Literal["sphere", "simplex"] = "sphere"
-    """Keys and queries of length 1, or distributions over the slots."""
+    """Keys and queries of length 1 at most, or distributions over the slots."""
     decay: Literal["none", "number", "slots"] = "number"
     """Keep the memory, or let it decay by one number, or by a number for each slot."""
     largest_rate: Annotated[float, Gt(0), Le(2)] = 1.0
-    """Largest rate b of a write; above 1 a write can change signs."""
+    """Largest rate b of a write; of heads that share a memory 2 divided by their number, if that is less."""
     memories: Literal["shared", "own"] = "shared"
     """Heads share the memory, or each has a block of its slots."""
     follow: bool = True
@@ -112,6 +114,11 @@ class Delta(Scheme[DeltaState]):
         """Memories that the slots are shared out to."""
         return self.read_heads if self.memories == "own" else 1
 
+    @property
+    def _rate(self) -> float:
+        """Largest rate of each head."""
+        return self.largest_rate if self.memories == "own" else min(self.largest_rate, 2 / self.read_heads)
+
     def controls(self, word_size: int, slots: int) -> dict[str, Control]:
         """Keys and queries before their normalisation, values in (-1, 1), rates in (0, `largest_rate`)."""
         size = slots_of_each(slots, self._blocks)
@@ -120,7 +127,7 @@ class Delta(Scheme[DeltaState]):
             "key": Control(self.read_heads, size, features),
             "query": Control(self.read_heads, size, features),
             "value": Control(self.read_heads, word_size, torch.tanh),
-            "rate": Control(self.read_heads, 1, lambda emitted: self.largest_rate * torch.sigmoid(emitted)),
+            "rate": Control(self.read_heads, 1, lambda emitted: self._rate * torch.sigmoid(emitted)),
         }
         if self.decay != "none":
             controls["decay"] = Control(self._blocks, 1 if self.decay == "number" else size, torch.sigmoid)
@@ -156,7 +163,7 @@ class Delta(Scheme[DeltaState]):
     def read(self, controls: Controls, memory: Tensor, state: DeltaState, write: Write) -> tuple[Tensor, DeltaState]:
         """Read at the queries."""
         query = state.query
-        return query if self.normalise == "none" else with_reads_of_unit_size(query, memory), state
+        return query if self.normalise == "none" else with_normalised_reads(query, memory), state
 
     def _features(self, emitted: Tensor, slots: int) -> Tensor:
         """Return keys or queries [batch, heads, slots], normalised."""
@@ -169,4 +176,4 @@ class Delta(Scheme[DeltaState]):
         if self.decay == "none":
             return torch.ones_like(memory[..., :1])
         decay = controls["decay"].expand(batch, self._blocks, slots_of_each(slots, self._blocks))
-        return in_own_slots(decay, slots).sum(1).unsqueeze(-1)
+        return decay.flatten(1)[:, :slots, None]

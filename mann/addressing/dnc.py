@@ -39,7 +39,7 @@ SMALLEST: Final = 1e-6
 
 
 SMALLEST_MASK: Final = 0.1
-"""Every number of a word counts at least this share in a comparison."""
+"""Smallest number of a mask, which is applied to keys and words alike."""
 
 SMALLEST_LINK: Final = 1e-6
 """Added to forward and backward weights before they are sharpened: without a link they become equal for all slots."""
@@ -123,9 +123,8 @@ def sharpened(weights: Tensor, sharpness: Tensor) -> Tensor:
     >>> sharpened(torch.tensor([[[0.6, 0.2]]]), torch.tensor([[[2.0]]])).round(decimals=4)
     tensor([[[0.9000, 0.1000]]])
     """
-    raised = weights + SMALLEST_LINK
-    powers = (raised / raised.amax(-1, keepdim=True)) ** sharpness
-    return powers / powers.sum(-1, keepdim=True)
+    # The power, divided by the sum, is a softmax of logarithms.
+    return torch.softmax(sharpness * (weights + SMALLEST_LINK).log(), -1)
 
 
 @dataclass(frozen=True)

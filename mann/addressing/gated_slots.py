@@ -2,7 +2,7 @@
 
     gate     a(i) = sigmoid(f(i))^(1/8)
     write    K(i) = a(i) K(i) + (1 - a(i)) k,   V(i) = a(i) V(i) + (1 - a(i)) v
-    read     r = V^T softmax(K q)
+    read     r = [K, V]^T softmax(K q)
 
 A word of the memory is [key, value]: its first half, rounded up, is the key. So the write weights are 1 - a, the
 memory is kept by a, and the read is by the dot product with the first half of each word. There is one write head; all
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from data.checking import AtLeastOne
 from mann.addressing.keys import bound_key, follow_at_first
-from mann.addressing.scheme import Control, Controls, Scheme, Write, unlimited
+from mann.addressing.scheme import Control, Controls, Scheme, Write, identity
 from mann.addressing.similarity import content_weights
 
 ROOT: Final = 8
@@ -68,10 +68,10 @@ class GatedSlots(Scheme[GatedSlotsState]):
     """The scheme's name in settings and on the command line."""
 
     def controls(self, word_size: int, slots: int) -> dict[str, Control]:
-        """Words in (-1, 1), queries of any size, gates in (0, 1)."""
+        """Words in (-1, 1), before their keys follow a query; queries of any size, gates in (0, 1)."""
         controls = {
             "word": Control(1, word_size, torch.tanh),
-            "query": Control(self.read_heads, key_size(word_size), unlimited),
+            "query": Control(self.read_heads, key_size(word_size), identity),
             "gate": Control(1, slots, gate),
         }
         if self.follow:

@@ -1,4 +1,4 @@
-"""Keys and queries that are numbers for each slot: their normalisation, their slots, and their binding to a query.
+"""Keys and queries as feature vectors over the slots: their normalisation, their slots, their binding to a query.
 
     on the sphere     k / |k|                                  of silu(emitted)
     on the simplex    k / sum_i k(i)                           of elu(emitted) + 1
@@ -6,6 +6,7 @@
 
 The label of an image arrives one step after it. A value written at the key k' of its own step is bound to the wrong
 image. Sequence layers bridge that step by a short convolution over time; here a share f of the key is the last query.
+Before the first step the query is 0, so the first key of a sequence is short.
 """
 
 from collections.abc import Mapping
@@ -24,12 +25,12 @@ READ_EPSILON: Final = 1e-6
 
 
 def on_sphere(keys: Tensor) -> Tensor:
-    """Return keys [..., slots] of length 1; a key of zeros stays one."""
+    """Return keys [..., slots] of length 1; zeros stay zeros."""
     return keys * inverse_length(keys)
 
 
 def on_simplex(keys: Tensor) -> Tensor:
-    """Return keys [..., slots] >= 0 with a sum of 1; a key of zeros stays one.
+    """Return keys [..., slots], which are >= 0, with a sum of 1; zeros stay zeros.
 
     >>> on_simplex(torch.tensor([[1.0, 3.0]]))
     tensor([[0.2500, 0.7500]])
@@ -49,7 +50,7 @@ def follow_at_first(biases: Mapping[str, Tensor]) -> None:
 
 
 def slots_of_each(slots: int, heads: int) -> int:
-    """Return how many slots a head has, where heads share out the slots in blocks; the last block may be smaller."""
+    """Return how many slots a head has, where heads share out the slots in blocks; the last may be smaller or empty."""
     return -(-slots // heads)
 
 
@@ -69,7 +70,7 @@ def in_own_slots(numbers: Tensor, slots: int) -> Tensor:
     return (blocks.unsqueeze(-1) * numbers.unsqueeze(2)).flatten(2)[..., :slots]
 
 
-def with_reads_of_unit_size(weights: Tensor, memory: Tensor) -> Tensor:
+def with_normalised_reads(weights: Tensor, memory: Tensor) -> Tensor:
     """Scale read weights [batch, heads, slots] so that the root mean square of what each head reads is 1 (RMSNorm)."""
     reads = weights @ memory
     return weights * torch.rsqrt(reads.square().mean(-1, keepdim=True) + READ_EPSILON)

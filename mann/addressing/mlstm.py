@@ -7,9 +7,10 @@
     read         h = C^T q / (max(|n . q|, exp(-m)) + 1e-6),   divided by its root mean square
 
 Each head has a matrix C of its own, here a block of the slots; N is the number of its slots. Keys and queries have a
-number for each slot, of any sign and size. The read is after the write; with `read_first` the matrix is that before
-the write, and the normaliser that after it. Where the paper normalises what a head reads with LayerNorm, the root mean
-square is used (`normalise`). A share of each key is the last query (`follow`, see `mann.addressing.keys`).
+number for each slot, of any sign and size. The output gate is left to the controller. The paper normalises what a head
+reads with LayerNorm; here it is divided by its root mean square (`normalise`), and the divisor above cancels, but for
+small reads. A share of each key is the last query (`follow`, see `mann.addressing.keys`). The read is meant to be after
+the write: with `read_first` the matrix is that before the write, and normaliser and stabiliser are those after it.
 """
 
 import math
@@ -22,14 +23,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.checking import AtLeastOne
-from mann.addressing.keys import bound_key, follow_at_first, in_own_slots, slots_of_each, with_reads_of_unit_size
-from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write, unlimited
+from mann.addressing.keys import bound_key, follow_at_first, in_own_slots, slots_of_each, with_normalised_reads
+from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write, identity
 
 SMALLEST: Final = 1e-6
 """Added to the divisor of a read."""
 
 LARGEST: Final = 30.0
-"""Largest -m in the divisor of a read: exp(30) divides to nothing what gates of exp(-30) let in."""
+"""Bound on -m in the divisor, so that exp(-m) stays finite; a read divided by exp(30) is 0 in effect."""
 
 FORGET_BIASES: Final = (3.0, 6.0)
 """Initial biases of the forget gates, evenly from the first head to the last: sigmoid(3) = 0.95, sigmoid(6) = 0.998."""
@@ -97,11 +98,11 @@ class MLSTM(Scheme[MLSTMState]):
         """Keys, queries, values and gates, of any size: the gates before their exponentials."""
         size = slots_of_each(slots, self.read_heads)
         controls = {
-            "key": Control(self.read_heads, size, unlimited),
-            "query": Control(self.read_heads, size, unlimited),
-            "value": Control(self.read_heads, word_size, unlimited),
-            "forget": Control(self.read_heads, 1, unlimited),
-            "input": Control(self.read_heads, 1, unlimited),
+            "key": Control(self.read_heads, size, identity),
+            "query": Control(self.read_heads, size, identity),
+            "value": Control(self.read_heads, word_size, identity),
+            "forget": Control(self.read_heads, 1, identity),
+            "input": Control(self.read_heads, 1, identity),
         }
         if self.follow:
             controls["follow"] = Control(self.read_heads, 1, torch.sigmoid)
@@ -130,11 +131,11 @@ class MLSTM(Scheme[MLSTMState]):
             keys = bound_key(keys, controls["follow"], state.query)
         forget, take_in, stabiliser = stabilised(controls["forget"], controls["input"], state.stabiliser)
         weights = take_in * keys / math.sqrt(size)
-        keep = in_own_slots(forget.expand(-1, -1, size), slots).sum(1).unsqueeze(-1)
+        keep = forget.expand(-1, -1, size).flatten(1)[:, :slots, None]
         after = MLSTMState(in_own_slots(controls["query"], slots), forget * state.normaliser + weights, stabiliser)
         return Write(weights, keep, controls["value"]), after
 
     def read(self, controls: Controls, memory: Tensor, state: MLSTMState, write: Write) -> tuple[Tensor, MLSTMState]:
         """Read at the queries."""
         query = normalised_query(state.query, state.normaliser, state.stabiliser)
-        return with_reads_of_unit_size(query, memory) if self.normalise == "rms" else query, state
+        return with_normalised_reads(query, memory) if self.normalise == "rms" else query, state

@@ -46,7 +46,7 @@ class Control(NamedTuple):
     gain: float = 1.0
 
 
-def unlimited(emitted: Tensor) -> Tensor:
+def identity(emitted: Tensor) -> Tensor:
     """The range of a control that may be any real number."""
     return emitted
 

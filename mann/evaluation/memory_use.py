@@ -93,7 +93,7 @@ class SlotAccess(NamedTuple):
     Where weights are features, a memory has no slots that hold one thing: each step's write is a place of its own.
 
     Attributes:
-        writes, reads: Weights, summed over heads.
+        writes, reads: Weights, summed over heads; where weights are features, see `slot_access`.
         image_writes: bool, the writes above `BOUND` that are taken to store the image of their own step.
         label_writes: bool, those that are taken to add the label of the image before.
         classes: int, the class of the image that a write belongs to.
@@ -116,7 +116,7 @@ def slot_access(access: Access, classes: numpy.ndarray, weights_are: WeightsAre 
 
     Features are compared with each other instead: the places are the steps, step `s` writes to place `s` what belongs
     to the label that arrives at that step, that of the image before, and a later step reads place `s` with the product
-    of its query and that step's key, the mean over heads.
+    of its query and that step's key (`matches`).
 
     Args:
         access: [time, 1, ...], as `MemoryNetwork.trace` returns it.
@@ -144,17 +144,25 @@ def slot_access(access: Access, classes: numpy.ndarray, weights_are: WeightsAre 
 
 
 def matches(access: Access) -> numpy.ndarray:
-    """Return the product of each step's queries and each earlier or same step's keys, the mean over heads.
+    """Return the product of each step's queries and each earlier or same step's keys, the mean over reading heads.
 
     Returns:
-        [time, time]. Row t, column s: how much of what was written at step s is read at step t, as long as nothing
-        corrects it; 0 for later steps.
+        [time, time]. Row t, column s: how much of what all heads wrote at step s is read at step t, after the decay in
+        between, and as long as no later write corrects it; 0 for later steps.
 
     Raises:
         ValueError: there is more than one sequence.
     """
-    keys, queries = (only_sequence(weights) for weights in (access.write.weights, access.read_weights))
-    return numpy.tril(numpy.einsum("thn,shn->ts", queries, keys)) / keys.shape[1]
+    # Where heads have slots of their own, the products of one head's query and another's keys are 0.
+    keys, queries = (only_sequence(weights).sum(1) for weights in (access.write.weights, access.read_weights))
+    keep, heads = only_sequence(access.write.keep).mean(-1), access.read_weights.shape[2]
+    found = numpy.zeros((len(keys), len(keys)))
+    decayed = numpy.zeros_like(keys)
+    for step, (key, query, kept) in enumerate(zip(keys, queries, keep, strict=True)):
+        decayed = decayed * kept
+        decayed[step] = key
+        found[step] = decayed @ query / heads
+    return found
 
 
 def _access_of_steps(access: Access, classes: numpy.ndarray, previous: numpy.ndarray) -> SlotAccess:

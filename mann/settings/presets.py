@@ -19,10 +19,10 @@ ONE_SHOT: Final[Options] = {
     "jitter_scale": 0.2,
     "jitter_shear": 0.2,
 }
-"""What learns most in a minute on the validation classes of Omniglot (docs/log.md)."""
+"""Most accurate on the validation classes of Omniglot after equal training (docs/log.md)."""
 
 LRUA_TUNED: Final[Options] = {}
-"""LRUA with the options that it learns best with: what the schema has, and most stored results are of."""
+"""LRUA with its best options: the schema's defaults, with which most stored results were made."""
 
 PAPER: Final[Options] = {
     "jitter_rotation": 11.25,

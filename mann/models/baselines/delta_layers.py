@@ -3,7 +3,7 @@
     q, k = L2norm(silu(conv(W x))),  v = silu(conv(W x)),  b = sigmoid(w x)
     u_t  = b_t (v_t - M_{t-1}^T k_t)
     M_t  = M_{t-1} + k_t u_t^T,      o_t = M_t^T q_t
-    y_t  = W (RMSNorm(o_t) silu(W x_t))           the output gate
+    y_t  = W (RMSNorm(o_t) silu(W x_t))           the output gate, of the gated delta rule (2412.06464)
 
 Each head has a memory M of its own. A convolution over the last four steps stands before q, k and v: it brings together
 an image and the label that follows it. Pre-norm residual blocks, see `residual`.
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mann.addressing.keys import on_sphere
 from mann.models.baselines.residual import Mixer, ResidualStack, by_head, joined
 
 KERNEL: Final = 4
@@ -81,13 +82,16 @@ class DeltaLayer(Mixer):
         padded = torch.cat([state.recent, self.projection(inputs).permute(1, 2, 0)], -1)
         mixed = functional.silu(self.convolution(padded)).permute(2, 0, 1)
         queries, keys, values = (by_head(part, self.heads) for part in mixed.chunk(3, -1))
-        queries, keys = functional.normalize(queries, dim=-1), functional.normalize(keys, dim=-1)
+        queries, keys = on_sphere(queries), on_sphere(keys)
         rates = by_head(self.rate(inputs).sigmoid(), self.heads)
-        memory, reads = state.memory, []
-        chunks = (part.split(CHUNK, 2) for part in (queries, keys, values, rates))
-        for query, key, value, rate in zip(*chunks, strict=True):
-            read, memory = delta_chunk(query, key, value, rate, memory)
-            reads.append(read)
+        digits = torch.promote_types(state.memory.dtype, torch.float32)
+        memory, reads = state.memory.to(digits), []
+        chunks = (part.to(digits).split(CHUNK, 2) for part in (queries, keys, values, rates))
+        # Memories need more digits than autocast would leave them, and so does the triangular system.
+        with torch.autocast(inputs.device.type, enabled=False):
+            for query, key, value, rate in zip(*chunks, strict=True):
+                read, memory = delta_chunk(query, key, value, rate, memory)
+                reads.append(read)
         outputs = joined(self.norm(torch.cat(reads, 2))) * functional.silu(self.gate(inputs))
         return self.output(outputs), DeltaLayerState(memory, padded[..., -(KERNEL - 1) :])
 

@@ -73,7 +73,8 @@ class ResidualStack(nn.Module):
 
     def forward(self, inputs: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, tuple[Any, ...]]:
         """[time, batch, input_size] -> [time, batch, output_size], and the state of each block."""
-        hidden, after = self.input(inputs), []
+        # What the blocks add to is float32 under autocast too, as the weights are.
+        hidden, after = self.input(inputs).to(self.norm.weight.dtype), []
         state = self.initial_state(inputs.shape[1], hidden) if state is None else state
         for block, before in zip(self._blocks(), state, strict=True):
             hidden, now = block(hidden, before)

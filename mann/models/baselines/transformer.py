@@ -1,11 +1,14 @@
-"""A causal Transformer (Vaswani et al. 2017) on the same label-offset inputs, after Chan et al. 2022 (2205.05055).
+"""A causal Transformer (Vaswani et al. 2017, arXiv 1706.03762) on the same label-offset inputs as the memories.
 
     attention    softmax(q_t k_s / sqrt d + mask) v_s,   s <= t
     positions    queries and keys are rotated by angles that grow with the step (Su et al. 2021, arXiv 2104.09864), so
                  that their product depends on the distance t - s
 
-Pre-norm residual blocks, see `residual`. The state is the cache of all earlier keys and values: continuing step by step
-gives the outputs of the whole sequence at once. It grows with the sequence, where a memory does not.
+Chan et al. 2022 (arXiv 2205.05055) train Transformers on Omniglot with images and labels as separate steps; here a step
+has an image and the label before it. Pre-norm residual blocks, see `residual`.
+
+The state is the cache of all earlier keys and values: continuing step by step gives the outputs of the whole sequence
+at once. It grows with the sequence, where a memory does not.
 """
 
 from typing import Final, NamedTuple
@@ -16,8 +19,8 @@ from torch.nn import functional
 
 from mann.models.baselines.residual import Mixer, ResidualStack, by_head, joined
 
-LARGEST_PERIOD: Final = 10_000.0
-"""The slowest rotation takes 2 pi times as many steps for a turn."""
+ROTARY_BASE: Final = 10_000.0
+"""Pair j of d / 2 rotates by ROTARY_BASE^(-2 j / d) a step."""
 
 
 class Cache(NamedTuple):
@@ -41,7 +44,7 @@ def rotated(vectors: Tensor, start: int) -> Tensor:
     time, size = vectors.shape[-2:]
     digits = torch.promote_types(vectors.dtype, torch.float32)  # bfloat16 would tell few steps apart
     steps = torch.arange(start, start + time, device=vectors.device, dtype=digits)
-    rates = LARGEST_PERIOD ** (-torch.arange(0, size, 2, device=vectors.device, dtype=digits) / size)
+    rates = ROTARY_BASE ** (-torch.arange(0, size, 2, device=vectors.device, dtype=digits) / size)
     angles = torch.outer(steps, rates)
     cosine, sine = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
     first, second = vectors.chunk(2, -1)

@@ -100,6 +100,26 @@ def test_a_rate_of_one_half_goes_half_of_the_way_and_one_of_two_to_the_mirror_im
     numpy.testing.assert_allclose(mirror[1].numpy(), [-4, -16], atol=1e-6)
 
 
+@pytest.mark.parametrize(("heads", "largest"), [(1, 2.0), (2, 1.0), (4, 0.5)])
+def test_heads_that_share_a_memory_have_rates_of_2_together_at_most(heads: int, largest: float) -> None:
+    emitted = torch.tensor([[[100.0]]])
+    assert Delta(heads, largest_rate=2.0).controls(3, 4)["rate"].range(emitted).item() == pytest.approx(largest)
+    assert Delta(heads, largest_rate=2.0, memories="own").controls(3, 4)["rate"].range(emitted).item() == 2.0
+    assert Delta(heads, largest_rate=0.3).controls(3, 4)["rate"].range(emitted).item() == pytest.approx(0.3)
+
+
+def test_four_heads_with_the_same_key_and_the_largest_rates_do_not_let_the_memory_grow() -> None:
+    scheme = Delta(4, largest_rate=2.0, follow=False, decay="none")
+    memory = torch.ones(1, 3, 2, dtype=torch.float64)
+    state = scheme.initial_state(memory)
+    shapes = {"key": (4, 3), "query": (4, 3), "value": (4, 2), "rate": (4, 1)}
+    controls = {name: torch.ones(1, *shape, dtype=torch.float64) for name, shape in shapes.items()}
+    controls["rate"] = scheme.controls(2, 3)["rate"].range(100 * controls["rate"])
+    for _ in range(100):
+        _, memory, _, state = one_step(scheme, controls, memory, state)
+    assert memory.abs().max() < 10
+
+
 @given(rate=st.floats(0, 1), slot=st.integers(0, 3), seed=st.integers(0, 1000))
 def test_with_a_key_that_selects_one_slot_it_is_the_write_of_the_ntm(rate: float, slot: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -74,14 +74,31 @@ def features() -> tuple[torch.Tensor, torch.Tensor]:
     return keys, queries
 
 
-def test_features_match_by_their_products_in_the_same_head_and_not_with_later_steps() -> None:
-    # Step 1: ((0.5) + (0.5)) / 2. Step 2 with step 1: (2 + 0.5) / 2, with itself: (-3 + 1) / 2. Step 3: 0, 0.25 / 2, 0.
-    assert matches(planted(*features())).tolist() == [[0.5, 0, 0], [1.25, -1, 0], [0, 0.125, 0]]
+# The keys of both heads together are (1, 0.5), (1, 0) and 0, the queries (9.5, 10), (2, 4) and (0.25, 0).
+MATCHES = [[7.25, 0, 0], [2, 1, 0], [0.125, 0.125, 0]]
+
+
+def test_features_match_by_their_products_over_all_heads_that_write_and_not_with_later_steps() -> None:
+    assert matches(planted(*features())).tolist() == MATCHES
+
+
+def test_matches_are_less_by_what_has_decayed_in_between() -> None:
+    access = planted(*features())
+    access.write.keep[1, 0, 0] = 0.5  # before the second write, of the first slot
+    access.write.keep[2] = 0.25
+    # The first key is (0.5, 0.5) at step 2 and a quarter of that at step 3, where the second is (0.25, 0).
+    assert matches(access).tolist() == [[7.25, 0, 0], [1.5, 1, 0], [0.015625, 0.03125, 0]]
+
+
+def test_heads_with_slots_of_their_own_do_not_match_each_other() -> None:
+    keys, queries = torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)
+    keys[0, 0, :2], keys[0, 1, 2:], queries[0, 0, :2], queries[0, 1, 2:] = 1.0, 2.0, 3.0, 4.0
+    assert matches(planted(keys, queries)).tolist() == [[(2 * 3 + 2 * 8) / 2]]
 
 
 def test_where_weights_are_features_each_step_writes_the_label_that_arrives_to_a_place_of_its_own() -> None:
     seen = slot_access(planted(*features()), numpy.array([5, 6, 5]), "features")
-    assert seen.reads.tolist() == [[0.5, 0, 0], [1.25, -1, 0], [0, 0.125, 0]]
+    assert seen.reads.tolist() == MATCHES
     assert seen.writes.tolist() == numpy.eye(3).tolist()
     assert numpy.argwhere(seen.image_writes).tolist() == [[0, 0]]
     assert numpy.argwhere(seen.label_writes).tolist() == [[1, 1], [2, 2]]
