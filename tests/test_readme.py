@@ -13,7 +13,7 @@ from mann.settings.storage import config_from_plain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
-RESULTS = sorted((DOCS / "results" / "one-hot-5-mann").glob("seed-*.json"))
+RESULTS = sorted((DOCS / "results" / "one-hot-5-delta").glob("seed-*.json"))
 COLUMNS = (1, 2, 3, 4, 5, 10)
 
 
