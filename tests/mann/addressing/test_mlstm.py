@@ -76,7 +76,7 @@ def test_heads_have_blocks_of_the_slots_for_themselves() -> None:
             assert weights[0, :3].all() and weights[1, 3:].all()
 
 
-@pytest.mark.parametrize("scheme", VARIANTS, ids=str)
+@pytest.mark.parametrize("scheme", [MLSTM(2), MLSTM(3, False, "none")], ids=str)
 def test_derivatives_match_finite_differences(scheme: MLSTM) -> None:
     generator = torch.Generator().manual_seed(1)
     memory = torch.randn(2, 3, 4, generator=generator, dtype=torch.float64)
