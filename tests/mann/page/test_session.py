@@ -119,8 +119,10 @@ def test_where_weights_are_features_the_view_of_the_memory_has_the_steps_that_wr
         [(2, 1)],
     ]
     accesses = [access_of(drawing) for drawing in session.now.drawings]
-    keys = torch.stack([access.write.weights[0, 0] for access in accesses])
-    expected = (keys * accesses[-1].read_weights[0, 0]).sum(-1).mean(1)
+    keys = [access.write.weights[0, 0].sum(0) for access in accesses]
+    kept = [access.write.keep[0, 0, :, 0] for access in accesses]
+    decayed = torch.stack([keys[0] * kept[1] * kept[2], keys[1] * kept[2], keys[2]])
+    expected = decayed @ accesses[-1].read_weights[0, 0].mean(0)
     assert {read["slot"]: read["weight"] for read in memory["reads"]} == pytest.approx(
         {step: match for step, match in enumerate(expected.tolist()) if match > 0.1}, abs=1e-4
     )
