@@ -1,4 +1,5 @@
-// Images slanted, stretched, rotated and shifted: the same as `transformed` in jitter.py, from the bytes of the images, an image at a time.
+// Images slanted, stretched, rotated and shifted: the same as `transformed` in jitter.py, from the bytes of the images,
+// an image at a time.
 //
 // Bilinear interpolation needs the four pixels around a point. They are packed into one number of 32 bits, so that a
 // point takes one access to memory instead of four.
@@ -66,7 +67,8 @@ extern "C" void transform(const uint8_t* images, const int64_t* indices, const f
       const float cosine = std::cos(angles[n]), sine = std::sin(angles[n]);
       const float right = shifts[2 * n], lower = shifts[2 * n + 1];
       const float* deformation = deformations + 3 * n;
-      const float inverse_width = 1 / (1 + deformation[0]), inverse_height = 1 / (1 + deformation[1]), slant = deformation[2];
+      const float inverse_width = 1 / (1 + deformation[0]), inverse_height = 1 / (1 + deformation[1]);
+      const float slant = deformation[2];
       // For each pixel of the result, its point in the source: everything undone, the last first.
       for (int64_t i = 0; i < size; i++) {
         const float x = across[i] - right, y = down[i] - lower;

@@ -48,8 +48,8 @@ class Jitter:
         uniform = torch.empty(len(indices), drawn, device=images.device).uniform_(-1, 1, generator=generator)
         # In units of half a side, in which coordinates go from -1 to 1.
         angle, translation = uniform[:, 0] * self.rotation, uniform[:, 1:3] * (2 * self.translation)
-        bounds = torch.tensor([self.scale, self.scale, self.shear], device=images.device)
-        deformation = uniform[:, 3:] * bounds if drawn == 6 else torch.zeros_like(uniform)
+        wider, higher, slant = uniform[:, -3:].unbind(1)  # times 0 where only three numbers are drawn
+        deformation = torch.stack([wider * self.scale, higher * self.scale, slant * self.shear], -1)
         return fastest_transform(images.device)(images, indices, angle, translation, deformation)
 
 
@@ -64,7 +64,7 @@ def transformed(images: Tensor, angle: Tensor, translation: Tensor, deformation:
             a point that is y half sides below the centre is moved to the left by y times the third, in half sides.
     """
     cosine, sine = angle.cos(), angle.sin()
-    across, down, slant = (1 / (1 + deformation[:, 0])), (1 / (1 + deformation[:, 1])), deformation[:, 2]
+    across, down, slant = 1 / (1 + deformation[:, 0]), 1 / (1 + deformation[:, 1]), deformation[:, 2]
     undone = torch.stack([across, slant * down, torch.zeros_like(down), down], -1).view(-1, 2, 2)
     rotation = undone @ torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 2, 2)
     # Sampling needs the inverse map, from a pixel p' of the result to its place p = R (p' - translation) in the source.

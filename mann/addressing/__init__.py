@@ -1,17 +1,17 @@
 """Addressing schemes, one file each: where a network writes to its memory and where it reads.
 
-ntm:       content, interpolation, shift and sharpening; erase and add (Graves et al. 2014)
-content:   the NTM without location
-location:  the NTM without content
-lrua:      least recently used access: usage, write weights (Santoro et al. 2016)
-ntm_lru:   reads of the NTM, least recently used writes
-lru_soft:  least recently used access that gradients flow through
-dnc:       allocation, temporal links, read modes (Graves et al. 2016)
-sparse:    reads over the nearest slots, writes to the least recently accessed (Rae et al. 2016)
-delta:     what is read at a key is corrected: the delta rule (Schlag et al. 2021, Yang et al. 2024)
+ntm:         content, interpolation, shift and sharpening; erase and add (Graves et al. 2014)
+content:     the NTM without location
+location:    the NTM without content
+lrua:        least recently used access: usage, write weights (Santoro et al. 2016)
+ntm_lru:     reads of the NTM, least recently used writes
+lru_soft:    least recently used access that gradients flow through
+dnc:         allocation, temporal links, read modes (Graves et al. 2016)
+sparse:      reads over the nearest slots, writes to the least recently accessed (Rae et al. 2016)
+delta:       what is read at a key is corrected: the delta rule (Schlag et al. 2021, Yang et al. 2024)
 gated_slots: each slot forgets as much as it takes in (Zhang et al. 2024)
-mlstm:     the matrix memory of the xLSTM (Beck et al. 2024)
-append:    attention over the last steps, the upper bound
+mlstm:       the matrix memory of the xLSTM (Beck et al. 2024)
+append:      attention over the last steps
 
 scheme:     the contract: `Scheme`, `Control`, `Write`
 memory:     reading, erasing and adding with given weightings (NTM equations 2 to 4)

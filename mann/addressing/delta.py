@@ -41,6 +41,7 @@ from mann.addressing.keys import (
     in_own_slots,
     on_simplex,
     on_sphere,
+    over_own_slots,
     slots_of_each,
     with_normalised_reads,
 )
@@ -172,8 +173,6 @@ class Delta(Scheme[DeltaState]):
 
     def _keep(self, controls: Controls, memory: Tensor) -> Tensor:
         """Return the share of each slot that the decay leaves, [batch, slots, 1]."""
-        batch, slots = memory.shape[:2]
         if self.decay == "none":
             return torch.ones_like(memory[..., :1])
-        decay = controls["decay"].expand(batch, self._blocks, slots_of_each(slots, self._blocks))
-        return decay.flatten(1)[:, :slots, None]
+        return over_own_slots(controls["decay"], memory.shape[1])

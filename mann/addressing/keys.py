@@ -70,6 +70,15 @@ def in_own_slots(numbers: Tensor, slots: int) -> Tensor:
     return (blocks.unsqueeze(-1) * numbers.unsqueeze(2)).flatten(2)[..., :slots]
 
 
+def over_own_slots(shares: Tensor, slots: int) -> Tensor:
+    """Return the share that each slot keeps, [batch, slots, 1], from those of the heads that have them in blocks.
+
+    shares: [batch, heads, 1], or with a number for each slot of a block, as in `in_own_slots`.
+    """
+    size = slots_of_each(slots, shares.shape[1])
+    return shares.expand(-1, -1, size).flatten(1)[:, :slots, None]
+
+
 def with_normalised_reads(weights: Tensor, memory: Tensor) -> Tensor:
     """Scale read weights [batch, heads, slots] so that the root mean square of what each head reads is 1 (RMSNorm)."""
     reads = weights @ memory

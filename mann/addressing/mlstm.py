@@ -23,7 +23,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.checking import AtLeastOne
-from mann.addressing.keys import bound_key, follow_at_first, in_own_slots, slots_of_each, with_normalised_reads
+from mann.addressing.keys import (
+    bound_key,
+    follow_at_first,
+    in_own_slots,
+    over_own_slots,
+    slots_of_each,
+    with_normalised_reads,
+)
 from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write, identity
 
 SMALLEST: Final = 1e-6
@@ -66,7 +73,7 @@ def stabilised(forget: Tensor, take_in: Tensor, stabiliser: Tensor) -> tuple[Ten
 
 
 def normalised_query(query: Tensor, normaliser: Tensor, stabiliser: Tensor) -> Tensor:
-    """Q / (max(|n . q|, exp(-m)) + 1e-6) for each head, [batch, heads, slots]; stabiliser: [batch, heads, 1]."""
+    """Return q / (max(|n . q|, exp(-m)) + 1e-6) for each head, [batch, heads, slots]; stabiliser: [batch, heads, 1]."""
     size = (normaliser * query).sum(-1, keepdim=True).abs()
     # Limited, as the exponential of a large number would be infinite, and its gradient NaN.
     return query / (torch.maximum(size, torch.exp(-stabiliser.clamp(min=-LARGEST))) + SMALLEST)
@@ -125,15 +132,13 @@ class MLSTM(Scheme[MLSTMState]):
     def write(self, controls: Controls, memory: Tensor, state: MLSTMState) -> tuple[Write, MLSTMState]:
         """Forget, and write each value at its key."""
         slots = memory.shape[1]
-        size = slots_of_each(slots, self.read_heads)
         keys = in_own_slots(controls["key"], slots)
         if self.follow:
             keys = bound_key(keys, controls["follow"], state.query)
         forget, take_in, stabiliser = stabilised(controls["forget"], controls["input"], state.stabiliser)
-        weights = take_in * keys / math.sqrt(size)
-        keep = forget.expand(-1, -1, size).flatten(1)[:, :slots, None]
+        weights = take_in * keys / math.sqrt(controls["key"].shape[-1])
         after = MLSTMState(in_own_slots(controls["query"], slots), forget * state.normaliser + weights, stabiliser)
-        return Write(weights, keep, controls["value"]), after
+        return Write(weights, over_own_slots(forget, slots), controls["value"]), after
 
     def read(self, controls: Controls, memory: Tensor, state: MLSTMState, write: Write) -> tuple[Tensor, MLSTMState]:
         """Read at the queries."""

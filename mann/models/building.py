@@ -6,12 +6,13 @@ from functools import partial
 from torch import nn
 
 from data import InputError
-from mann.models.baselines.delta_layers import DeltaLayersBaseline
+from mann.models.baselines.delta_layers import DeltaLayer
 from mann.models.baselines.maml import MAML
 from mann.models.baselines.nearest import NearestNeighbour
 from mann.models.baselines.prototypes import PrototypicalNetwork
 from mann.models.baselines.recurrent import BASELINES
-from mann.models.baselines.transformer import TransformerBaseline
+from mann.models.baselines.residual import ResidualStack
+from mann.models.baselines.transformer import CausalAttention
 from mann.models.classifier import Classifier, episode_labels
 from mann.models.controllers import controller_kind
 from mann.models.encoders import ENCODERS, ConvEncoder
@@ -60,9 +61,9 @@ def build_network(model: AnyModel, seed: int, input_size: int, output_size: int)
             case Recurrent():
                 return BASELINES[model.controller](*sizes, model.hidden_size, model.layers)
             case Transformer():
-                return TransformerBaseline(*sizes, model.blocks, model.width, model.heads)
+                return ResidualStack(CausalAttention, *sizes, model.blocks, model.width, model.heads)
             case DeltaLayers():
-                return DeltaLayersBaseline(*sizes, model.blocks, model.width, model.heads)
+                return ResidualStack(DeltaLayer, *sizes, model.blocks, model.width, model.heads)
             case Prototypes():
                 return PrototypicalNetwork(*sizes)
             case Nearest():

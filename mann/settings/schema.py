@@ -250,8 +250,8 @@ class Config(Settings):
     model: Model = field(default_factory=Memory, kw_only=True)
     """The model that is trained: memory; or, to compare with, recurrent (a network without memory), transformer (a
     causal Transformer), delta-layers (a stack of delta-rule layers without a controller), prototypes (prototypical
-    networks, one-hot labels), nearest (nearest neighbours of an autoencoder's features) or maml (MAML of
-    the convolutional encoder, one-hot labels, for N-way K-shot alone)."""
+    networks, one-hot labels), nearest (nearest neighbours of an autoencoder's features) or maml (MAML of the
+    convolutional encoder, one-hot labels, for N-way K-shot alone)."""
 
     root: _Path | None = None
     """Folder with the data. omniglot: the two archives or extracted folders (none: download). folder: your classes."""

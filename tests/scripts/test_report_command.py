@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from data import InputError, load
-from mann.evaluation.instances import first_sequence
+from mann.evaluation.instances import SequenceTrace, first_sequence
 from mann.evaluation.task_costs import TaskTrace, settings_of, task_traces
 from mann.models.classifier import Classifier
+from mann.models.network import Access
 from mann.reporting.evaluation_file import evaluation_from_json
 from mann.runs import Run, load_run
 from mann.settings import preset
@@ -33,6 +34,17 @@ def numbers(packed: str) -> list[float]:
 
 def agrees(packed: str, values: torch.Tensor) -> bool:
     return numbers(packed) == pytest.approx(values.flatten().tolist(), abs=0.5 / 255 + 1e-6)
+
+
+def first_access(run: Path) -> tuple[SequenceTrace, Access]:
+    """Return the first test sequence of a classification run, and its accesses to the memory."""
+    loaded = load_run(Run(run), torch.device("cpu"))
+    config, split = loaded.classification
+    classes, _ = load("folder", config.root, config.size, split)
+    assert isinstance(loaded.model, Classifier)
+    seen = first_sequence(loaded.model, config, classes, split)
+    assert seen.access is not None
+    return seen, seen.access
 
 
 @pytest.fixture(params=["lrua"])
@@ -73,18 +85,13 @@ def test_its_figures_are_those_of_the_evaluation(command: Command, run: Path, tm
 def test_the_steps_of_a_classification_are_what_the_network_did(command: Command, run: Path) -> None:
     assert command("report", run).status == 0
     found = content(run / "report.html")
-    loaded = load_run(Run(run), torch.device("cpu"))
-    config, split = loaded.classification
-    classes, _ = load("folder", config.root, config.size, split)
-    assert isinstance(loaded.model, Classifier)
-    seen = first_sequence(loaded.model, config, classes, split)
-    assert seen.access is not None
+    seen, access = first_access(run)
     assert found["size"] == 8 and len(found["steps"]) == 4
-    usage = seen.access.addressing.usage
+    usage = access.addressing.usage
     for number, step in enumerate(found["steps"]):
         assert agrees(step["input"], seen.episode.images[number, 0])
-        assert all(agrees(head, seen.access.write.weights[number, 0, j]) for j, head in enumerate(step["writes"]))
-        assert all(agrees(head, seen.access.read_weights[number, 0, j]) for j, head in enumerate(step["reads"]))
+        assert all(agrees(head, access.write.weights[number, 0, j]) for j, head in enumerate(step["writes"]))
+        assert all(agrees(head, access.read_weights[number, 0, j]) for j, head in enumerate(step["reads"]))
         assert agrees(step["usage"], usage[number, 0] / usage.max())
         label, answer = seen.episode.targets[number, 0, 0], seen.logits[number, 0, 0].argmax()
         assert (step["label"], step["answer"], step["right"]) == (
@@ -99,13 +106,8 @@ def test_the_steps_of_a_classification_are_what_the_network_did(command: Command
 def test_the_steps_of_a_scheme_with_features_are_its_keys_and_queries(command: Command, run: Path) -> None:
     assert command("report", run).status == 0
     text, found = (run / "report.html").read_text(), content(run / "report.html")
-    loaded = load_run(Run(run), torch.device("cpu"))
-    config, split = loaded.classification
-    classes, _ = load("folder", config.root, config.size, split)
-    assert isinstance(loaded.model, Classifier)
-    seen = first_sequence(loaded.model, config, classes, split)
-    assert seen.access is not None
-    for kind, weights in (("keys", seen.access.write.weights), ("queries", seen.access.read_weights)):
+    seen, access = first_access(run)
+    for kind, weights in (("keys", access.write.weights), ("queries", access.read_weights)):
         for number, step in enumerate(found["steps"]):
             assert "writes" not in step and "usage" not in step
             scaled = 0.5 + 0.5 * weights[number, 0] / weights.abs().max()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mann.addressing.keys import on_sphere
-from mann.models.baselines.residual import Mixer, ResidualStack, by_head, joined
+from mann.models.baselines.residual import Mixer, by_head, joined
 
 KERNEL: Final = 4
 """Steps of the convolution."""
@@ -94,23 +94,3 @@ class DeltaLayer(Mixer):
                 reads.append(read)
         outputs = joined(self.norm(torch.cat(reads, 2))) * functional.silu(self.gate(inputs))
         return self.output(outputs), DeltaLayerState(memory, padded[..., -(KERNEL - 1) :])
-
-
-class DeltaLayersBaseline(ResidualStack):
-    """A stack of delta-rule layers; used like `torch.nn.LSTM`.
-
-    >>> model = DeltaLayersBaseline(9, 8, blocks=2, width=32, heads=4)
-    >>> outputs, state = model(torch.zeros(5, 3, 9))
-    >>> outputs.shape, state[0].memory.shape
-    (torch.Size([5, 3, 8]), torch.Size([3, 4, 8, 8]))
-
-    Args:
-        input_size: Width of an input.
-        output_size: Width of an output.
-        blocks: Number of blocks.
-        width: Numbers at each step of a block.
-        heads: Heads of a block.
-    """
-
-    def __init__(self, input_size: int, output_size: int, blocks: int = 2, width: int = 128, heads: int = 4):
-        super().__init__(input_size, output_size, width, (DeltaLayer(width, heads) for _ in range(blocks)))

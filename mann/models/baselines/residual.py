@@ -7,7 +7,7 @@ Continuing a sequence from the state gives the outputs of the whole sequence at 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from torch import Tensor, nn
@@ -53,17 +53,35 @@ class ResidualBlock(nn.Module):
 class ResidualStack(nn.Module):
     """An input layer, residual blocks, a normalisation and an output layer; used like `torch.nn.LSTM`.
 
+    >>> import torch
+    >>> from mann.models.baselines.transformer import CausalAttention
+    >>> model = ResidualStack(CausalAttention, 9, 8, blocks=2, width=32, heads=4)
+    >>> outputs, state = model(torch.zeros(5, 3, 9))
+    >>> outputs, state = model(torch.zeros(1, 3, 9), state)  # continues from the state
+    >>> outputs.shape, state[0].keys.shape
+    (torch.Size([1, 3, 8]), torch.Size([3, 4, 6, 8]))
+
     Args:
+        kind: Makes the mixer of a block from (width, heads): `CausalAttention` or `DeltaLayer`.
         input_size: Width of an input.
         output_size: Width of an output.
+        blocks: Number of blocks.
         width: Numbers at each step of a block.
-        mixers: The mixers of the blocks, from the first on.
+        heads: Heads of a block, which share out its width.
     """
 
-    def __init__(self, input_size: int, output_size: int, width: int, mixers: Iterable[Mixer]):
+    def __init__(
+        self,
+        kind: Callable[[int, int], Mixer],
+        input_size: int,
+        output_size: int,
+        blocks: int = 2,
+        width: int = 128,
+        heads: int = 4,
+    ):
         super().__init__()
         self.input = nn.Linear(input_size, width)
-        self.blocks = nn.ModuleList(ResidualBlock(mixer, width) for mixer in mixers)
+        self.blocks = nn.ModuleList(ResidualBlock(kind(width, heads), width) for _ in range(blocks))
         self.norm = nn.RMSNorm(width)
         self.output = nn.Linear(width, output_size)
 

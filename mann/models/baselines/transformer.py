@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mann.models.baselines.residual import Mixer, ResidualStack, by_head, joined
+from mann.models.baselines.residual import Mixer, by_head, joined
 
 ROTARY_BASE: Final = 10_000.0
 """Pair j of d / 2 rotates by ROTARY_BASE^(-2 j / d) a step."""
@@ -81,24 +81,3 @@ class CausalAttention(Mixer):
         visible = torch.ones(time, start + time, dtype=torch.bool, device=inputs.device).tril(start)
         attended = functional.scaled_dot_product_attention(rotated(queries, start), keys, values, attn_mask=visible)
         return self.output(joined(attended)), Cache(keys, values)
-
-
-class TransformerBaseline(ResidualStack):
-    """A causal Transformer; used like `torch.nn.LSTM`.
-
-    >>> model = TransformerBaseline(9, 8, blocks=2, width=32, heads=4)
-    >>> outputs, state = model(torch.zeros(5, 3, 9))
-    >>> outputs, state = model(torch.zeros(1, 3, 9), state)  # continues from the state
-    >>> outputs.shape, state[0].keys.shape
-    (torch.Size([1, 3, 8]), torch.Size([3, 4, 6, 8]))
-
-    Args:
-        input_size: Width of an input.
-        output_size: Width of an output.
-        blocks: Number of blocks.
-        width: Numbers at each step of a block.
-        heads: Attention heads of a block.
-    """
-
-    def __init__(self, input_size: int, output_size: int, blocks: int = 2, width: int = 128, heads: int = 4):
-        super().__init__(input_size, output_size, width, (CausalAttention(width, heads) for _ in range(blocks)))

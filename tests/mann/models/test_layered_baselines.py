@@ -1,18 +1,22 @@
 """The Transformer and the stack of delta-rule layers: against loops in NumPy, and step by step with a cache."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mann.models.baselines.delta_layers import CHUNK, DeltaLayer, DeltaLayersBaseline, delta_chunk
+from mann.models.baselines.delta_layers import CHUNK, DeltaLayer, delta_chunk
 from mann.models.baselines.residual import Mixer, ResidualStack
-from mann.models.baselines.transformer import CausalAttention, TransformerBaseline, rotated
+from mann.models.baselines.transformer import CausalAttention, rotated
 from mann.support.trees import leaves_of
 
-KINDS: dict[str, Callable[..., ResidualStack]] = {"transformer": TransformerBaseline, "delta": DeltaLayersBaseline}
+KINDS: dict[str, Callable[..., ResidualStack]] = {
+    "transformer": partial(ResidualStack, CausalAttention),
+    "delta": partial(ResidualStack, DeltaLayer),
+}
 
 
 @pytest.fixture(params=list(KINDS))
@@ -37,7 +41,7 @@ def outputs(layer: Mixer, inputs: Tensor) -> numpy.ndarray:
 
 
 def silu(values: numpy.ndarray) -> numpy.ndarray:
-    """X sigmoid(x)."""
+    """Return x sigmoid(x)."""
     return values / (1 + numpy.exp(-values))
 
 
@@ -131,7 +135,7 @@ def test_continuing_from_the_state_gives_the_outputs_of_the_whole(
 
 
 def test_a_sequence_of_several_chunks_is_continued_from_chunk_to_chunk() -> None:
-    model, inputs = DeltaLayersBaseline(3, 2, blocks=1, width=8, heads=2).double(), random(2 * CHUNK + 3, 1, 3)
+    model, inputs = KINDS["delta"](3, 2, blocks=1, width=8, heads=2).double(), random(2 * CHUNK + 3, 1, 3)
     with torch.no_grad():
         state, parts = None, []
         for step in inputs.split(1):
@@ -145,7 +149,7 @@ def test_in_bfloat16_memories_stay_in_float32(kind: Callable[..., ResidualStack]
     with torch.autocast("cpu", torch.bfloat16):
         outputs, state = model(inputs)
         continued, _ = model(inputs, state)
-    if isinstance(model, DeltaLayersBaseline):
+    if kind is KINDS["delta"]:
         assert state[0].memory.dtype == torch.float32
     numpy.testing.assert_allclose(outputs.float().detach().numpy(), model(inputs)[0].detach().numpy(), atol=0.05)
     outputs.float().sum().backward()
