@@ -3,6 +3,7 @@
 network:       the memory network, used like torch.nn.LSTM
 controllers:   LSTM, GRU, feed-forward, stacked
 initial_state: memory, reads and weightings before the first step
+lengths:       sequences of different lengths in one batch
 unrolling:     running a step over time, and the protocol for it
 encoders:      from an image to its features
 classifier:    from label-offset episodes to answers

@@ -8,6 +8,7 @@
 Used like `torch.nn.LSTM`: `outputs, state = network(inputs, state)`.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from mann.addressing import memory as memories
 from mann.addressing.scheme import Controls, Scheme, Write
 from mann.models.controllers import ControllerKind
 from mann.models.initial_state import InitialState, InitialStateKind
+from mann.models.lengths import held, within
 from mann.models.unrolling import Tensors, Unrolling, affine, plain
 from mann.support.trees import map_leaves
 
@@ -142,23 +144,47 @@ class MemoryNetwork(nn.Module):
         steps = self.slots if steps is None else steps
         return NetworkState(self.controller.initial_state(batch, like), *self.start(batch, steps, like))
 
-    def forward(self, inputs: Tensor, state: NetworkState | None = None) -> tuple[Tensor, NetworkState]:
+    def forward(
+        self, inputs: Tensor, state: NetworkState | None = None, lengths: Sequence[int] | Tensor | None = None
+    ) -> tuple[Tensor, NetworkState]:
         """Run through a sequence.
 
         Args:
             inputs: [time, batch, input_size] ([batch, time, input_size] with `batch_first`), time >= 1.
             state: The state to continue from; None: the initial state.
+            lengths: Steps of each sequence, 1 .. time; None: all. The inputs after them have no effect.
 
         Returns:
-            Outputs [time, batch, output_size] (likewise), and the state after the last step.
+            Outputs [time, batch, output_size] (likewise), 0 after the end of a sequence, and the state after the last
+            step of each sequence.
+
+        Raises:
+            InputError: `lengths` are not those of such a batch.
+
+        >>> from mann import NTM, LSTMController
+        >>> network = MemoryNetwork(9, 8, NTM(), LSTMController, hidden_size=16, slots=8, word_size=6)
+        >>> batch = torch.randn(5, 2, 9)  # the second sequence ends after three steps
+        >>> outputs, state = network(batch, lengths=[5, 3])
+        >>> alone, state_alone = network(batch[:3, 1:])
+        >>> torch.allclose(outputs[:3, 1:], alone), torch.allclose(state.memory[1:], state_alone.memory)
+        (True, True)
         """
         if self.batch_first:
             inputs = inputs.transpose(0, 1)
+        running = None if lengths is None else within(lengths, *inputs.shape[:2], inputs.device)[..., None]
+        if running is not None:
+            inputs = inputs.where(running, 0)  # or what is not finite there would reach gradients
         preactivations, before = self._prepared(inputs, state)
+        step = self._step
+        if running is not None:
+            # As a number, which the unrolling hands to each step like the other terms.
+            preactivations, step = (*preactivations, running.to(preactivations[0].dtype)), self._held_step
         # Usage and weightings need more digits than autocast would leave them.
         with torch.autocast(inputs.device.type, enabled=False):
-            features, after = self.unroll(self._step, self._weights(), preactivations, before)
+            features, after = self.unroll(step, self._weights(), preactivations, before)
         outputs = self._clipped(self.output(features))
+        if running is not None:
+            outputs = outputs.where(running, 0)
         return (outputs.transpose(0, 1) if self.batch_first else outputs), after
 
     @torch.no_grad()
@@ -209,6 +235,14 @@ class MemoryNetwork(nn.Module):
     ) -> tuple[Tensor, Tensors, NetworkState]:
         """One step, see `mann.models.unrolling.Step`; features are [batch, hidden_size + read_size]."""
         return self._step_and_access(weights, preactivations, state)[:3]
+
+    def _held_step(
+        self, weights: Tensors, preactivations: Tensors, state: NetworkState
+    ) -> tuple[Tensor, Tensors, NetworkState]:
+        """One step of the sequences that have not ended; the last of the preactivations is 1 for them, else 0."""
+        *own, running = preactivations
+        features, used, after = self._step(weights, tuple(own), state)
+        return features, used, held(after, state, running)
 
     def _step_and_access(
         self, weights: Tensors, preactivations: Tensors, state: NetworkState

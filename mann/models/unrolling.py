@@ -4,7 +4,7 @@
 
     weights         the weights that every step uses again, each [width, size]
     preactivations  one for each weight, [time, batch, width]: the term that is added to the product with that weight
-                    and does not depend on the step before
+                    and does not depend on the step before; after them, other numbers of each step
     state           a tree of tensors, each [batch, ...]
     step            one step: (weights, preactivations at t, state) -> (features, input of each weight, new state)
     features        [time, batch, ...]
