@@ -45,35 +45,38 @@ from mann.addressing import (
 from mann.models.controllers import CONTROLLERS, FeedForwardController, GRUController, LSTMController, controller_kind
 from mann.models.initial_state import InitialState
 from mann.models.network import Access, MemoryNetwork, NetworkState
+from mann.settings.registration import load_scheme, register_scheme
 
 if TYPE_CHECKING:
     from mann.estimator.one_shot import OneShotClassifier
 
 __all__ = [
-    "CONTROLLERS",
-    "DNC",
-    "LRUA",
-    "MLSTM",
-    "NTM",
-    "NTMLRU",
-    "SCHEMES",
     "Access",
     "Append",
+    "CONTROLLERS",
     "Content",
+    "DNC",
     "Delta",
     "FeedForwardController",
     "GRUController",
     "GatedSlots",
     "InitialState",
+    "LRUA",
     "LRUSoft",
     "LSTMController",
     "Location",
+    "MLSTM",
     "MemoryNetwork",
+    "NTM",
+    "NTMLRU",
     "NetworkState",
     "OneShotClassifier",
+    "SCHEMES",
     "Scheme",
     "Sparse",
     "controller_kind",
+    "load_scheme",
+    "register_scheme",
 ]
 
 

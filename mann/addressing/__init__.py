@@ -24,7 +24,6 @@ A new scheme is one file, with a frozen dataclass derived from `Scheme`, and one
 its import). Settings, the command line, the benchmark and the contract tests find it there by its `name`.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from mann.addressing.append import Append
@@ -41,11 +40,11 @@ from mann.addressing.ntm_lru import NTMLRU
 from mann.addressing.scheme import Control, Controls, Scheme, WeightsAre, Write
 from mann.addressing.sparse import Sparse
 
-SCHEMES: Final[Mapping[str, type[Scheme]]] = {
+SCHEMES: Final[dict[str, type[Scheme]]] = {
     scheme.name: scheme
     for scheme in (NTM, Content, Location, LRUA, NTMLRU, LRUSoft, DNC, Sparse, Delta, GatedSlots, MLSTM, Append)
 }
-"""All schemes by name."""
+"""All schemes by name; `mann.register_scheme` adds those from outside the package."""
 
 __all__ = [
     "DNC",

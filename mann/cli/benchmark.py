@@ -24,7 +24,7 @@ from mann.benchmark.workloads import ONE_SHOT, WORKLOADS, quick
 from mann.cli.command_line import parse
 from mann.cli.console import pick_device, progress_bar
 from mann.runs import describe_environment
-from mann.settings import Config
+from mann.settings import Config, is_reference, load_scheme
 
 DESCRIPTION: Final = """Compare addressing schemes, the speed of the network, or the speed of episode samplers.
 
@@ -76,7 +76,7 @@ class Addressing:
     """The options of the comparison of addressing schemes."""
 
     schemes: str = "all"
-    """Addressing schemes with commas between them, or all."""
+    """Addressing schemes with commas between them, or all; FILE.py:CLASS is one of your own (docs/own-memory.md)."""
     tasks: str = "copy,associative-recall,omniglot"
     """Tasks and data sets with commas between them."""
     seeds: int | None = None
@@ -169,7 +169,7 @@ def compare_addressing(options: Addressing) -> Written:
     _require_at_least(1, jobs=options.jobs)
     todo = cells(
         options.out,
-        _names(options.schemes, SCHEMES),
+        [load_scheme(name).name if is_reference(name) else name for name in _names(options.schemes, SCHEMES)],
         _names(options.tasks, [*TASKS, *DATASETS]),
         options.seeds if options.seeds is not None else 1 if options.quick else 3,
         QUICK if options.quick else FULL,

@@ -25,7 +25,7 @@ from mann.reporting.few_shot_table import few_shot_table
 from mann.reporting.run_files import write_classification_report, write_task_report
 from mann.reporting.task_figures import task_table
 from mann.runs import Run, describe_environment, load_run
-from mann.settings import Config, TaskConfig
+from mann.settings import Config, TaskConfig, load_scheme
 from mann.support.files import write_text
 
 DESCRIPTION: Final = """Measure trained models on episodes that none of them was trained on.
@@ -66,6 +66,8 @@ class Options(Measurement):
     """Device: auto, cpu or cuda."""
     out: Path | None = None
     """Folder for the comparison of several runs (none: a folder named comparison beside the first)."""
+    addressing: str | None = None
+    """FILE.py:CLASS of the scheme of your own with which the runs were trained; the file is run."""
 
     @property
     def measurement(self) -> Measurement:
@@ -79,6 +81,8 @@ def main(arguments: list[str]) -> int:
     folders = tuple(dict.fromkeys(options.runs))
     if not folders:
         raise InputError("no run is named: python scripts/evaluate.py RUN, with RUN the folder of a run")
+    if options.addressing is not None:
+        load_scheme(options.addressing)
     for folder in folders:
         Run(folder).config()  # refuses a folder that is no run before the work begins
     device = pick_device(options.device)

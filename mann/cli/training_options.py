@@ -5,7 +5,7 @@ An option that is not given is absent from what tyro returns, so that presets an
 
 from collections.abc import Mapping
 from functools import reduce
-from itertools import chain
+from itertools import chain, pairwise
 from operator import or_
 from pathlib import Path
 from typing import (
@@ -29,6 +29,7 @@ from mann.addressing import SCHEMES
 from mann.cli.command_line import field_docs, parse
 from mann.settings import MODELS, AnyConfig, Config, Memory, Recurrent, Transformer, by_option, default_scheme, preset
 from mann.settings.options import SEQUENCE_MODELS, own_fields
+from mann.settings.registration import is_reference, load_scheme
 from mann.training import LoggingInterval
 
 TASK_NAMES: Final = (*DATASETS, *TASKS)
@@ -84,10 +85,20 @@ def parse_training(arguments: list[str], **settings: Any) -> dict[str, Any]:
     Raises:
         InputError: the arguments do not fit.
     """
+    _load_own_schemes(arguments)
     # Suggestions are options of the task, once it is known.
     named = [task for task in arguments[:1] if task in TASK_NAMES]
     known = [*RunOptions.__annotations__, *(name for task in named for name in _settings_options(preset(task)))]
     return parse(_all_tasks(), arguments, known, {"task": TASK_NAMES}, **settings)
+
+
+def _load_own_schemes(arguments: list[str]) -> None:
+    """Load the schemes that a command line names by their files, so that their options are known."""
+    option = "--addressing"
+    given = [value for before, value in pairwise(arguments) if before == option]
+    given += [word.removeprefix(f"{option}=") for word in arguments if word.startswith(f"{option}=")]
+    for value in filter(is_reference, given):
+        load_scheme(value)
 
 
 def _all_tasks() -> Any:
@@ -123,7 +134,11 @@ def _settings_options(default: AnyConfig) -> dict[str, tuple[Any, str]]:
     models = tuple(MODELS) if images else SEQUENCE_MODELS
     found = {
         "model": (Literal[models], field_docs(type(default))["model"]),
-        "addressing": (str, f"Addressing scheme of the memory: {', '.join(SCHEMES)}."),
+        "addressing": (
+            str,
+            f"Addressing scheme of the memory: {', '.join(SCHEMES)}; or FILE.py:CLASS for one of your own "
+            "(docs/own-memory.md).",
+        ),
         **_part(Recurrent),
         **_part(Memory),
         **_part(Transformer),

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from data import Checked, InputError
 from mann.addressing import SCHEMES, Scheme
+from mann.settings.registration import is_reference, load_scheme
 from mann.settings.schema import (
     AnyConfig,
     AnyModel,
@@ -136,8 +137,8 @@ def changed(config: Kind, options: Options) -> Kind:
 
     Args:
         config: Any settings.
-        options: New values. `model` is a name of `MODELS` or a model, `addressing` a name of `SCHEMES`, `scheme` a
-            scheme, `sizes` a task.
+        options: New values. `model` is a name of `MODELS` or a model, `addressing` a name of `SCHEMES` or a class in a
+            file (`load_scheme`), `scheme` a scheme, `sizes` a task.
 
     Raises:
         InputError: there is no such option, the model or the scheme does not have it, or the values do not fit.
@@ -161,6 +162,8 @@ def changed(config: Kind, options: Options) -> Kind:
 def _changed_model(config: AnyConfig, rest: Values) -> AnyModel:
     """Return the model with its options changed; takes these out of `rest`."""
     addressing = rest.pop("addressing", None)
+    if isinstance(addressing, str) and is_reference(addressing):
+        addressing = load_scheme(addressing).name
     model = rest.pop("model", config.model if addressing is None else "memory")
     if isinstance(model, str):
         model = _model_named(model, config, rest)
@@ -197,7 +200,9 @@ def _default_memory(config: AnyConfig) -> Memory:
 def _scheme_named(name: str, config: AnyConfig, rest: Values) -> Scheme:
     """Return a scheme by its name, with its defaults."""
     if name not in SCHEMES:
-        raise InputError(f"no addressing scheme is named {name!r}: use one of {', '.join(SCHEMES)}")
+        raise InputError(
+            f"no addressing scheme is named {name!r}: use one of {', '.join(SCHEMES)}, or FILE.py:CLASS for your own"
+        )
     if name == "content":
         rest.setdefault("initial_memory", "learned")  # by content alone, slots with equal content stay equal
     return default_scheme(name, isinstance(config, Config))

@@ -11,14 +11,15 @@
 The defaults are the settings that learned best on the validation classes (docs/log.md).
 """
 
+import json
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import Field, Strict
+from pydantic import Field, Strict, TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator
 
 from data import InputError
 from data.checking import AtLeastOne, Checked, Positive
@@ -30,7 +31,18 @@ if TYPE_CHECKING:
     AnyTask = Task
 else:
     # Built from the lists, so that a scheme or a task is added in one place.
-    AnyScheme = Annotated[Union[tuple(SCHEMES.values())], Field(discriminator="name")]  # noqa: UP007
+    _BUILT_IN: Final = tuple(SCHEMES.values())
+
+    def _registered(value: Any, handler: ValidatorFunctionWrapHandler) -> Scheme:
+        """Check a scheme that was registered after this; all others are left to the union of the built-in ones."""
+        name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+        kind = SCHEMES.get(name) if isinstance(name, str) else None
+        if kind is None or kind in _BUILT_IN:
+            return handler(value)
+        # Schemes are checked when they are made; those of a file are read as strictly as the others.
+        return value if isinstance(value, kind) else TypeAdapter(kind).validate_json(json.dumps(value))
+
+    AnyScheme = Annotated[Union[_BUILT_IN], Field(discriminator="name"), WrapValidator(_registered)]  # noqa: UP007
     AnyTask = Annotated[Union[tuple(TASKS.values())], Field(discriminator="name")]  # noqa: UP007
 
 ControllerName = Literal["lstm", "gru", "feedforward"]

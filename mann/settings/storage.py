@@ -83,6 +83,12 @@ def _first(error: ValidationError, content: Mapping[str, Any]) -> str:
     if first["type"] == "value_error":  # of a dataclass that checked itself: the message names the field
         return first["msg"].removeprefix("Value error, ")
     where = ".".join(_keys(first["loc"], content)) or "content"
+    if first["type"] == "union_tag_invalid" and first["loc"][-1] == "scheme":
+        name = first.get("ctx", {}).get("tag")
+        return (
+            f"{where}: no addressing scheme is named {name!r}: if it is one of your own, load its file with "
+            "`addressing` FILE.py:CLASS"
+        )
     found = " ".join(str(first.get("input")).split())[:60]
     return f"{where}: {first['msg']}, found {found}"
 
