@@ -255,7 +255,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "one-hot-5", "MANN, encoder of the 20-class prototypes", None, 45, _PRETRAINED_5, encoder_of=_FROM_20
     ),
     "one-hot-5-prototypes": Row("one-hot-5", "prototypes, convolutional encoder", None, 40, _PROTOTYPES_5),
-    **_today("one-hot-5", 17, _DELTA_5, {}),
+    **_today("one-hot-5", 28, _DELTA_5, {}),
     "one-hot-5-delta-short": Row(
         "one-hot-5", "delta rule, trained for 48,000 episodes", None, 3, replace(_DELTA_5, episodes=48_000)
     ),
@@ -267,7 +267,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "strings-5", "MANN", "feed-forward", 15, _settings(_STRINGS_5, _MANN_FEEDFORWARD)
     ),
     "strings-5-mann": Row("strings-5", "MANN", "LSTM", 18, _STRINGS_5),
-    **_today("strings-5", 17, _DELTA_STRINGS_5, {}),
+    **_today("strings-5", 28, _DELTA_STRINGS_5, {}),
     "strings-15-knn-pixels": _nearest("strings-15", "KNN, raw pixels", _STRINGS_15),
     "strings-15-knn-deep": Row("strings-15", "KNN, deep features", None, 2, _AUTOENCODER, Measurement(classes=15)),
     "strings-15-feedforward": Row("strings-15", "feed-forward", None, 8, _settings(_STRINGS_15, _FEEDFORWARD, _FEWER)),
@@ -299,7 +299,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "precision-mann", "bfloat16", None, 4, _settings(_SMALL_MANN, _BFLOAT16), encoder_of=_FROM_SMALL
     ),
     "one-alphabet-5-mann": Row("one-alphabet-5", "MANN", None, 17, _ONE_HOT_5, Measurement(alphabets="one")),
-    "one-alphabet-5-delta": Row("one-alphabet-5", "delta rule", None, 17, _DELTA_5, Measurement(alphabets="one")),
+    "one-alphabet-5-delta": Row("one-alphabet-5", "delta rule", None, 28, _DELTA_5, Measurement(alphabets="one")),
     "persistent-5-mann": Row("persistent-5", "MANN", "LSTM", 5, _PERSISTENT_5),
     "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 9, _PERSISTENT_10),
     "curriculum-50-mann": _curriculum_row(50),

@@ -18,6 +18,7 @@ ONE_SHOT: Final[Options] = {
     "jitter_translation": 0.07,
     "jitter_scale": 0.2,
     "jitter_shear": 0.2,
+    "episodes": 480_000,
 }
 """Most accurate on the validation classes of Omniglot after equal training (docs/log.md)."""
 
