@@ -85,7 +85,16 @@ def _message(kind: type, field: str, error: ValidationError) -> str:
     """Return the first of pydantic's errors as one line that names the field, the class and the value found."""
     first = error.errors(include_url=False)[0]
     where = ".".join([field, *map(str, first["loc"])])
-    label = getattr(kind, "name", None)
     # One short line, whatever the value is.
+    if first["type"] == "union_tag_invalid":  # the tag says what was found; the list of those expected is long
+        context = first.get("ctx", {})
+        expected = str(context.get("expected_tags")).replace("'", "")
+        return f"`{where}` of {_label(kind)}: {context.get('tag')!r} is none of {expected}"
     found = " ".join(repr(first["input"]).split())[:60]
-    return f"`{where}` of {label if isinstance(label, str) else kind.__name__}: {first['msg']}, found {found}"
+    return f"`{where}` of {_label(kind)}: {first['msg']}, found {found}"
+
+
+def _label(kind: type) -> str:
+    """Return how errors call a class: by its attribute `name`, if it has one."""
+    label = getattr(kind, "name", None)
+    return label if isinstance(label, str) else kind.__name__

@@ -7,17 +7,31 @@ labels:       how classes are labelled in an episode: one-hot, or strings of cha
 jitter:       random rotation and translation of images; jitter.cpp: its loops for the CPU
 randomness:   the random numbers of a step
 native:       compilation of C++ on the machine where it runs
-algorithmic:  the algorithmic tasks of the Neural Turing Machine, and regression
+algorithmic:  the algorithmic tasks of the Neural Turing Machine, regression, and tasks of today's suites
 """
 
 from episodes.algorithmic import (
     TASKS,
+    AnswerKind,
     AssociativeRecall,
+    BucketSort,
+    ContinuousRecall,
     Copy,
+    CycleNavigation,
+    DuplicateString,
+    ForgettingRecall,
+    MissingDuplicate,
     NGrams,
+    OddsFirst,
+    Parity,
     PrioritySort,
+    Recall,
     Regression,
     RepeatCopy,
+    ReverseString,
+    StackManipulation,
+    StateTracking,
+    StringTask,
     Task,
     TaskEpisode,
     TaskEpisodes,
@@ -33,6 +47,20 @@ from episodes.tasksets import TasksetEpisodes
 __all__ = [
     "LABELS",
     "TASKS",
+    "BucketSort",
+    "ContinuousRecall",
+    "CycleNavigation",
+    "DuplicateString",
+    "ForgettingRecall",
+    "MissingDuplicate",
+    "OddsFirst",
+    "Parity",
+    "ReverseString",
+    "StackManipulation",
+    "StateTracking",
+    "AnswerKind",
+    "Recall",
+    "StringTask",
     "AssociativeRecall",
     "ClassificationEpisodes",
     "Copy",

@@ -19,7 +19,7 @@ same order: Gaussian-process regression with the true hyper-parameters (`exact_p
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
 import torch
 from annotated_types import Ge, Le
@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from data import InputError
 from data.checking import AtLeastOne, Positive
-from episodes.algorithmic.task import Task, TaskEpisode
+from episodes.algorithmic.task import AnswerKind, Task, TaskEpisode
 
 LARGEST_NOISE: Final = 10**6
 """Far above the function's standard deviation, 1, and far below the largest float32."""
@@ -59,6 +59,8 @@ class Regression(Task):
     Raises:
         InputError: A number is out of its range, or `noise` is too small for so many points.
     """
+
+    answer_kind: ClassVar[AnswerKind] = "numbers"
 
     dimensions: Annotated[int, Ge(1), Le(3)] = 1
     """Dimensions of a point."""

@@ -8,7 +8,7 @@ batch needs no padding. To test on longer sequences, make the same task with oth
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,14 +18,17 @@ from data import InputError
 from data.checking import Checked
 from episodes.randomness import generator_of
 
+AnswerKind = Literal["bits", "numbers", "tokens"]
+"""Answers are several bits, a real number, or one of several tokens at each step."""
+
 
 class TaskEpisode(NamedTuple):
     """A batch of sequences, time first.
 
     Attributes:
         inputs: float32 [time, batch, input_size].
-        targets: float32 [time, batch, answer], 0 where no answer is expected. For bits, answer is output_size and each
-            number is 0 or 1; for regression, answer is 1 and the numbers are real.
+        targets: float32 [time, batch, answer], 0 where no answer is expected. For bits and tokens, answer is
+            output_size and each number is 0 or 1, with a single 1 for a token; for numbers, answer is 1.
         mask: bool [time, batch], true where the answer counts.
     """
 
@@ -36,6 +39,9 @@ class TaskEpisode(NamedTuple):
 
 class Task(Checked, ABC):
     """A task: a frozen dataclass whose fields are the sizes of its episodes, and `name`."""
+
+    answer_kind: ClassVar[AnswerKind] = "bits"
+    """The kind of the answers."""
 
     # Not `str`: a subclass could not narrow a mutable attribute to a literal.
     name: Any

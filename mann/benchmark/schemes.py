@@ -25,6 +25,7 @@ from mann.settings.storage import config_from_plain
 
 WRONG_BITS: Final = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits per sequence")
 """Convergence as in Collier and Beel (2018)."""
+RIGHT_TOKENS: Final = Goal("token_accuracy", 0.99, True, "share of tokens right")
 SECOND_INSTANCE: Final = Goal("2", 0.8, True, "accuracy at the 2nd instance")
 
 HEADS: Final = 2
@@ -82,7 +83,9 @@ QUICK: Final = Size(
 
 def goal_of(task: str) -> Goal:
     """Return the goal of a task."""
-    return WRONG_BITS if task in TASKS else SECOND_INSTANCE
+    if task in TASKS:
+        return RIGHT_TOKENS if TASKS[task].answer_kind == "tokens" else WRONG_BITS
+    return SECOND_INSTANCE
 
 
 def with_heads(scheme: Scheme, heads: int) -> Scheme:

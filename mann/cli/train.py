@@ -137,7 +137,7 @@ def _headline(line: Mapping[str, Any]) -> str:
 
 def _validation(validation: Mapping[str, float]) -> str:
     """Return the figures of a validation."""
-    if "bits_per_sequence" in validation:
+    if "bits_per_sequence" in validation or "token_accuracy" in validation:
         return f"validation {_of_task(validation)}, {validation['exact_sequences']:.1%} exact"
     if "nats_per_sequence" in validation:
         return f"validation {_of_task(validation)}"
@@ -154,6 +154,8 @@ def _few_shot(accuracies: Mapping[str, float]) -> str:
 
 def _of_task(figures: Mapping[str, float]) -> str:
     """Return the most important figure of a task."""
+    if "token_accuracy" in figures:
+        return f"{_share(figures['token_accuracy'])} of tokens right"
     if "nats_per_sequence" in figures:
         return f"{_number(figures['nats_per_sequence'])} nats a sequence"
     return f"{_number(figures['wrong_bits_per_sequence'])} wrong bits per sequence"
@@ -162,6 +164,11 @@ def _of_task(figures: Mapping[str, float]) -> str:
 def _number(figure: float | None) -> str:
     """Return a figure, a dash where nothing was counted."""
     return "-" if figure is None else f"{figure:.3f}"
+
+
+def _share(figure: float | None) -> str:
+    """Return a share in percent, a dash where nothing was counted."""
+    return "-" if figure is None else f"{figure:.1%}"
 
 
 def _loss(line: Mapping[str, Any]) -> str:

@@ -44,6 +44,17 @@ _ABOUT: Final[Mapping[str, str]] = {
     "ngrams": "Predict the bits of a random 6-gram source (Graves et al. 2014).",
     "priority-sort": "Sort vectors by priority (Graves et al. 2014).",
     "regression": "Predict a function from a few of its points (Santoro et al. 2016).",
+    "parity": "Tell whether the number of ones is odd (Deletang et al. 2022, as the next seven).",
+    "cycle-navigation": "Give the position on a circle after a walk.",
+    "reverse-string": "Give a string backwards.",
+    "stack-manipulation": "Give a stack after pushes and pops.",
+    "duplicate-string": "Give a string twice.",
+    "missing-duplicate": "Give the masked token of a doubled string.",
+    "odds-first": "Give the tokens at odd places of a string, then the others.",
+    "bucket-sort": "Sort tokens.",
+    "continuous-recall": "Give the value of each key (Arora et al. 2023).",
+    "forgetting-recall": "Give the last value of each key, where some have two (Arora et al. 2023).",
+    "state-tracking": "Give the running product of elements of a group (Merrill et al. 2024).",
 }
 
 

@@ -1,7 +1,6 @@
 """The meaning of a network's outputs in an algorithmic task: their cost, and the figures that are counted.
 
-Most tasks ask for bits, and the outputs are logits. Regression asks for a number, and the outputs are a mean and the
-logarithm of a variance.
+Outputs are logits of bits, the mean and the logarithm of the variance of a number, or logits of tokens.
 """
 
 import math
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from episodes import TaskEpisode
+from episodes import TASKS, AnswerKind, TaskEpisode
 from mann.evaluation.intervals import mean_interval, share_interval
 from mann.training import Counts
 
@@ -28,12 +27,14 @@ class Answers(ABC):
     Attributes:
         figures: The reported figures by name, the most important first: a mean over sequences or a fraction, each with
             its kind of interval.
+        share: Whether the most important figure is a share of right answers; else it is a cost.
     """
 
     figures: ClassVar[Mapping[str, Interval]]
+    share: ClassVar[bool] = False
 
     @property
-    def cost(self) -> str:
+    def main(self) -> str:
         """The name of the most important figure."""
         return next(iter(self.figures))
 
@@ -85,10 +86,29 @@ class GaussianAnswers(Answers):
         return cost.sum() / numbers.sum(), Counts(counted, torch.stack([torch.ones_like(numbers), numbers], -1))
 
 
-_ANSWERS: Final[Mapping[str, Answers]] = {"regression": GaussianAnswers()}
-_BITS = BitAnswers()
+class TokenAnswers(Answers):
+    """Logits of tokens, of which the largest is the answer."""
+
+    figures = {"token_accuracy": share_interval, "exact_sequences": share_interval, "nats_per_token": mean_interval}
+    share = True
+
+    def judge(self, outputs: Tensor, episode: TaskEpisode) -> tuple[Tensor, Counts]:
+        """See `Answers`."""
+        asked = episode.mask.float()
+        entropy = -(outputs.log_softmax(-1) * episode.targets).sum(-1)
+        is_right = outputs.argmax(-1) == episode.targets.argmax(-1)
+        cost, right, tokens = ((value * asked).sum(0) for value in (entropy, is_right, asked))
+        counted = torch.stack([right, (right == tokens).float(), cost.detach()], -1)
+        return cost.sum() / tokens.sum(), Counts(counted, torch.stack([tokens, torch.ones_like(tokens), tokens], -1))
+
+
+_ANSWERS: Final[Mapping[AnswerKind, Answers]] = {
+    "bits": BitAnswers(),
+    "numbers": GaussianAnswers(),
+    "tokens": TokenAnswers(),
+}
 
 
 def answers_of(task: str) -> Answers:
-    """Return the evaluation of a task's answers; most tasks ask for bits."""
-    return _ANSWERS.get(task, _BITS)
+    """Return the evaluation of a task's answers."""
+    return _ANSWERS[TASKS[task].answer_kind]

@@ -29,7 +29,7 @@ class ComparedFigure(NamedTuple):
 
 
 def figures_of(evaluation: Mapping[str, Any]) -> list[ComparedFigure]:
-    """Return the main figures of a run: accuracies by instance or by ways and shots, or costs by size."""
+    """Return the main figures of a run: accuracies by instance or by ways and shots, or the main figure by size."""
     if evaluation["task"] == "classification":
         return [
             ComparedFigure(ordinal(result["instance"]), "accuracy", result["accuracy"], result["low"], result["high"])
@@ -41,9 +41,9 @@ def figures_of(evaluation: Mapping[str, Any]) -> list[ComparedFigure]:
             ComparedFigure(few_shot_name(result), "accuracy", result["accuracy"], result["low"], result["high"])
             for result in evaluation["results"]
         ]
-    cost = answers_of(evaluation["task"]).cost
+    main = answers_of(evaluation["task"]).main
     return [
-        ComparedFigure(setting_text(result["setting"]), cost, result[cost], *result["intervals"][cost])
+        ComparedFigure(setting_text(result["setting"]), main, result[main], *result["intervals"][main])
         for result in evaluation["results"]
     ]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from data import InputError
-from episodes import Task, TaskEpisode, TaskEpisodes
+from episodes import TASKS, Recall, StringTask, Task, TaskEpisode, TaskEpisodes
 from mann.addressing import WeightsAre
 from mann.evaluation.answers import Answers, answers_of
 from mann.evaluation.held_out import BATCH, TEST, OnProgress
@@ -40,6 +40,10 @@ class Sweep(NamedTuple):
         return [{self.size: value, **self.fixed} for value in self.values]
 
 
+_LONGER: Final = (Sweep("length", (10, 20, 30, 40, *range(50, 501, 50)), {}),)
+"""Strings of the lengths of the training, 1 to 40, and longer ones, evenly up to 500 (Deletang et al. 2022)."""
+_MORE_PAIRS: Final = (Sweep("pairs", (4, 8, 16, 32, 64, 128, 256), {}),)
+
 SWEEPS: Final[Mapping[str, tuple[Sweep, ...]]] = {
     "copy": (Sweep("length", (1, 5, 10, 15, 20, 30, 50, 80, 120), {}),),
     "repeat-copy": (
@@ -47,10 +51,18 @@ SWEEPS: Final[Mapping[str, tuple[Sweep, ...]]] = {
         Sweep("repeats", (1, 5, 10, 15, 20), {"length": 10}),
     ),
     "associative-recall": (Sweep("items", (2, 4, 6, 8, 10, 12, 16, 20), {}),),
+    **{name: _LONGER for name, task in TASKS.items() if issubclass(task, StringTask)},
+    **{name: _MORE_PAIRS for name, task in TASKS.items() if issubclass(task, Recall)},
+    "state-tracking": (Sweep("length", (10, 20, 40, 80, 160, 256), {}),),
 }
 """Sizes to evaluate, by task; the paper's figures are at the last or before it."""
 
-_RANGES = {"length": ("shortest", "longest"), "repeats": ("fewest", "most"), "items": ("fewest", "most")}
+_RANGES = {
+    "length": ("shortest", "longest"),
+    "repeats": ("fewest", "most"),
+    "items": ("fewest", "most"),
+    "pairs": ("fewest", "most"),
+}
 
 
 SomeTask = TypeVar("SomeTask", bound=Task)

@@ -171,7 +171,8 @@ class MemoryNetwork(nn.Module):
         """
         if self.batch_first:
             inputs = inputs.transpose(0, 1)
-        running = None if lengths is None else within(lengths, *inputs.shape[:2], inputs.device)[..., None]
+        time, batch = inputs.shape[:2]
+        running = None if lengths is None else within(lengths, time, batch, inputs.device)[..., None]
         if running is not None:
             inputs = inputs.where(running, 0)  # or what is not finite there would reach gradients
         preactivations, before = self._prepared(inputs, state)

@@ -207,14 +207,23 @@ def _nearest_few_shot(ways: int, minutes: int, base: Config) -> Row:
     return row._replace(evaluation=replace(row.evaluation, nearest=True), seeds=())
 
 
-def _today(table: str, minutes: int, delta: Config, append: Options) -> dict[str, Row]:
-    """Return the rows of today's memories and models of a table by instance; append: further options of that scheme."""
+def _today(table: str, minutes: int, delta: Config, append: Options, suffix: str = "", how: str = "") -> dict[str, Row]:
+    """Return the rows of today's memories and models of a table by instance.
+
+    Args:
+        table: The name of the table.
+        minutes: Of a training.
+        delta: The settings of the delta rule.
+        append: Further options of that scheme.
+        suffix: Appended to the names of the rows.
+        how: Appended to their titles.
+    """
     others = {
         "append": ("attention over all steps", {**_APPEND, **append}),
         "transformer": ("Transformer", _TRANSFORMER),
     }
-    return {f"{table}-delta": Row(table, "delta rule", None, minutes, delta)} | {
-        f"{table}-{name}": Row(table, title, None, minutes, _settings(delta, options))
+    return {f"{table}-delta{suffix}": Row(table, f"delta rule{how}", None, minutes, delta)} | {
+        f"{table}-{name}{suffix}": Row(table, title + how, None, minutes, _settings(delta, options))
         for name, (title, options) in others.items()
     }
 
@@ -256,9 +265,7 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "one-hot-5-prototypes": Row("one-hot-5", "prototypes, convolutional encoder", None, 40, _PROTOTYPES_5),
     **_today("one-hot-5", 28, _DELTA_5, {}),
-    "one-hot-5-delta-short": Row(
-        "one-hot-5", "delta rule, trained for 48,000 episodes", None, 3, replace(_DELTA_5, episodes=48_000)
-    ),
+    **_today("one-hot-5", 3, replace(_DELTA_5, episodes=48_000), {}, "-short", ", trained for 48,000 episodes"),
     "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
     "strings-5-knn-deep": Row("strings-5", "KNN, deep features", None, 8, _AUTOENCODER),
     "strings-5-feedforward": Row("strings-5", "feed-forward", None, 4, _settings(_STRINGS_5, _FEEDFORWARD)),

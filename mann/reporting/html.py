@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from data import InputError, load
+from mann.evaluation.answers import answers_of
 from mann.evaluation.instances import first_sequence
 from mann.evaluation.task_costs import SWEEPS, largest_trained, task_traces
 from mann.models.classifier import Classifier
@@ -130,15 +131,16 @@ def _task_content(loaded: LoadedRun, metrics: Sequence[Mapping[str, Any]], evalu
     traces = task_traces(loaded.model, config, _CPU)
     trained = largest_trained(task, config.sizes)
     results = [_picture("Sequences and the answers to them", plot_sequences(task, traces))]
+    measure = "Accuracy" if answers_of(task).share else "Cost"
     if evaluation is not None and task in SWEEPS:
-        results.insert(0, _picture("Cost against size", plot_sizes(evaluation, trained)))
+        results.insert(0, _picture(f"{measure} against size", plot_sizes(evaluation, trained)))
     memory = plot_trace(traces[0])
     return ReportContent(
         table=None if evaluation is None else _report_table(task_table(evaluation)),
         results=results,
-        training=[_picture("Cost during training", plot_task_training(task, metrics))] if metrics else [],
+        training=[_picture(f"{measure} during training", plot_task_training(task, metrics))] if metrics else [],
         memory=[] if memory is None else [_picture("Writes and reads over the whole sequence", memory)],
-        steps=task_steps(traces[0]),
+        steps=task_steps(traces[0], tokens=config.sizes.answer_kind == "tokens"),
     )
 
 

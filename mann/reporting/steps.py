@@ -32,14 +32,15 @@ def classification_steps(trace: SequenceTrace) -> Plain:
     return {"kind": "images", "size": trace.episode.images.shape[-1], "steps": _with_memory(steps, trace)}
 
 
-def task_steps(trace: TaskTrace) -> Plain:
-    """Return the steps of a task: inputs, targets and outputs.
+def task_steps(trace: TaskTrace, tokens: bool = False) -> Plain:
+    """Return the steps of a task: inputs, targets and outputs; tokens: each answer is one of several tokens.
 
-    For tasks of bits, outputs are probabilities. Other numbers are returned unpacked.
+    For tasks of bits and of tokens, outputs are probabilities. Other numbers are returned unpacked.
     """
     inputs, targets, counted = (only_sequence(part) for part in trace.episode)
     bits = trace.outputs.shape == trace.episode.targets.shape and bool(((targets == 0) | (targets == 1)).all())
-    outputs = only_sequence(trace.outputs.sigmoid() if bits else trace.outputs)
+    probabilities = trace.outputs.softmax(-1) if tokens else trace.outputs.sigmoid()
+    outputs = only_sequence(probabilities if bits else trace.outputs)
     plain = bits and inputs.min() >= 0 and inputs.max() <= 1
     steps = [
         {
@@ -47,11 +48,18 @@ def task_steps(trace: TaskTrace) -> Plain:
             "has_target": bool(counted[step]),
             "target": _packed(targets[step]) if plain else numpy.round(targets[step], 3).tolist(),
             "output": _packed(outputs[step]) if plain else numpy.round(outputs[step], 3).tolist(),
-            "wrong": int(((outputs[step] > 0.5) != (targets[step] > 0.5)).sum()) if bits else None,
+            "wrong": _wrong(outputs[step], targets[step], tokens) if bits else None,
         }
         for step in range(len(inputs))
     ]
     return {"kind": "bits" if plain else "numbers", "steps": _with_memory(steps, trace)}
+
+
+def _wrong(outputs: numpy.ndarray, targets: numpy.ndarray, tokens: bool) -> int:
+    """Return how many answers of a step are wrong: bits, or the one token."""
+    if tokens:
+        return int(outputs.argmax() != targets.argmax())
+    return int(((outputs > 0.5) != (targets > 0.5)).sum())
 
 
 def _with_memory(steps: list[Plain], trace: SequenceTrace | TaskTrace) -> list[Plain]:

@@ -1,4 +1,4 @@
-"""The algorithmic tasks: tables and plots of cost against size, training curves, and plots of sequences.
+"""The algorithmic tasks: tables and plots of cost or accuracy against size, training curves, and plots of sequences.
 
 Everywhere here, `evaluation` is the content of evaluation.json and `metrics` are the lines of metrics.jsonl.
 """
@@ -11,11 +11,13 @@ import numpy
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rich import box
 from rich.table import Table
+from torch import Tensor
 
 from data import InputError
+from episodes import TASKS
 from mann.evaluation.answers import answers_of
 from mann.evaluation.figures import setting_text
 from mann.evaluation.task_costs import Sweep, TaskTrace
@@ -31,15 +33,27 @@ _NAMES = {
     "exact_sequences": "all\nright",
     "bit_error_rate": "bit error\nrate",
     "squared_error": "squared\nerror",
+    "token_accuracy": "right\ntokens",
+    "nats_per_token": "nats\na token",
 }
-_SHARES = ("exact_sequences", "bit_error_rate")
+_SHARES = ("exact_sequences", "bit_error_rate", "token_accuracy")
+
+
+def _figure_text(name: str, value: float) -> str:
+    """Return a figure as text, shares in percent."""
+    return f"{value:.2%}" if name in _SHARES else f"{value:.4g}"
+
+
+def _measure(task: str) -> str:
+    """Return the word for the main figure of a task."""
+    return "accuracy" if answers_of(task).share else "cost"
 
 
 def task_table(evaluation: Mapping[str, Any]) -> Table:
-    """Return a table of the cost of a task's sequences at each size, with the known estimators for comparison."""
+    """Return a table of a task's main figure and the others at each size, with known estimators for comparison."""
     table = Table(
         title=f"{evaluation['task']}, {evaluation['sequences']} sequences a row",
-        caption="averages over sequences; the interval is that of the cost",
+        caption=f"averages over sequences; the interval is that of the {_measure(evaluation['task'])}",
         box=box.SIMPLE_HEAD,
         show_edge=False,
     )
@@ -51,12 +65,12 @@ def task_table(evaluation: Mapping[str, Any]) -> Table:
         low, high = result["intervals"][names[0]]
         table.add_row(
             setting_text(result["setting"]),
-            f"{result[names[0]]:.4g}",
-            f"{low:.4g} to {high:.4g}",
-            *(f"{result[name]:.2%}" if name in _SHARES else f"{result[name]:.4g}" for name in names[1:]),
+            _figure_text(names[0], result[names[0]]),
+            f"{_figure_text(names[0], low)} to {_figure_text(names[0], high)}",
+            *(_figure_text(name, result[name]) for name in names[1:]),
         )
         for part, figures in result.get("parts", {}).items():
-            wrong = (f"{figures[name]:.2%}" if name in _SHARES else f"{figures[name]:.4g}" for name in names[1:])
+            wrong = (_figure_text(name, figures[name]) for name in names[1:])
             table.add_row(f"  {part}", f"{figures[names[0]]:.4g}", "", *wrong, style="dim")
         for name, estimator in result.get("references", {}).items():
             low, high = estimator["interval"]
@@ -67,7 +81,7 @@ def task_table(evaluation: Mapping[str, Any]) -> Table:
 
 
 def draw_sizes(axes: Axes, sweep: Sweep, evaluations: Mapping[str, Mapping[str, Any]], trained: int) -> None:
-    """Draw the cost of sequences against one of their sizes.
+    """Draw the main figure of sequences against one of their sizes.
 
     Args:
         axes: Where to draw.
@@ -76,46 +90,45 @@ def draw_sizes(axes: Axes, sweep: Sweep, evaluations: Mapping[str, Mapping[str, 
         trained: The largest size of the training.
     """
     task = next(iter(evaluations.values()))["task"]
-    cost = answers_of(task).cost
+    main = answers_of(task).main
     for colour, (name, evaluation) in zip(colours(len(evaluations)), evaluations.items(), strict=True):
         results = [result for result in evaluation["results"] if result["setting"] in sweep.settings()]
         values = [result["setting"][sweep.size] for result in results]
-        axes.plot(values, [result[cost] for result in results], color=colour, marker="o", markersize=5, label=name)
-        lows, highs = zip(*(result["intervals"][cost] for result in results), strict=True)
+        axes.plot(values, [result[main] for result in results], color=colour, marker="o", markersize=5, label=name)
+        lows, highs = zip(*(result["intervals"][main] for result in results), strict=True)
         axes.fill_between(values, lows, highs, color=colour, alpha=0.2, linewidth=0)
     axes.axvline(trained, color=GREY, linestyle="--", linewidth=1, label="largest size trained on")
     fixed = f", {setting_text(sweep.fixed)}" if sweep.fixed else ""
-    axes.set_title(f"{task}: cost against {sweep.size}{fixed}; bands: 95% intervals", fontsize=10)
+    axes.set_title(f"{task}: {_measure(task)} against {sweep.size}{fixed}; bands: 95% intervals", fontsize=10)
     axes.set_xlabel(sweep.size)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _set_cost_axis(axes, cost)
+    _set_axis(axes, task)
 
 
 def draw_task_training(axes: Axes, task: str, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Draw the cost of sequences during training: training sequences as thin lines, validation with marks.
+    """Draw the main figure of sequences during training: training sequences as thin lines, validation with marks.
 
     Args:
         axes: Where to draw.
         task: The name of the task.
         runs: The metrics by the name of the run.
     """
-    cost = answers_of(task).cost
+    main = answers_of(task).main
     for colour, (name, metrics) in zip(colours(len(runs)), runs.items(), strict=True):
         episodes = [line["episodes"] for line in metrics]
-        costs = [_value(line, line, cost) for line in metrics]
-        axes.plot(episodes, costs, color=colour, linewidth=0.8, alpha=0.5)
+        axes.plot(episodes, [_value(line, line, main) for line in metrics], color=colour, linewidth=0.8, alpha=0.5)
         validated = [line for line in metrics if "validation" in line]
         axes.plot(
             [line["episodes"] for line in validated],
-            [_value(line, line["validation"], cost) for line in validated],
+            [_value(line, line["validation"], main) for line in validated],
             color=colour,
             marker="o",
             markersize=4,
             label=name,
         )
-    axes.set_title(f"{task}: cost during training; thin: training sequences", fontsize=10)
+    axes.set_title(f"{task}: {_measure(task)} during training; thin: training sequences", fontsize=10)
     set_episode_axis(axes, "sequences")
-    _set_cost_axis(axes, cost)
+    _set_axis(axes, task)
 
 
 def _value(line: Mapping[str, Any], values: Mapping[str, Any], name: str) -> float:
@@ -129,12 +142,16 @@ def _value(line: Mapping[str, Any], values: Mapping[str, Any], name: str) -> flo
     return math.nan if values[name] is None else values[name]
 
 
-def _set_cost_axis(axes: Axes, cost: str) -> None:
-    """Format the vertical axis for costs; logarithmic where costs cannot be negative."""
-    if cost == "bits_per_sequence":
+def _set_axis(axes: Axes, task: str) -> None:
+    """Format the vertical axis for the main figure of a task; logarithmic for costs that cannot be negative."""
+    main = answers_of(task).main
+    if main == "bits_per_sequence":
         axes.set_yscale("symlog", linthresh=SMALLEST)
         axes.set_ylim(bottom=0)
-    axes.set_ylabel(cost.replace("_", " ").replace("per", "a"))
+    if answers_of(task).share:
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel(main.replace("_", " ").replace("per", "a"))
 
 
 def task_columns(task: str) -> list[str]:
@@ -165,37 +182,49 @@ def task_curve_rows(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
 
 
 def plot_sequences(task: str, traces: Sequence[TaskTrace]) -> Figure:
-    """Return a figure of sequences of bits: inputs, targets and outputs, with wrong bits marked.
+    """Return a figure of sequences of bits or tokens: inputs, targets and outputs, with wrong ones marked.
 
     Sequences of numbers (regression) are drawn as points, with the mean and two standard deviations of the outputs.
     """
     figure = Figure(figsize=(11, 0.8 + 2.6 * len(traces)), layout="constrained")
     blocks = figure.subplots(len(traces), 1, squeeze=False)[:, 0]
     for axes, trace in zip(blocks, traces, strict=True):
-        if answers_of(task).cost == "bits_per_sequence":
-            _draw_bits(axes, trace)
-        else:
-            _draw_numbers(clean_axes(axes), trace)
+        match TASKS[task].answer_kind:
+            case "bits":
+                answers = trace.outputs[:, 0].sigmoid()
+                _draw_channels(axes, trace, answers, (answers > 0.5) != (trace.episode.targets[:, 0] > 0.5), "bit")
+            case "tokens":
+                answers = trace.outputs[:, 0].softmax(-1)
+                chosen = answers == answers.amax(-1, keepdim=True)
+                _draw_channels(axes, trace, answers, chosen & (trace.episode.targets[:, 0] < 0.5), "token")
+            case "numbers":
+                _draw_numbers(clean_axes(axes), trace)
         axes.set_title(f"{task}, {setting_text(trace.setting)}", fontsize=10, loc="left")
     return figure
 
 
-def _draw_bits(axes: Axes, trace: TaskTrace) -> None:
-    """Draw channels as rows and steps as columns, in three blocks with an empty row between them."""
-    inputs = trace.episode.inputs[:, 0].T
-    counted = trace.episode.mask[:, 0]
-    targets = trace.episode.targets[:, 0].T
-    answers = trace.outputs[:, 0].T.sigmoid()
-    blank = torch.full_like(answers, torch.nan)
+def _draw_channels(axes: Axes, trace: TaskTrace, answers: Tensor, wrong: Tensor, noun: str) -> None:
+    """Draw channels as rows and steps as columns, in three blocks with an empty row between them.
+
+    Args:
+        axes: Where to draw.
+        trace: The sequence.
+        answers: Probabilities [time, output_size].
+        wrong: Which of them are marked, where an answer counts, bool of the same shape.
+        noun: The word for one of them.
+    """
+    inputs, counted, targets = trace.episode.inputs[:, 0].T, trace.episode.mask[:, 0], trace.episode.targets[:, 0].T
+    blank = torch.full_like(targets, torch.nan)
     gap = torch.full((1, inputs.shape[1]), torch.nan)
-    rows = torch.cat([inputs, gap, targets.where(counted, blank), gap, answers.where(counted, blank)])
+    rows = torch.cat([inputs, gap, targets.where(counted, blank), gap, answers.T.where(counted, blank)])
     axes.imshow(rows.numpy(), aspect="auto", cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
     first = len(inputs) + len(targets) + 2
-    places = torch.nonzero(((answers > 0.5) != (targets > 0.5)) & counted).numpy()
-    axes.plot(places[:, 1], places[:, 0] + first, "s", color=VERMILION, markersize=3, label="wrong bit")
-    middles = (len(inputs) / 2, len(inputs) + 1 + len(targets) / 2, first + len(answers) / 2)
+    places = torch.nonzero(wrong.T & counted).numpy()
+    axes.plot(places[:, 1], places[:, 0] + first, "s", color=VERMILION, markersize=3, label=f"wrong {noun}")
+    middles = (len(inputs) / 2, len(inputs) + 1 + len(targets) / 2, first + len(targets) / 2)
     axes.set_yticks([middle - 0.5 for middle in middles], ["input", "target", "output"])
-    axes.set_xlabel(f"step; wrong bits: {len(places)} of {int(counted.sum()) * len(targets)}")
+    total = int(counted.sum()) * (len(targets) if noun == "bit" else 1)
+    axes.set_xlabel(f"step; wrong {noun}s: {len(places)} of {total}")
 
 
 def _draw_numbers(axes: Axes, trace: TaskTrace) -> None:

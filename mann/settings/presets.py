@@ -138,6 +138,7 @@ TASK_PRESETS: Final[Mapping[str, Mapping[str, Options]]] = {
         "ngrams": {**_LSTM, "batch": 8, "episodes": 48_000},
         "priority-sort": {**_LSTM, "episodes": 960_000},
         "regression": {**_LSTM, "episodes": 320_000},
+        **{name: _LSTM for name, task in TASKS.items() if task.answer_kind == "tokens"},
     },
     "paper-feedforward-ntm": {
         "copy": {**_paper_ntm(1, 100, 1e-4), **_FEEDFORWARD},

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from data import InputError
 from episodes import Copy, NGrams, RepeatCopy, TaskEpisode, TaskEpisodes, bayes_estimate
-from mann.evaluation.answers import BitAnswers, GaussianAnswers, answers_of
+from mann.evaluation.answers import BitAnswers, GaussianAnswers, TokenAnswers, answers_of
 from mann.evaluation.task_costs import SWEEPS, evaluate_task, measure, settings_of, sizes_at
 from mann.models.building import build_network
 from mann.settings import TaskConfig, preset
@@ -37,6 +37,31 @@ def test_bits_are_counted_as_by_loops(time: int, batch: int, width: int, seed: i
         assert found.counted[sequence, 0].item() == pytest.approx(cost, abs=1e-5)
         assert found.counted[sequence, 1:].tolist() == [wrong, wrong == 0, wrong]
         assert found.of[sequence].tolist() == [1, 1, 1, asked]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(0, 1000))
+def test_tokens_are_counted_as_by_loops(time: int, batch: int, width: int, seed: int) -> None:
+    rng = numpy.random.default_rng(seed)
+    logits = 3 * rng.standard_normal((time, batch, width))
+    tokens, mask = rng.integers(width, size=(time, batch)), rng.integers(2, size=(time, batch))
+    mask[0] = 1
+    targets = numpy.eye(width)[tokens] * mask[..., None]
+    episode = TaskEpisode(torch.zeros(time, batch, 1), torch.tensor(targets).float(), torch.tensor(mask).bool())
+    loss, found = TokenAnswers().judge(torch.tensor(logits), episode)
+    total, asked_in_all = 0.0, 0
+    for sequence in range(batch):
+        cost, right, asked = 0.0, 0, 0
+        for step in range(time):
+            if mask[step, sequence]:
+                weights = [math.exp(number) for number in logits[step, sequence]]
+                share = weights[tokens[step, sequence]] / sum(weights)
+                cost, asked = cost - math.log(share), asked + 1
+                right += share == max(weights) / sum(weights)
+        assert found.counted[sequence].tolist() == pytest.approx([right, float(right == asked), cost], abs=1e-5)
+        assert found.of[sequence].tolist() == [asked, 1, asked]
+        total, asked_in_all = total + cost, asked_in_all + asked
+    assert loss.item() == pytest.approx(total / asked_in_all, abs=1e-5)
 
 
 class Knows(torch.nn.Module):

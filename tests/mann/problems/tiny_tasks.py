@@ -2,7 +2,26 @@
 
 from typing import Any
 
-from episodes import AssociativeRecall, Copy, NGrams, PrioritySort, Regression, RepeatCopy, Task
+from episodes import (
+    AssociativeRecall,
+    BucketSort,
+    ContinuousRecall,
+    Copy,
+    CycleNavigation,
+    DuplicateString,
+    ForgettingRecall,
+    MissingDuplicate,
+    NGrams,
+    OddsFirst,
+    Parity,
+    PrioritySort,
+    Regression,
+    RepeatCopy,
+    ReverseString,
+    StackManipulation,
+    StateTracking,
+    Task,
+)
 from mann.settings import TaskConfig, changed, preset
 
 SMALL: dict[str, Task] = {
@@ -12,6 +31,17 @@ SMALL: dict[str, Task] = {
     "ngrams": NGrams(context=1, length=20),
     "priority-sort": PrioritySort(bits=3, items=3, answers=2),
     "regression": Regression(points=15, length_scale=1.0),
+    "parity": Parity(longest=3),
+    "cycle-navigation": CycleNavigation(longest=2),
+    "reverse-string": ReverseString(longest=3),
+    "stack-manipulation": StackManipulation(longest=3),
+    "duplicate-string": DuplicateString(longest=2),
+    "missing-duplicate": MissingDuplicate(longest=4),
+    "odds-first": OddsFirst(longest=3),
+    "bucket-sort": BucketSort(longest=4, vocabulary=2),
+    "continuous-recall": ContinuousRecall(most=2, keys=3, values=2),
+    "forgetting-recall": ForgettingRecall(most=2, keys=3, values=2),
+    "state-tracking": StateTracking("parity", longest=5),
 }
 """For each task, short sequences."""
 

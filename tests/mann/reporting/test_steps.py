@@ -67,3 +67,14 @@ def test_numbers_that_are_no_bits_are_not_packed() -> None:
     assert found["kind"] == "numbers"
     assert (found["steps"][1]["target"], found["steps"][1]["output"]) == ([-1.5, 0.0], [0.25, 0.25])
     assert found["steps"][1]["wrong"] is None
+
+
+def test_the_steps_of_a_task_of_tokens_have_probabilities_and_wrong_tokens() -> None:
+    episode = task_episode(3, 2)
+    episode.targets[1:] = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
+    outputs = torch.zeros(3, 1, 2)
+    outputs[1:, 0, 0] = 2.0
+    found = task_steps(TaskTrace({}, episode, outputs, None), tokens=True)
+    assert found["kind"] == "bits"
+    assert unpacked(found["steps"][1]["output"]) == pytest.approx([0.881, 0.119], abs=0.003)
+    assert [step["wrong"] for step in found["steps"][1:]] == [1, 0]

@@ -3,7 +3,7 @@
 import ast
 import inspect
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -222,7 +222,7 @@ def test_options_of_another_model_are_its_own_defaults_before_other_changes(task
 def test_every_option_is_documented() -> None:
     for kind in (Config, TaskConfig, *MODELS.values(), *SCHEMES.values(), *TASKS.values()):
         (body,) = (node.body for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef))
-        own = kind.__dict__.get("__annotations__", {})
+        own = {entry.name for entry in fields(kind)} & set(kind.__dict__.get("__annotations__", {}))
         names = {
             node.target.id
             for node, after in zip(body, body[1:], strict=False)
