@@ -37,7 +37,7 @@ def number(value: float) -> str:
 def row(path: Path) -> str:
     """Return the row of a table that shows a stored result."""
     result = json.loads(path.read_text())
-    cost = answers_of(result["task"]).cost
+    cost = answers_of(result["task"]).main
     by_setting = {json.dumps(entry["setting"]): entry for entry in result["results"]}
     cells = []
     for setting in SHOWN[result["task"]]:

@@ -85,7 +85,7 @@ def test_wrong_tokens_are_marked_where_an_answer_counts() -> None:
     outputs = torch.zeros(3, 1, 2)
     outputs[:, 0, 0] = 2.0  # the first token at each step: wrong at the second, and at the first nothing counts
     (axes,) = plot_sequences("parity", [TaskTrace({"length": 1}, episode, outputs, None)]).axes
-    steps, rows = axes.lines[0].get_data()
+    steps, rows = (numpy.asarray(values).tolist() for values in axes.lines[0].get_data())
     inputs = episode.inputs.shape[-1]
-    assert list(steps) == [1] and list(rows) == [inputs + 2 + 2]
+    assert steps == [1] and rows == [inputs + 2 + 2]
     assert axes.get_xlabel() == "step; wrong tokens: 1 of 2"
