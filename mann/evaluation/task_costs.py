@@ -39,6 +39,15 @@ class Sweep(NamedTuple):
         """Return all settings."""
         return [{self.size: value, **self.fixed} for value in self.values]
 
+    def settings_for(self, sizes: Task) -> list[Setting]:
+        """Return the settings that a task of these sizes can have, which may be none."""
+        return [setting for setting in self.settings() if _is_possible(sizes, setting)]
+
+
+def _is_possible(sizes: Task, setting: Setting) -> bool:
+    """Return whether a task can have a setting: recall has a key of its own for each pair."""
+    return not isinstance(sizes, Recall) or setting.get("pairs", 0) <= sizes.keys
+
 
 _LONGER: Final = (Sweep("length", (10, 20, 30, 40, *range(50, 501, 50)), {}),)
 """Strings of the lengths of the training, 1 to 40, and longer ones, evenly up to 500 (Deletang et al. 2022)."""
@@ -73,11 +82,14 @@ def sizes_at(sizes: SomeTask, setting: Setting) -> SomeTask:
     return replace(sizes, **{end: size for name, size in setting.items() for end in _RANGES[name]})
 
 
-def settings_of(task: str) -> list[Setting]:
-    """Return the settings in which a task is evaluated, each once, the training's own first."""
+def settings_of(task: str, sizes: Task) -> list[Setting]:
+    """Return the settings in which a task is evaluated, each once, the training's own first.
+
+    Those that the sizes of the training rule out are absent.
+    """
     found: list[Setting] = [{}]
     for sweep in SWEEPS.get(task, ()):
-        found += [setting for setting in sweep.settings() if setting not in found]
+        found += [setting for setting in sweep.settings_for(sizes) if setting not in found]
     return found
 
 
@@ -88,7 +100,8 @@ def largest_trained(task: str, sizes: Task) -> Setting:
 
 def pictured_settings(task: str, sizes: Task) -> list[Setting]:
     """Return the settings of the pictured sequences: the largest of the training, and the last of every sweep."""
-    return [largest_trained(task, sizes), *(sweep.settings()[-1] for sweep in SWEEPS.get(task, ()))]
+    lasts = [setting for sweep in SWEEPS.get(task, ()) for setting in sweep.settings_for(sizes)[-1:]]
+    return [largest_trained(task, sizes), *lasts]
 
 
 class AnsweredBatch(NamedTuple):
@@ -214,7 +227,7 @@ def evaluate_task(
     answers = answers_of(config.task)
     batch = min(BATCH, max(1, sequences // 10))  # several batches, because their differences give the intervals
     steps = math.ceil(sequences / batch)
-    settings = settings_of(config.task)
+    settings = settings_of(config.task, config.sizes)
     results = []
     for done, setting in enumerate(settings, 1):
         source = TaskEpisodes(sizes_at(config.sizes, setting), batch, TEST.seed, device)

@@ -94,13 +94,14 @@ def evaluation_from_json(text: str | bytes, source: str, config: AnyConfig) -> d
     Raises:
         InputError: the content is not that of an evaluation of such a run.
     """
-    kind = _of_task(config.task) if isinstance(config, TaskConfig) else _Classification
-    task = config.task if isinstance(config, TaskConfig) else "classification"
+    is_task = isinstance(config, TaskConfig)
+    kind = _of_task(config.task) if is_task else _Classification
+    task = config.task if is_task else "classification"
     try:
         found = kind.model_validate_json(text).model_dump()
         if found["task"] != task:
             raise ValueError(f"task: is {found['task']}, and the run's is {task}")
-        if "results" in found and [result["setting"] for result in found["results"]] != settings_of(task):
+        if is_task and [result["setting"] for result in found["results"]] != settings_of(task, config.sizes):
             raise ValueError("results: the sizes are not those of an evaluation")
     except ValueError as error:
         raise InputError(f"{source} is damaged ({first_problem(error)}): evaluate the run again") from error

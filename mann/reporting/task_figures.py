@@ -95,7 +95,7 @@ def draw_sizes(axes: Axes, sweep: Sweep, evaluations: Mapping[str, Mapping[str, 
         results = [result for result in evaluation["results"] if result["setting"] in sweep.settings()]
         values = [result["setting"][sweep.size] for result in results]
         axes.plot(values, [result[main] for result in results], color=colour, marker="o", markersize=5, label=name)
-        lows, highs = zip(*(result["intervals"][main] for result in results), strict=True)
+        lows, highs = ([result["intervals"][main][end] for result in results] for end in (0, 1))
         axes.fill_between(values, lows, highs, color=colour, alpha=0.2, linewidth=0)
     axes.axvline(trained, color=GREY, linestyle="--", linewidth=1, label="largest size trained on")
     fixed = f", {setting_text(sweep.fixed)}" if sweep.fixed else ""

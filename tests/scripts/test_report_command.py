@@ -18,7 +18,7 @@ from mann.models.classifier import Classifier
 from mann.models.network import Access
 from mann.reporting.evaluation_file import evaluation_from_json
 from mann.runs import Run, load_run
-from mann.settings import preset
+from mann.settings import TaskConfig, preset
 from tests.scripts.running import OF_MEMORY, SMALL, Command, copied, without
 
 
@@ -196,12 +196,11 @@ def test_an_evaluation_edited_by_hand_is_refused(
 
 
 def test_an_evaluation_of_a_task_is_checked(tmp_path: Path) -> None:
-    config, names = (
-        preset("copy"),
-        ("bits_per_sequence", "wrong_bits_per_sequence", "exact_sequences", "bit_error_rate"),
-    )
+    config = preset("copy")
+    assert isinstance(config, TaskConfig)
+    names = ("bits_per_sequence", "wrong_bits_per_sequence", "exact_sequences", "bit_error_rate")
     figures = {**dict.fromkeys(names, 0.5), "intervals": dict.fromkeys(names, (0.25, 1.0))}
-    results: list[dict[str, Any]] = [{"setting": setting, **figures} for setting in settings_of("copy")]
+    results: list[dict[str, Any]] = [{"setting": setting, **figures} for setting in settings_of("copy", config.sizes)]
     content = {"task": "copy", "sequences": 2, "results": results, "training": {}, "environment": {}}
     found = evaluation_from_json(json.dumps(content), "there", config)
     assert (

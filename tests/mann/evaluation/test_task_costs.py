@@ -1,6 +1,8 @@
 """The cost of the answers to the algorithmic tasks: planted answers, parts, estimators, sizes beyond the training."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy
 import pytest
@@ -10,9 +12,26 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from data import InputError
-from episodes import Copy, NGrams, RepeatCopy, TaskEpisode, TaskEpisodes, bayes_estimate
+from episodes import (
+    ContinuousRecall,
+    Copy,
+    ForgettingRecall,
+    NGrams,
+    RepeatCopy,
+    TaskEpisode,
+    TaskEpisodes,
+    bayes_estimate,
+)
 from mann.evaluation.answers import BitAnswers, GaussianAnswers, TokenAnswers, answers_of
-from mann.evaluation.task_costs import SWEEPS, evaluate_task, measure, settings_of, sizes_at
+from mann.evaluation.task_costs import (
+    SWEEPS,
+    evaluate_task,
+    measure,
+    pictured_settings,
+    settings_of,
+    sizes_at,
+    task_traces,
+)
 from mann.models.building import build_network
 from mann.settings import TaskConfig, preset
 from tests.mann.problems.tiny_tasks import tiny
@@ -148,13 +167,34 @@ def test_the_excess_over_an_estimator_is_paired() -> None:
 def test_every_task_with_a_sweep_has_sizes_beyond_the_training() -> None:
     for task in SWEEPS:
         config = preset(task)
-        for setting in settings_of(task):
-            assert isinstance(config, TaskConfig)
+        assert isinstance(config, TaskConfig)
+        for setting in settings_of(task, config.sizes):
             episode = TaskEpisodes(sizes_at(config.sizes, setting), batch=2)(0)
             assert episode.inputs.shape[-1] == config.sizes.input_size
     assert sizes_at(Copy(), {"length": 120}) == Copy(shortest=120, longest=120)
     at = sizes_at(RepeatCopy(), {"length": 20, "repeats": 10})
     assert at == RepeatCopy(shortest=20, longest=20, fewest=10, most=10)
+
+
+@pytest.mark.parametrize("task", [ContinuousRecall, ForgettingRecall])
+@pytest.mark.parametrize(("keys", "largest"), [(3, None), (4, 4), (10, 8), (300, 256)])
+def test_recall_is_evaluated_with_no_more_pairs_than_keys(task: Any, keys: int, largest: int | None) -> None:
+    sizes = task(most=2, keys=keys, values=2)
+    found = [setting["pairs"] for setting in settings_of(task.name, sizes)[1:]]
+    assert found == [pairs for pairs in (4, 8, 16, 32, 64, 128, 256) if largest is not None and pairs <= largest]
+    pictured = [setting["pairs"] for setting in pictured_settings(task.name, sizes)]
+    assert pictured == [2] if largest is None else pictured == [2, largest]
+
+
+@pytest.mark.parametrize("task", ["continuous-recall", "forgetting-recall"])
+def test_recall_of_few_keys_is_evaluated_and_pictured(task: str) -> None:
+    sizes = replace(tiny(task).sizes, keys=10)  # pyright: ignore[reportCallIssue]
+    config = tiny(task, sizes=sizes)
+    network = build_network(config.model, 0, sizes.input_size, sizes.output_size)
+    found = evaluate_task(network, config, torch.device("cpu"), 2)
+    assert [entry["setting"] for entry in found["results"]] == [{}, {"pairs": 4}, {"pairs": 8}]
+    traces = task_traces(network, config, torch.device("cpu"))
+    assert [int(trace.episode.mask.sum()) for trace in traces] == [2, 8]
 
 
 def test_evaluation_needs_two_sequences() -> None:

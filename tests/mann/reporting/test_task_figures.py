@@ -79,6 +79,14 @@ def test_the_accuracy_of_tokens_is_drawn_on_a_linear_axis_up_to_all() -> None:
     assert lengths[-1] == 500 and accuracies[:4] == [1.0] * 4 and set(accuracies[4:]) == {0.5}
 
 
+def test_a_plot_without_results_at_the_sizes_of_its_sweep_is_empty() -> None:
+    axes = Figure().add_subplot()
+    evaluation = {"task": "continuous-recall", "sequences": 2, "results": []}
+    draw_sizes(axes, SWEEPS["continuous-recall"][0], {"run": evaluation}, trained=2)
+    assert len(axes.lines[0].get_xdata()) == 0  # pyright: ignore[reportArgumentType]
+    assert axes.get_title().startswith("continuous-recall: accuracy against pairs")
+
+
 def test_wrong_tokens_are_marked_where_an_answer_counts() -> None:
     episode = task_episode(3, 2)
     episode.targets[1:] = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
