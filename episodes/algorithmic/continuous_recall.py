@@ -5,7 +5,8 @@
     answer    -                  value
 
 After the continuous form of multi-query recall (Arora et al. 2023); see `episodes.algorithmic.recall`. Values are drawn
-independently of each other.
+independently of each other; in their code those of an episode are distinct, so that there could not be more pairs than
+values.
 """
 
 from dataclasses import dataclass, field

@@ -2,8 +2,9 @@
 
 Multi-query recall (Arora et al. 2023, "Zoology", arXiv 2312.04927) with key and value side by side in one step, so that
 nothing has to be bound over time: what is measured is how many pairs a state can hold. The keys of an episode are a
-sample of a larger vocabulary. So a network cannot have a place for each key; with as many slots as pairs or fewer, it
-has to find places, or to superpose keys.
+sample of a larger vocabulary. A state with fewer places than the vocabulary has keys cannot keep one for each key: it
+has to find places for those of the episode, or to superpose them. With as many places as keys, the task is a look-up
+in a fixed table, so `keys` belongs above the number of slots, units or dimensions of the addresses.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@
 
 A question of n tokens has a stack of 1 to n - 1 bits, each size equally likely in each sequence; a single token is a
 stack without actions. An empty stack stays empty when popped. The answer has n + 1 steps; those after the end do not
-count.
+count. In their code they do not count for the accuracy, but the loss of the training has a 0 for each of them.
 """
 
 from dataclasses import dataclass, field
