@@ -28,9 +28,8 @@ $(LEARN2LEARN)/.installed: requirements-learn2learn.txt .venv/.installed
 	$(BIN)/python -m venv --clear $(LEARN2LEARN)
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	    > "$$($(LEARN2LEARN)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mann.pth"
-	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) 'pip>=23.1'
-	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) --no-deps --requirement requirements-learn2learn.txt
-	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) gym requests tqdm
+	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) 'pip>=23.1' 'setuptools>=77' wheel Cython gym requests tqdm
+	$(LEARN2LEARN)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --use-pep517 --requirement requirements-learn2learn.txt
 	$(LEARN2LEARN)/bin/python -c 'import learn2learn'
 	touch $@
 
