@@ -160,6 +160,8 @@ _SMALL: Final[Options] = {"encoder": "conv", "encoder_width": 32, "episodes": 32
 # Nothing that is trained is measured: the settings define the episodes, and no more.
 _UNTRAINED: Final[Options] = {"model": Recurrent(controller="feedforward", hidden_size=1), "episodes": 1}
 
+_SHORT: Final = 48_000  # episodes
+_DELTA: Final[Options] = {"addressing": "delta"}
 _APPEND: Final[Options] = {"addressing": "append"}
 # With the learning rate of the others it does not learn (docs/log.md).
 _TRANSFORMER: Final[Options] = {"model": "transformer", "learning_rate": 1e-3}
@@ -207,23 +209,27 @@ def _nearest_few_shot(ways: int, minutes: int, base: Config) -> Row:
     return row._replace(evaluation=replace(row.evaluation, nearest=True), seeds=())
 
 
-def _today(table: str, minutes: int, delta: Config, append: Options, suffix: str = "", how: str = "") -> dict[str, Row]:
-    """Return the rows of today's memories and models of a table by instance.
+def _today(table: str, minutes: int, delta: Config, append: Options, measurement: Measurement) -> dict[str, Row]:
+    """Return the rows of today's memories and models: each after 48,000 episodes, and the delta rule in full length.
 
     Args:
         table: The name of the table.
-        minutes: Of a training.
+        minutes: Of a training of 48,000 episodes.
         delta: The settings of the delta rule.
         append: Further options of that scheme.
-        suffix: Appended to the names of the rows.
-        how: Appended to their titles.
+        measurement: The measurement of all rows.
     """
+    short = replace(delta, episodes=_SHORT)
     others = {
+        "delta": ("delta rule", {}),
         "append": ("attention over all steps", {**_APPEND, **append}),
         "transformer": ("Transformer", _TRANSFORMER),
     }
-    return {f"{table}-delta{suffix}": Row(table, f"delta rule{how}", None, minutes, delta)} | {
-        f"{table}-{name}{suffix}": Row(table, title + how, None, minutes, _settings(delta, options))
+    full = Row(table, "delta rule", None, minutes * delta.episodes // _SHORT, delta, measurement)
+    return {f"{table}-delta": full} | {
+        f"{table}-{name}-short": Row(
+            table, f"{title}, trained for 48,000 episodes", None, minutes, _settings(short, options), measurement
+        )
         for name, (title, options) in others.items()
     }
 
@@ -264,8 +270,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "one-hot-5", "MANN, encoder of the 20-class prototypes", None, 45, _PRETRAINED_5, encoder_of=_FROM_20
     ),
     "one-hot-5-prototypes": Row("one-hot-5", "prototypes, convolutional encoder", None, 40, _PROTOTYPES_5),
-    **_today("one-hot-5", 28, _DELTA_5, {}),
-    **_today("one-hot-5", 3, replace(_DELTA_5, episodes=48_000), {}, "-short", ", trained for 48,000 episodes"),
+    **_today("one-hot-5", 3, _DELTA_5, {}, Measurement()),
     "strings-5-knn-pixels": _nearest("strings-5", "KNN, raw pixels", _STRINGS_5),
     "strings-5-knn-deep": Row("strings-5", "KNN, deep features", None, 8, _AUTOENCODER),
     "strings-5-feedforward": Row("strings-5", "feed-forward", None, 4, _settings(_STRINGS_5, _FEEDFORWARD)),
@@ -274,7 +279,7 @@ ROWS: Final[Mapping[str, Row]] = {
         "strings-5", "MANN", "feed-forward", 15, _settings(_STRINGS_5, _MANN_FEEDFORWARD)
     ),
     "strings-5-mann": Row("strings-5", "MANN", "LSTM", 18, _STRINGS_5),
-    **_today("strings-5", 28, _DELTA_STRINGS_5, {}),
+    **_today("strings-5", 3, _DELTA_STRINGS_5, {}, Measurement()),
     "strings-15-knn-pixels": _nearest("strings-15", "KNN, raw pixels", _STRINGS_15),
     "strings-15-knn-deep": Row("strings-15", "KNN, deep features", None, 2, _AUTOENCODER, Measurement(classes=15)),
     "strings-15-feedforward": Row("strings-15", "feed-forward", None, 8, _settings(_STRINGS_15, _FEEDFORWARD, _FEWER)),
@@ -290,9 +295,9 @@ ROWS: Final[Mapping[str, Row]] = {
     "strings-15-mann-ntm": Row(
         "strings-15", "MANN (NTM access)", "LSTM", 100, _settings(_STRINGS_15, _NTM, _SLOT_EACH, _FEWER)
     ),
-    **_today("strings-15", 40, _DELTA_STRINGS_15, _SLOT_EACH),
+    **_today("strings-15", 9, _DELTA_STRINGS_15, _SLOT_EACH, Measurement()),
     "one-hot-15-mann": Row("one-hot-15", "MANN", None, 20, _ONE_HOT_15),
-    **_today("one-hot-15", 40, _DELTA_15, _SLOT_EACH),
+    **_today("one-hot-15", 9, _DELTA_15, _SLOT_EACH, Measurement()),
     "one-hot-20-mann-pretrained": Row(
         "one-hot-20", "MANN, encoder of the prototypes", None, 60, _PRETRAINED_20, encoder_of=_FROM_20
     ),
@@ -306,9 +311,19 @@ ROWS: Final[Mapping[str, Row]] = {
         "precision-mann", "bfloat16", None, 4, _settings(_SMALL_MANN, _BFLOAT16), encoder_of=_FROM_SMALL
     ),
     "one-alphabet-5-mann": Row("one-alphabet-5", "MANN", None, 17, _ONE_HOT_5, Measurement(alphabets="one")),
-    "one-alphabet-5-delta": Row("one-alphabet-5", "delta rule", None, 28, _DELTA_5, Measurement(alphabets="one")),
+    **_today("one-alphabet-5", 3, _DELTA_5, {}, Measurement(alphabets="one")),
     "persistent-5-mann": Row("persistent-5", "MANN", "LSTM", 5, _PERSISTENT_5),
+    "persistent-5-delta": Row("persistent-5", "delta rule", None, 8, _settings(_PERSISTENT_5, _DELTA, {"slots": 32})),
+    "persistent-5-append": Row(
+        "persistent-5", "attention over the last 48 steps", None, 8, _settings(_PERSISTENT_5, _APPEND, {"slots": 48})
+    ),
     "persistent-10-mann": Row("persistent-10", "MANN", "LSTM", 9, _PERSISTENT_10),
+    "persistent-10-delta": Row(
+        "persistent-10", "delta rule", None, 12, _settings(_PERSISTENT_10, _DELTA, {"slots": 64})
+    ),
+    "persistent-10-append": Row(
+        "persistent-10", "attention over the last 72 steps", None, 12, _settings(_PERSISTENT_10, _APPEND, {"slots": 72})
+    ),
     "curriculum-50-mann": _curriculum_row(50),
     "curriculum-100-mann": _curriculum_row(100),
     "few-shot-5-memory": _few_shot_row(5, "memory, convolutional encoder", 40, _CONV_5),
