@@ -1,6 +1,8 @@
 """Comparisons, each of which writes JSON, CSV, a table and a picture.
 
 schemes:         addressing schemes, trained on the same episodes
+suites:          schemes and baselines on suites of tasks, tested beyond the sizes of the training
+suite_tables:    tables, plots and files of the suites
 cells:           many trainings in parallel, on one machine or several
 
 speed:           the time of the network beside alternatives and a lower bound

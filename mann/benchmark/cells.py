@@ -1,25 +1,24 @@
 """Many trainings in parallel: each once, on one machine or several, continued after an interruption.
 
-A cell is a training and its result. Its folder is that of a run, with `cell.json` once it is done: a cell with that
-file is not run again, and a cell that was stopped continues from its last checkpoint.
+A cell is a training and what is measured of it. Its folder is that of a run, with `cell.json` once it is done: a cell
+with that file is not run again, and a cell that was stopped continues from its last checkpoint.
 """
 
 import json
 import os
 import statistics
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import joblib
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import nn
 
 from data import InputError, parse_json
-from mann.models.network import MemoryNetwork
 from mann.problems import open_problem
 from mann.runs import Run, describe_environment
 from mann.settings import AnyConfig
@@ -27,52 +26,54 @@ from mann.settings.storage import plain
 from mann.support.files import write_text
 from mann.support.messages import first_problem
 from mann.support.process_memory import forget_peak_memory, peak_memory_mib
-from mann.support.trees import leaves_of
-from mann.training import LoggingInterval, fit
+from mann.training import LoggingInterval, Problem, fit
 
 SCHEDULER_TIMEOUT: Final = 10
 """Seconds until a scheduler that does not answer counts as missing."""
 _CPU: Final = torch.device("cpu")
 
 
-@dataclass(frozen=True)
-class Goal:
-    """The value of a validation metric from which on a task counts as learned.
+class Result(BaseModel):
+    """The content of `cell.json` that cells of every kind have; see `Cell.figures` for the rest.
 
     Attributes:
-        figure: The name of the metric in `metrics.jsonl`.
-        bound: The value at the goal.
-        higher: Whether larger values are better.
-        name: The name of the metric in tables.
-
-    >>> Goal("2", 0.8, True, "accuracy at the 2nd instance").reached(0.85)
-    True
+        folder: The name of the cell's folder.
+        settings: Its settings.
+        parameters: Trained numbers.
+        state_numbers: Numbers of a sequence that a step hands to the next; None in results of earlier versions.
+        peak_memory_mib: Peak resident set size of the process.
+        milliseconds_a_step: The median over the lines of metrics, which leaves out compilation and validation; None
+            where there are too few lines.
+        seconds: Of the whole training.
+        environment: The machine and the versions.
     """
 
-    figure: str
-    bound: float
-    higher: bool
-    name: str
-
-    def reached(self, value: float) -> bool:
-        """Return whether a value of the metric reaches the goal."""
-        return value >= self.bound if self.higher else value <= self.bound
+    model_config = ConfigDict(strict=True, extra="forbid")
+    folder: str
+    settings: dict[str, Any]
+    parameters: int
+    state_numbers: int | None = None
+    peak_memory_mib: float
+    milliseconds_a_step: float | None
+    seconds: float
+    environment: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A training of a comparison.
+class Cell(ABC):
+    """A training of a comparison, and what is measured of it.
 
     Attributes:
         folder: The folder of its run.
         config: Its settings.
-        goal: The goal of its task.
         validate: Steps between two validations, a multiple of 5 (or less than 5).
     """
 
+    content: ClassVar[type[Result]]
+    """The content of its `cell.json`."""
+
     folder: Path
     config: AnyConfig
-    goal: Goal
     validate: int
 
     @property
@@ -91,41 +92,32 @@ class Cell:
             run.refuse_other(self.config)
         return self.result.exists()
 
+    def ended(self, metrics: Sequence[dict[str, Any]]) -> bool:
+        """Return whether the training ends here, before its number of steps is done; metrics: its lines so far."""
+        return False
 
-class Result(BaseModel):
-    """The content of `cell.json`; see `summary`."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-    folder: str
-    settings: dict[str, Any]
-    parameters: int
-    state_numbers: int | None = None  # results of earlier versions have none
-    peak_memory_mib: float
-    episodes_to_goal: int | None
-    success: bool
-    score: float
-    milliseconds_a_step: float | None
-    seconds: float
-    environment: dict[str, Any]
+    @abstractmethod
+    def figures(self, problem: Problem, metrics: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return what `content` has beyond `Result`, of a trained problem and its lines of metrics."""
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def read_result(cell: Cell) -> dict[str, Any]:
     """Read the result of a cell.
 
     Raises:
         InputError: it is damaged.
     """
-    return result_from_json(path.read_bytes(), str(path))
+    return result_from_json(cell.result.read_bytes(), str(cell.result), cell.content)
 
 
-def result_from_json(text: bytes, source: str) -> dict[str, Any]:
+def result_from_json(text: bytes, source: str, content: type[Result]) -> dict[str, Any]:
     """Read the text of a `cell.json`; `source` names the file in errors.
 
     Raises:
         InputError: it is damaged.
     """
     try:
-        Result.model_validate_json(text)
+        content.model_validate_json(text)
         return parse_json(text)
     except ValueError as error:
         raise InputError(
@@ -136,62 +128,39 @@ def result_from_json(text: bytes, source: str) -> dict[str, Any]:
 def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
     """Train a cell, or continue its training; writes and returns its result."""
     if cell.done():
-        return read_result(cell.result)
+        return read_result(cell)
     torch.set_num_threads(threads)
     forget_peak_memory()  # of the cell that this process ran before
     run = Run(cell.folder)
     problem = open_problem(cell.config, run, _CPU)
     # The time of a step is measured between lines without validation.
     interval = LoggingInterval(log=max(1, cell.validate // 5), validate=cell.validate)
-    fit(problem, cell.config, run, interval)
+    lines = [line for line in run.metrics() if line["step"] <= run.steps_done()]
+    if not cell.ended(lines):
+        fit(problem, cell.config, run, interval, report=lines.append, stopping=lambda: cell.ended(lines))
+    metrics = run.metrics()
     result = {
         "folder": cell.folder.name,
         "settings": plain(cell.config),
         "parameters": sum(parameter.numel() for parameter in problem.model.parameters()),
-        "state_numbers": state_numbers(problem.model),
         "peak_memory_mib": peak_memory_mib(),
-        **summary(run.metrics(), cell.goal),
+        "milliseconds_a_step": milliseconds_a_step(metrics),
+        "seconds": metrics[-1]["seconds"],
+        **cell.figures(problem, metrics),
         "environment": describe_environment(_CPU),
     }
     write_text(cell.result, json.dumps(result, indent=2) + "\n")
     return result
 
 
-def state_numbers(model: nn.Module) -> int:
-    """Return how many numbers of each sequence a memory network hands from step to step; model: with one inside.
-
-    They are the memory, the scheme's state, the last reads and the controller's state.
-    """
-    (network,) = (part for part in model.modules() if isinstance(part, MemoryNetwork))
-    state = network.initial_state(1, network.output.bias)
-    return sum(part.numel() for part in leaves_of(state))
-
-
-def summary(metrics: Sequence[dict[str, Any]], goal: Goal) -> dict[str, Any]:
-    """Return the result of a training, from its lines of metrics.
-
-    Returns:
-        episodes_to_goal: episodes trained on when a validation first reached the goal, None if none did.
-        success: whether the last validation reached it.
-        score: the metric in the last validation.
-        milliseconds_a_step: the median over the lines, which leaves out compilation and validation; None without lines.
-        seconds: of the whole training.
-    """
-    validations = [line for line in metrics if "validation" in line]
-    reached = [line["episodes"] for line in validations if goal.reached(line["validation"][goal.figure])]
-    last = validations[-1]["validation"][goal.figure]
+def milliseconds_a_step(metrics: Sequence[dict[str, Any]]) -> float | None:
+    """Return the median time of a step between lines without validation; None without such lines."""
     milliseconds = [
         1000 * (line["seconds"] - before["seconds"]) / (line["step"] - before["step"])
         for before, line in zip(metrics, metrics[1:], strict=False)
         if "validation" not in line
     ]
-    return {
-        "episodes_to_goal": reached[0] if reached else None,
-        "success": goal.reached(last),
-        "score": last,
-        "milliseconds_a_step": statistics.median(milliseconds) if milliseconds else None,
-        "seconds": metrics[-1]["seconds"],
-    }
+    return statistics.median(milliseconds) if milliseconds else None
 
 
 def run_cells(
@@ -218,7 +187,7 @@ def run_cells(
         for count, _ in enumerate(parallel(calls) if waiting else (), done + 1):
             if report is not None:
                 report(count)
-    return [read_result(cell.result) for cell in cells]
+    return [read_result(cell) for cell in cells]
 
 
 @contextmanager

@@ -13,15 +13,93 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from torch import nn
 
 from data import DATASETS, InputError
 from episodes import TASKS, AssociativeRecall, Copy
 from mann.addressing import SCHEMES, Scheme
-from mann.benchmark.cells import Cell, Goal
+from mann.benchmark.cells import Cell, Result
 from mann.benchmark.writing import spread_text, write_benchmark
+from mann.models.network import MemoryNetwork
 from mann.reporting.style import BLUE, GREY, clean_axes
 from mann.settings import Options, by_option, changed, default_scheme, preset
 from mann.settings.storage import config_from_plain
+from mann.support.trees import leaves_of
+from mann.training import Problem
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The value of a validation metric from which on a task counts as learned.
+
+    Attributes:
+        figure: The name of the metric in `metrics.jsonl`.
+        bound: The value at the goal.
+        higher: Whether larger values are better.
+        name: The name of the metric in tables.
+
+    >>> Goal("2", 0.8, True, "accuracy at the 2nd instance").reached(0.85)
+    True
+    """
+
+    figure: str
+    bound: float
+    higher: bool
+    name: str
+
+    def reached(self, value: float) -> bool:
+        """Return whether a value of the metric reaches the goal."""
+        return value >= self.bound if self.higher else value <= self.bound
+
+
+class GoalResult(Result):
+    """The content of `cell.json` of a cell with a goal; see `summary`."""
+
+    episodes_to_goal: int | None
+    success: bool
+    score: float
+
+
+@dataclass(frozen=True)
+class GoalCell(Cell):
+    """A training of a number of episodes, and when it reached a goal.
+
+    Attributes:
+        goal: The goal of its task.
+    """
+
+    content = GoalResult
+
+    goal: Goal
+
+    def figures(self, problem: Problem, metrics: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """See `Cell` and `summary`."""
+        return {"state_numbers": state_numbers(problem.model), **summary(metrics, self.goal)}
+
+
+def state_numbers(model: nn.Module) -> int:
+    """Return how many numbers of each sequence a memory network hands from step to step; model: with one inside.
+
+    They are the memory, the scheme's state, the last reads and the controller's state.
+    """
+    (network,) = (part for part in model.modules() if isinstance(part, MemoryNetwork))
+    state = network.initial_state(1, network.output.bias)
+    return sum(part.numel() for part in leaves_of(state))
+
+
+def summary(metrics: Sequence[dict[str, Any]], goal: Goal) -> dict[str, Any]:
+    """Return when a training reached its goal, from its lines of metrics.
+
+    Returns:
+        episodes_to_goal: episodes trained on when a validation first reached the goal, None if none did.
+        success: whether the last validation reached it.
+        score: the metric in the last validation.
+    """
+    validations = [line for line in metrics if "validation" in line]
+    reached = [line["episodes"] for line in validations if goal.reached(line["validation"][goal.figure])]
+    last = validations[-1]["validation"][goal.figure]
+    return {"episodes_to_goal": reached[0] if reached else None, "success": goal.reached(last), "score": last}
+
 
 WRONG_BITS: Final = Goal("wrong_bits_per_sequence", 0.1, False, "wrong bits per sequence")
 """Convergence as in Collier and Beel (2018)."""
@@ -100,7 +178,7 @@ def with_heads(scheme: Scheme, heads: int) -> Scheme:
 
 def cells(
     folder: Path, schemes: Sequence[str], tasks: Sequence[str], seeds: int, size: Size, root: Path | None = None
-) -> list[Cell]:
+) -> list[GoalCell]:
     """Return the cells of a comparison: every scheme on every task with seed 0, then with seed 1, ...
 
     In this order, networks that differ only in their seed are rarely compiled at the same time, and the later ones use
@@ -130,7 +208,7 @@ def cells(
         config = changed(preset(task, addressing=scheme), {"scheme": options, "seed": seed, **size.changes[task]})
         if task in DATASETS:
             config = changed(config, {"root": root})
-        found.append(Cell(folder / f"{task}-{scheme}-{seed}", config, goal_of(task), size.validate))
+        found.append(GoalCell(folder / f"{task}-{scheme}-{seed}", config, size.validate, goal_of(task)))
     return found
 
 

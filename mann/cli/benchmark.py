@@ -1,11 +1,11 @@
-"""Compare addressing schemes, speed and samplers: `benchmark BENCHMARK [options]`."""
+"""Compare addressing schemes, suites of tasks, speed and samplers: `benchmark BENCHMARK [options]`."""
 
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import torch
 import tyro
@@ -15,8 +15,8 @@ from rich.markdown import Markdown
 from data import DATASETS, InputError, load
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.benchmark import samplers, schemes, speed
-from mann.benchmark.cells import run_cells
+from mann.benchmark import samplers, schemes, speed, suite_tables, suites
+from mann.benchmark.cells import Cell, run_cells
 from mann.benchmark.implementations import IMPLEMENTATIONS
 from mann.benchmark.measuring import FEWEST_ROUNDS
 from mann.benchmark.schemes import FULL, QUICK, cells
@@ -26,11 +26,13 @@ from mann.cli.console import pick_device, progress_bar
 from mann.runs import describe_environment
 from mann.settings import Config, is_reference, load_scheme
 
-DESCRIPTION: Final = """Compare addressing schemes, the speed of the network, or the speed of episode samplers.
+DESCRIPTION: Final = """Compare addressing schemes, memories on suites of tasks, or the speed of networks or samplers.
 
   benchmark.py addressing --quick                            all schemes, small: a few minutes
   benchmark.py addressing --schemes lrua,ntm --tasks copy    some of the schemes and tasks
   benchmark.py addressing --dask tcp://HOST:8786             on the workers of a dask scheduler
+  benchmark.py suites --quick                                all suites of tasks, tiny: a few minutes
+  benchmark.py suites --suite recall --schemes delta,dnc,lstm --budget 5
   benchmark.py speed --quick                                 tiny sizes: a test that everything runs
   benchmark.py speed --workloads w1 --implementations reference,fast
   benchmark.py speed --growth                                also time against steps, batch and slots
@@ -38,13 +40,22 @@ DESCRIPTION: Final = """Compare addressing schemes, the speed of the network, or
   benchmark.py episodes --dataset omniglot --root DIR        episodes of Omniglot
 
 benchmark.py BENCHMARK --help lists the options of one. Each writes JSON, CSV, a table and a picture into a folder
-(--out). docs/benchmarks.md and docs/speed.md describe the comparisons.
+(--out). docs/benchmarks.md, docs/suites.md and docs/speed.md describe the comparisons.
 """
 
 ADDRESSING: Final = (
     "Train every addressing scheme on every task, with several seeds. Each training is a run in the folder --out: "
     "completed trainings are not repeated, and interrupted ones continue when the command is repeated. The table and "
     "the picture are written at the end."
+)
+
+SUITES_HELP: Final = (
+    "Train every scheme, and models without a memory, on suites of tasks, and test them far beyond the sizes of the "
+    "training. chomsky: eight tasks on strings (Deletang et al. 2022); recall: values of keys (Arora et al. 2023); "
+    "tracking: the running product of a group's elements (Merrill et al. 2024); copy (Graves et al. 2014). A training "
+    "ends when its validation has no more mistakes, or after --budget minutes. Each is a run in the folder --out: "
+    "completed trainings are not repeated, and interrupted ones continue when the command is repeated. Tables, curves "
+    "and a page (suites.html) are written at the end. docs/suites.md describes the tasks and the results."
 )
 
 SPEED: Final = (
@@ -94,6 +105,29 @@ class Addressing:
 
 
 @dataclass(frozen=True)
+class Suites:
+    """The options of the comparison on suites of tasks."""
+
+    suite: str = "chomsky,recall,tracking"
+    """Suites with commas between them (chomsky, recall, tracking, copy), or all."""
+    schemes: str = "all"
+    """Addressing schemes, and lstm, transformer or delta-layers, with commas between them, or all; FILE.py:CLASS is a
+    scheme of your own (docs/own-memory.md)."""
+    seeds: int | None = None
+    """Number of seeds: 0, 1, ... (none: 2, or 1 with --quick)."""
+    budget: float = 8.0
+    """Most minutes of a training, without its test."""
+    quick: bool = False
+    """Tiny networks and trainings of ten steps: a test that everything runs; the figures have no meaning."""
+    jobs: int = os.cpu_count() or 1
+    """Trainings at a time on this machine; each gets an equal share of the cores."""
+    dask: str | None = None
+    """Address of a dask scheduler, whose workers then train (none: train on this machine)."""
+    out: Path = Path("runs/suites")
+    """Folder for the runs and the comparison."""
+
+
+@dataclass(frozen=True)
 class Speed:
     """The options of the comparison of speed."""
 
@@ -135,12 +169,13 @@ class Episodes:
 
 Options = (
     Annotated[Addressing, tyro.conf.subcommand("addressing", description=ADDRESSING)]
+    | Annotated[Suites, tyro.conf.subcommand("suites", description=SUITES_HELP)]
     | Annotated[Speed, tyro.conf.subcommand("speed", description=SPEED)]
     | Annotated[Episodes, tyro.conf.subcommand("episodes", description=EPISODES)]
 )
 """The options of the command: those of one benchmark."""
 
-BENCHMARKS: Final = ("addressing", "speed", "episodes")
+BENCHMARKS: Final = ("addressing", "suites", "speed", "episodes")
 
 Written = tuple[str, list[Path]]
 """The table of a comparison, as Markdown, and the paths of its files."""
@@ -148,12 +183,14 @@ Written = tuple[str, list[Path]]
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    options: Addressing | Speed | Episodes = parse(
+    options: Addressing | Suites | Speed | Episodes = parse(
         Options, arguments, subcommands={"benchmark": BENCHMARKS}, prog="benchmark.py", description=DESCRIPTION
     )
     match options:
         case Addressing():
             table, paths = compare_addressing(options)
+        case Suites():
+            table, paths = compare_suites(options)
         case Speed():
             table, paths = compare_speed(options)
         case Episodes():
@@ -166,20 +203,44 @@ def main(arguments: list[str]) -> int:
 
 def compare_addressing(options: Addressing) -> Written:
     """Train the schemes as far as they are not trained, and write the comparison."""
-    _require_at_least(1, jobs=options.jobs)
     todo = cells(
         options.out,
-        [load_scheme(name).name if is_reference(name) else name for name in _names(options.schemes, SCHEMES)],
+        _scheme_names(options.schemes, SCHEMES),
         _names(options.tasks, [*TASKS, *DATASETS]),
         options.seeds if options.seeds is not None else 1 if options.quick else 3,
         QUICK if options.quick else FULL,
         options.root,
     )
+    results = _trained(todo, options)
+    return schemes.markdown(schemes.summarise(results)), schemes.write_comparison(options.out, results)
+
+
+def compare_suites(options: Suites) -> Written:
+    """Train the models on the suites as far as they are not trained, and write the comparison."""
+    todo = suites.cells(
+        options.out,
+        _names(options.suite, suites.SUITES),
+        _scheme_names(options.schemes, (*SCHEMES, *suites.BASELINES)),
+        options.seeds if options.seeds is not None else 1 if options.quick else 2,
+        suites.QUICK if options.quick else suites.FULL,
+        options.budget,
+    )
+    results = _trained(todo, options)
+    return suite_tables.markdown(suite_tables.summarise(results)), suite_tables.write_suites(options.out, results)
+
+
+def _trained(todo: Sequence[Cell], options: Addressing | Suites) -> list[dict[str, Any]]:
+    """Run the cells that are not done, with a progress bar; returns the results of all."""
+    _require_at_least(1, jobs=options.jobs)
     options.out.mkdir(parents=True, exist_ok=True)
     with progress_bar() as bar:
         task = bar.add_task("trainings", total=len(todo))
-        results = run_cells(todo, options.jobs, options.dask, lambda done: bar.update(task, completed=done))
-    return schemes.markdown(schemes.summarise(results)), schemes.write_comparison(options.out, results)
+        return run_cells(todo, options.jobs, options.dask, lambda done: bar.update(task, completed=done))
+
+
+def _scheme_names(given: str, known: Iterable[str]) -> list[str]:
+    """Return the names of schemes in a text; those in files are loaded."""
+    return [load_scheme(name).name if is_reference(name) else name for name in _names(given, known)]
 
 
 def compare_speed(options: Speed) -> Written:

@@ -66,12 +66,13 @@ SWEEPS: Final[Mapping[str, tuple[Sweep, ...]]] = {
 }
 """Sizes to evaluate, by task; the paper's figures are at the last or before it."""
 
-_RANGES = {
+RANGES: Final = {
     "length": ("shortest", "longest"),
     "repeats": ("fewest", "most"),
     "items": ("fewest", "most"),
     "pairs": ("fewest", "most"),
 }
+"""By a size of a sweep, the fields of a task that are its range in training."""
 
 
 SomeTask = TypeVar("SomeTask", bound=Task)
@@ -79,7 +80,7 @@ SomeTask = TypeVar("SomeTask", bound=Task)
 
 def sizes_at(sizes: SomeTask, setting: Setting) -> SomeTask:
     """Return the sizes of a task with some of them fixed, where training draws them from a range."""
-    return replace(sizes, **{end: size for name, size in setting.items() for end in _RANGES[name]})
+    return replace(sizes, **{end: size for name, size in setting.items() for end in RANGES[name]})
 
 
 def settings_of(task: str, sizes: Task) -> list[Setting]:
@@ -95,7 +96,7 @@ def settings_of(task: str, sizes: Task) -> list[Setting]:
 
 def largest_trained(task: str, sizes: Task) -> Setting:
     """Return the largest value in training of each size in the sweeps of a task."""
-    return {sweep.size: getattr(sizes, _RANGES[sweep.size][1]) for sweep in SWEEPS.get(task, ())}
+    return {sweep.size: getattr(sizes, RANGES[sweep.size][1]) for sweep in SWEEPS.get(task, ())}
 
 
 def pictured_settings(task: str, sizes: Task) -> list[Setting]:
@@ -224,17 +225,23 @@ def evaluate_task(
     """
     if sequences < 2:
         raise InputError(f"`episodes` {sequences}: at least 2 are needed")
-    answers = answers_of(config.task)
     batch = min(BATCH, max(1, sequences // 10))  # several batches, because their differences give the intervals
     steps = math.ceil(sequences / batch)
     settings = settings_of(config.task, config.sizes)
     results = []
     for done, setting in enumerate(settings, 1):
-        source = TaskEpisodes(sizes_at(config.sizes, setting), batch, TEST.seed, device)
-        results.append({"setting": setting, **measure(model, answers, source, steps)})
+        results.append(measure_at(setting, model, config.sizes, device, batch, steps))
         if progress is not None:
             progress(done * sequences // len(settings))
     return {"task": config.task, "sequences": steps * batch, "results": results}
+
+
+def measure_at(
+    setting: Setting, model: nn.Module, sizes: Task, device: torch.device, batch: int, steps: int
+) -> dict[str, Any]:
+    """Return a setting and the figures of `steps` batches of test sequences in it; see `measure`."""
+    source = TaskEpisodes(sizes_at(sizes, setting), batch, TEST.seed, device)
+    return {"setting": setting, **measure(model, answers_of(sizes.name), source, steps)}
 
 
 @torch.no_grad()

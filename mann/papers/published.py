@@ -9,9 +9,12 @@ With a memory that is not wiped between episodes: Le et al. 2019 (arXiv 1906.088
 for as many episodes.
 
 N-way K-shot: later papers on Omniglot, each on a split of its own.
+
+Strings: Deletang et al. 2022 (arXiv 2207.02098).
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from mann.evaluation.few_shot_accuracy import SHOTS
 from mann.evaluation.figures import INSTANCES
@@ -119,3 +122,17 @@ def published_few_shot(ways: int) -> list[Published]:
         Published(model, None, {shots: round(percent[first + place] / 100, 4) for place, shots in enumerate(SHOTS)})
         for model, percent in _FEW_SHOT.items()
     ]
+
+
+_STRINGS = ("reverse-string", "stack-manipulation", "duplicate-string", "odds-first", "parity")
+PUBLISHED_STRINGS: Final[Mapping[str, Mapping[str, float]]] = {
+    model: dict(zip(_STRINGS, figures, strict=True))
+    for model, figures in {
+        "RNN": (62.0, 56.0, 50.3, 51.0, 100.0),
+        "Stack-RNN": (100.0, 100.0, 52.8, 51.9, 100.0),
+        "Tape-RNN": (100.0, 100.0, 100.0, 100.0, 100.0),
+        "Transformer": (62.3, 57.5, 52.8, 52.8, 52.0),
+        "LSTM": (60.9, 59.1, 57.6, 55.6, 100.0),
+    }.items()
+}
+"""Accuracy a token in % on lengths 41 to 500, the best of 10 seeds, by model and task: Deletang et al. 2022."""

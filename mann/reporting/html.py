@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -80,15 +80,8 @@ def write_html_report(run: Run, path: Path, root: Path | None = None) -> None:
         content = _task_content(loaded, metrics, evaluation)
     else:
         content = _classification_content(loaded, metrics, evaluation, root)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     history = run.history()
-    text = environment.get_template("report.html").render(
+    text = _template("report.html").render(
         name=run.folder.resolve().name,
         folder=run.folder,
         problem=config.task_name,
@@ -101,6 +94,23 @@ def write_html_report(run: Run, path: Path, root: Path | None = None) -> None:
         **content._asdict(),
     )
     write_text(path, text)
+
+
+def write_page(path: Path, title: str, tables: Sequence[ReportTable], pictures: Sequence[Picture]) -> None:
+    """Write tables and pictures as one self-contained HTML file that loads nothing."""
+    write_text(path, _template("page.html").render(title=title, tables=tables, pictures=pictures))
+
+
+def _template(name: str) -> Template:
+    """Return a template of this folder."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _classification_content(
@@ -117,9 +127,9 @@ def _classification_content(
     )
     return ReportContent(
         table=None if evaluation is None else _report_table(instance_table(evaluation)),
-        results=[] if evaluation is None else [_picture("Accuracy by instance", plot_instances(evaluation))],
-        training=[_picture("Accuracy by instance during training", plot_training(metrics))] if metrics else [],
-        memory=[_picture("The class that was bound, over the whole sequence", plot) for plot in memory],
+        results=[] if evaluation is None else [embedded("Accuracy by instance", plot_instances(evaluation))],
+        training=[embedded("Accuracy by instance during training", plot_training(metrics))] if metrics else [],
+        memory=[embedded("The class that was bound, over the whole sequence", plot) for plot in memory],
         steps=classification_steps(trace),
     )
 
@@ -130,22 +140,22 @@ def _task_content(loaded: LoadedRun, metrics: Sequence[Mapping[str, Any]], evalu
     task = config.task
     traces = task_traces(loaded.model, config, _CPU)
     trained = largest_trained(task, config.sizes)
-    results = [_picture("Sequences and the answers to them", plot_sequences(task, traces))]
+    results = [embedded("Sequences and the answers to them", plot_sequences(task, traces))]
     measure = "Accuracy" if answers_of(task).share else "Cost"
     if evaluation is not None and task in SWEEPS:
-        results.insert(0, _picture(f"{measure} against size", plot_sizes(evaluation, trained)))
+        results.insert(0, embedded(f"{measure} against size", plot_sizes(evaluation, trained)))
     memory = plot_trace(traces[0])
     return ReportContent(
         table=None if evaluation is None else _report_table(task_table(evaluation)),
         results=results,
-        training=[_picture(f"{measure} during training", plot_task_training(task, metrics))] if metrics else [],
-        memory=[] if memory is None else [_picture("Writes and reads over the whole sequence", memory)],
+        training=[embedded(f"{measure} during training", plot_task_training(task, metrics))] if metrics else [],
+        memory=[] if memory is None else [embedded("Writes and reads over the whole sequence", memory)],
         steps=task_steps(traces[0], tokens=config.sizes.answer_kind == "tokens"),
     )
 
 
-def _picture(description: str, figure: Figure) -> Picture:
-    """Return a figure as a picture of the report."""
+def embedded(description: str, figure: Figure) -> Picture:
+    """Return a figure as a picture of a page."""
     content = BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
     return Picture(description, f"data:image/png;base64,{b64encode(content.getvalue()).decode()}")

@@ -14,6 +14,7 @@ from mann.settings.registration import is_reference, load_scheme, register_schem
 from mann.settings.schema import (
     AnyConfig,
     AnyModel,
+    AnySequenceModel,
     Config,
     DeltaLayers,
     Maml,
@@ -32,6 +33,7 @@ __all__ = [
     "MODELS",
     "AnyConfig",
     "AnyModel",
+    "AnySequenceModel",
     "Config",
     "DeltaLayers",
     "Maml",

@@ -27,6 +27,7 @@ from data.cache import PACKING, packed
 from data.splits import split_from_json
 from episodes import TASKS
 from mann.benchmark.cells import result_from_json
+from mann.benchmark.schemes import GoalResult
 from mann.estimator.one_shot import OneShotClassifier
 from mann.models.building import build_model
 from mann.reporting.evaluation_file import evaluation_from_json
@@ -194,7 +195,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "config": Target(lambda content: config_from_json(content, "config.json"), _configs, 25),
     "split": Target(lambda content: split_from_json(content, "split.json"), _splits, 10),
     "metrics": Target(lambda content: metrics_from_lines(content, "metrics.jsonl"), _metrics, 25),
-    "result": Target(lambda content: result_from_json(content, "cell.json"), _results, 10),
+    "result": Target(lambda content: result_from_json(content, "cell.json", GoalResult), _results, 10),
     "evaluation": Target(_read_evaluation, _evaluations, 10),
     "archive": Target(_file(lambda path: _read_omniglot(path.parent, 2), f"{_HALF}.zip"), _archives, 10),
     "image": Target(_file(lambda path: _read_omniglot(path.parents[3], 1), _CHARACTER), lambda: [_image()], 4),

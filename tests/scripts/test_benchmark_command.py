@@ -59,9 +59,9 @@ def test_the_comparison_is_printed_and_written_and_not_run_again(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "no benchmark is named: use one of addressing, speed, episodes"),
-        ("--quick", "no benchmark is named: use one of addressing, speed, episodes"),
-        ("speeed", "no benchmark is named 'speeed': use one of addressing, speed, episodes"),
+        ("", "no benchmark is named: use one of addressing, suites, speed, episodes"),
+        ("--quick", "no benchmark is named: use one of addressing, suites, speed, episodes"),
+        ("speeed", "no benchmark is named 'speeed': use one of addressing, suites, speed, episodes"),
         ("speed --workloads w1,w9", "no workload is named 'w9': use all, or some of w1, w1-64"),
         ("speed --implementations tape", "no implementation is named 'tape': use all, or some of reference, fast"),
         ("speed --contestants tape", "no implementation is named 'tape': use all, or some of reference, fast"),
@@ -75,6 +75,12 @@ def test_the_comparison_is_printed_and_written_and_not_run_again(
         ("addressing --seeds 0", "--seeds is 0: at least 1 is needed"),
         ("addressing --jobs 0", "--jobs is 0: at least 1 is needed"),
         ("addressing --seeds three", "--seeds: "),
+        ("suites --suite mad", "no suite is named 'mad': use all, or some of chomsky, recall, tracking, copy"),
+        ("suites --schemes ntm,gru", "no scheme is named 'gru': use all, or some of ntm, content"),
+        ("suites --budget 0", "--budget is 0.0: use minutes above 0"),
+        ("suites --budget soon", "--budget: "),
+        ("suites --seeds 0", "--seeds is 0: at least 1 is needed"),
+        ("suites --jobs 0", "--jobs is 0: at least 1 is needed"),
         ("addressing --nope", "unrecognized options: --nope"),
     ],
 )
@@ -85,8 +91,9 @@ def test_mistakes_are_one_line_errors(refused: Refused, arguments: str, message:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("", ("addressing", "speed", "episodes")),
+        ("", ("addressing", "suites", "speed", "episodes")),
         ("addressing", ("--dask", "--schemes")),
+        ("suites", ("--budget", "--suite", "transformer", "Deletang", "docs/suites.md")),
         ("speed", ("--growth", "--threads", "--implementations", "w2-32", "floor", "pip install dnc")),
         ("episodes", ("--dataset", "requirements-learn2learn.txt")),
     ],
@@ -232,3 +239,20 @@ def test_workers_end_with_the_command(tmp_path: Path) -> None:
     for folder in trained:
         with Run(folder).locked():  # refused as long as a worker lives
             pass
+
+
+def test_suites_are_compared_and_not_run_again(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--suite", "tracking", "--schemes", "delta,lstm", "--jobs", 1, "--out", out)
+    status, output, errors = command("benchmark", "suites", "--quick", *options)
+    assert (status, errors) == (0, "")
+    assert "S5" in output and "delta" in output and "Summary" in output
+    for name in ("suites.json", "suites.csv", "suites.md", "suites.html", "suite-tracking.png"):
+        assert str(out / name) in output.replace("\n", "") and (out / name).stat().st_size
+    content = json.loads((out / "suites.json").read_text())
+    assert [(row["column"], row["model"]) for row in content["rows"]] == [
+        *(("S5", "delta"), ("S5", "lstm"), ("parity", "delta"), ("parity", "lstm"))
+    ]
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*/cell.json")}
+    assert len(written) == 4 and command("benchmark", "suites", "--quick", *options).status == 0
+    assert all(path.stat().st_mtime_ns == before for path, before in written.items())

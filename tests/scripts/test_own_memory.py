@@ -63,6 +63,14 @@ def test_it_stands_in_the_comparison_of_schemes(command: Command) -> None:
     assert [row["scheme"] for row in rows] == ["lrua", "turns"]
 
 
+def test_it_stands_in_the_suites(command: Command) -> None:
+    options = ("--suite", "recall", "--schemes", "turns.py:Turns,lstm", "--jobs", 1)
+    assert command("benchmark", "suites", "--quick", *options).status == 0
+    content = json.loads(Path("runs/suites/suites.json").read_text())
+    assert {row["model"] for row in content["rows"]} == {"turns", "lstm"}
+    assert "turns" in Path("runs/suites/suites.html").read_text()
+
+
 def test_a_file_that_is_not_there_is_refused(refused: Refused) -> None:
     assert "other.py is not there" in refused("train", "copy", "--addressing", "other.py:Turns")
     assert "has no class Turn; its schemes: Turns" in refused("evaluate", "run", "--addressing", "turns.py:Turn")

@@ -12,8 +12,17 @@ from data import InputError
 from episodes import Copy
 from mann import LRUA, LSTMController, MemoryNetwork
 from mann.benchmark import cells as running
-from mann.benchmark.cells import Cell, result_from_json, run_cell, run_cells, state_numbers, summary
-from mann.benchmark.schemes import SECOND_INSTANCE, WRONG_BITS, Size, cells
+from mann.benchmark.cells import milliseconds_a_step, result_from_json, run_cell, run_cells
+from mann.benchmark.schemes import (
+    SECOND_INSTANCE,
+    WRONG_BITS,
+    GoalCell,
+    GoalResult,
+    Size,
+    cells,
+    state_numbers,
+    summary,
+)
 from mann.runs import Run
 from mann.settings import changed, config_from_json
 from tests.endurance.fuzz import TARGETS
@@ -33,7 +42,7 @@ TINY = Size(
 )
 
 
-def tiny(folder: Path, schemes: Any = ("ntm",), seeds: int = 1) -> list[Cell]:
+def tiny(folder: Path, schemes: Any = ("ntm",), seeds: int = 1) -> list[GoalCell]:
     """Return cells of 4 steps."""
     return cells(folder, schemes, ["copy"], seeds, TINY)
 
@@ -57,7 +66,7 @@ def test_result_that_was_edited_is_refused(change: dict[str, Any] | None, messag
     whole = json.loads(TARGETS["result"].valid()[0])
     text = b"{" if change is None else json.dumps(whole | change).encode()
     with pytest.raises(InputError, match=rf"cell.json is damaged \({message}.*\): delete it"):
-        result_from_json(text, "cell.json")
+        result_from_json(text, "cell.json", GoalResult)
 
 
 def test_a_summary_has_the_episodes_to_the_goal_and_the_final_score() -> None:
@@ -73,8 +82,8 @@ def test_a_summary_has_the_episodes_to_the_goal_and_the_final_score() -> None:
 def test_the_time_of_a_step_is_the_median_without_compilation_and_validation() -> None:
     # The first line includes the compilation, the lines at 30 and 50 a validation.
     metrics = [line(10, None, 100), line(20, None, 101), line(30, 1.0, 150), line(40, None, 153), line(50, 1.0, 200)]
-    assert summary(metrics, WRONG_BITS)["milliseconds_a_step"] == pytest.approx((100 + 300) / 2)
-    assert summary(metrics[:1] + [line(11, 1.0)], WRONG_BITS)["milliseconds_a_step"] is None
+    assert milliseconds_a_step(metrics) == pytest.approx((100 + 300) / 2)
+    assert milliseconds_a_step(metrics[:1] + [line(11, 1.0)]) is None
 
 
 def test_a_cell_is_run_once_and_continues_after_an_interruption(
@@ -87,7 +96,7 @@ def test_a_cell_is_run_once_and_continues_after_an_interruption(
     trained: list[int] = []
     fit = running.fit
 
-    def killed(problem: Any, config: Any, run: Run, interval: Any) -> None:
+    def killed(problem: Any, config: Any, run: Run, interval: Any, **_: Any) -> None:
         fit(problem, config, run, replace(interval, save_seconds=0), stopping=lambda: True)
         raise KeyboardInterrupt
 
@@ -96,9 +105,9 @@ def test_a_cell_is_run_once_and_continues_after_an_interruption(
         run_cell(stopped, 1)
     assert Run(stopped.folder).steps_done() == 1 and not stopped.result.exists()
 
-    def counted(*arguments: Any) -> None:
+    def counted(*arguments: Any, **options: Any) -> None:
         trained.append(1)
-        fit(*arguments)
+        fit(*arguments, **options)
 
     monkeypatch.setattr(running, "fit", counted)
     continued = run_cell(stopped, 1)
