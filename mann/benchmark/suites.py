@@ -1,6 +1,6 @@
 """The suites of tasks by which memories are compared today: how much they hold, how far they generalise.
 
-Every contestant is trained on each task of a suite with the same optimisation, until its answers on validation
+Every model is trained on each task of a suite with the same optimisation, until its answers on validation
 sequences are right or its time is over, and tested on sequences of the sizes of the training and beyond them.
 """
 
@@ -255,7 +255,7 @@ def state_after(network: nn.Module, inputs: Tensor) -> int:
     return sum(part.numel() for part in leaves_of(state))
 
 
-def contestants(names: Sequence[str], memory: Memory) -> dict[str, AnySequenceModel]:
+def models_named(names: Sequence[str], memory: Memory) -> dict[str, AnySequenceModel]:
     """Return the models of a comparison by name: schemes with this memory and controller, and baselines.
 
     Raises:
@@ -278,7 +278,7 @@ def _scheme(name: str) -> Scheme:
 
 
 def name_of(config: TaskConfig) -> str:
-    """Return the name of a contestant."""
+    """Return the name of a model."""
     if isinstance(config.model, Memory):
         return config.model.scheme.name
     return config.model.controller if isinstance(config.model, Recurrent) else config.model.kind
@@ -287,7 +287,7 @@ def name_of(config: TaskConfig) -> str:
 def cells(
     folder: Path, suites: Sequence[str], names: Sequence[str], seeds: int, size: Size, budget: float
 ) -> list[SuiteCell]:
-    """Return the cells of a comparison: every contestant on every task with seed 0, then with seed 1, ...
+    """Return the cells of a comparison: every model on every task with seed 0, then with seed 1, ...
 
     Args:
         folder: The folder for the runs.
@@ -309,7 +309,7 @@ def cells(
             raise InputError(f"no suite is named {name!r}: use all, or some of {', '.join(SUITES)}")
     found = []
     for seed, suite in product(range(seeds), suites):
-        models = contestants(names, replace(size.memory, word_size=SUITES[suite].word_size))
+        models = models_named(names, replace(size.memory, word_size=SUITES[suite].word_size))
         for (column, task), (name, model) in product(SUITES[suite].tasks.items(), models.items()):
             sizes, settings = _sizes(task, size)
             config = TaskConfig(

@@ -19,8 +19,9 @@ from data import InputError
 from mann.cli.command_line import parse
 from mann.cli.console import caught_signals, print_whole
 from mann.papers.commands import evaluation_arguments, place_arguments, training_arguments
-from mann.papers.recipes import PAPERS, Recipes, Row, chosen, run_folder, run_settings, seeds_of, small
+from mann.papers.recipes import PAPERS, Recipes, Row
 from mann.papers.results import read_results, result_from_json, result_path
+from mann.papers.row_runs import chosen, run_folder, run_settings, seeds_of, small
 from mann.reporting.papers_page import write_page
 from mann.runs import Run
 from mann.support.files import write_text

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 from data import InputError, parse_json
 from mann.evaluation.figures import differences
 from mann.evaluation.intervals import Estimate, estimate_of, over_seeds
-from mann.papers.recipes import Recipes, Row, Table, run_folder, run_settings
+from mann.papers.recipes import Recipes, Row, Table
+from mann.papers.row_runs import run_folder, run_settings
 from mann.settings import by_option
 from mann.settings.storage import config_from_plain
 

@@ -13,7 +13,8 @@ import pytest
 
 from mann.cli import reproduce as reproduce_command
 from mann.cli import train as train_command
-from mann.papers.recipes import PAPERS, small
+from mann.papers.recipes import PAPERS
+from mann.papers.row_runs import small
 from mann.runs import Run
 from mann.settings import Config
 from tests.scripts.running import Command, Refused

@@ -22,8 +22,8 @@ from mann.benchmark.suites import (
     SuiteCell,
     accuracy,
     cells,
-    contestants,
     learned,
+    models_named,
     name_of,
     state_after,
     with_slots,
@@ -143,7 +143,7 @@ def test_accuracy_is_the_share_of_right_tokens_or_bits() -> None:
 @pytest.mark.parametrize("name", SCHEMES)
 def test_a_larger_memory_has_the_same_weights_and_more_room(name: str) -> None:
     memory = Memory(hidden_size=8, slots=6, word_size=4)
-    config = TaskConfig(sizes=ReverseString(), model=contestants([name], memory)[name], episodes=64)
+    config = TaskConfig(sizes=ReverseString(), model=models_named([name], memory)[name], episodes=64)
     network = build_network(config.model, 0, config.sizes.input_size, config.sizes.output_size)
     larger, slots = with_slots(network, config, 9)
     if slots == 6:
@@ -159,7 +159,7 @@ def test_a_larger_memory_has_the_same_weights_and_more_room(name: str) -> None:
 
 def test_memory_written_in_turn_answers_the_same_in_a_larger_memory() -> None:
     """A sequence that fills no more than the small memory is answered as in the large one by attention over it."""
-    config = TaskConfig(sizes=Copy(), model=contestants(["append"], Memory(hidden_size=8, slots=12))["append"])
+    config = TaskConfig(sizes=Copy(), model=models_named(["append"], Memory(hidden_size=8, slots=12))["append"])
     network = build_network(config.model, 0, config.sizes.input_size, config.sizes.output_size)
     larger, _ = with_slots(network, config, 40)
     inputs = TaskEpisodes(sizes_at(config.sizes, {"length": 5}), 3)(0).inputs

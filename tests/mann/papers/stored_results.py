@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mann.papers.recipes import PAPERS, run_settings
+from mann.papers.recipes import PAPERS
 from mann.papers.results import result_path
+from mann.papers.row_runs import run_settings
 from mann.settings.storage import plain
 
 TABLES, ROWS = PAPERS

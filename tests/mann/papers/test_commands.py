@@ -14,7 +14,8 @@ from mann.cli.train import settings_of
 from mann.cli.training_options import parse_training
 from mann.evaluation.measurement import Measurement
 from mann.papers.commands import evaluation_arguments, place_arguments, training_arguments
-from mann.papers.recipes import PAPERS, small
+from mann.papers.recipes import PAPERS
+from mann.papers.row_runs import small
 from mann.runs import Run
 from mann.settings import AnyConfig, Config, by_option, changed, preset, presets_of
 from mann.settings.schema import default_scheme

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from data import InputError
-from mann.papers.recipes import PAPERS, chosen, run_folder, run_settings, seeds_of, small
+from mann.papers.recipes import PAPERS
+from mann.papers.row_runs import chosen, run_folder, run_settings, seeds_of, small
 from mann.reporting.papers_page import paper_of
 from mann.settings import Memory
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from data import InputError
-from mann.papers.recipes import PAPERS, run_settings
+from mann.papers.recipes import PAPERS
 from mann.papers.results import read_results, result_path
+from mann.papers.row_runs import run_settings
 from mann.settings import Options, changed
 from mann.settings.storage import plain
 from tests.mann.papers.stored_results import Content, content_of, store
