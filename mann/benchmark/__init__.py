@@ -1,7 +1,8 @@
 """Comparisons, each of which writes JSON, CSV, a table and a picture.
 
 schemes:         addressing schemes, trained on the same episodes
-suites:          schemes and baselines on suites of tasks, tested beyond the sizes of the training
+suites:          suites of tasks, and the models that are compared on them
+suite_cells:     their trainings, tested beyond the sizes of the training
 suite_tables:    tables, plots and files of the suites
 cells:           many trainings in parallel, on one machine or several
 

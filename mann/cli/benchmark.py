@@ -15,7 +15,7 @@ from rich.markdown import Markdown
 from data import DATASETS, InputError, load
 from episodes import TASKS
 from mann.addressing import SCHEMES
-from mann.benchmark import samplers, schemes, speed, suite_tables, suites
+from mann.benchmark import samplers, schemes, speed, suite_cells, suite_tables, suites
 from mann.benchmark.cells import Cell, run_cells
 from mann.benchmark.implementations import IMPLEMENTATIONS
 from mann.benchmark.measuring import FEWEST_ROUNDS
@@ -217,7 +217,7 @@ def compare_addressing(options: Addressing) -> Written:
 
 def compare_suites(options: Suites) -> Written:
     """Train the models on the suites as far as they are not trained, and write the comparison."""
-    todo = suites.cells(
+    todo = suite_cells.cells(
         options.out,
         _names(options.suite, suites.SUITES),
         _scheme_names(options.schemes, (*SCHEMES, *suites.BASELINES)),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy
 import pytest
 
+from mann.benchmark.suite_cells import cells
 from mann.benchmark.suite_tables import markdown, plot, summarise, tables, write_suites
-from mann.benchmark.suites import FULL, cells
+from mann.benchmark.suites import FULL
 from mann.settings.storage import plain
 
 

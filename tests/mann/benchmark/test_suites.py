@@ -7,31 +7,29 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from data import InputError
-from episodes import Copy, ReverseString, TaskEpisodes
+from episodes import ReverseString, TaskEpisodes
 from mann.addressing import SCHEMES
 from mann.benchmark import cells as running
+from mann.benchmark import suite_cells
 from mann.benchmark.cells import run_cell
-from mann.benchmark.suites import (
-    BASELINES,
-    FULL,
-    QUICK,
-    SUITES,
+from mann.benchmark.suite_cells import (
+    ROOM,
     VALIDATIONS_RIGHT,
     SuiteCell,
     accuracy,
     cells,
     learned,
-    models_named,
-    name_of,
     state_after,
-    with_slots,
+    with_room,
 )
-from mann.evaluation.task_costs import SWEEPS, largest_trained, sizes_at
+from mann.benchmark.suites import BASELINES, FULL, QUICK, SUITES, name_of
+from mann.evaluation.task_costs import largest_trained, sizes_at
 from mann.models.building import build_network
 from mann.runs import Run
-from mann.settings import Memory, TaskConfig
+from mann.settings import Memory, TaskConfig, default_scheme
 
 EVERYONE = (*SCHEMES, *BASELINES)
 
@@ -59,15 +57,15 @@ def test_every_model_is_trained_on_every_task_with_the_same_settings(tmp_path: P
 def test_pairs_are_recalled_from_a_memory_of_64_by_64(tmp_path: Path) -> None:
     for cell in cells(tmp_path, ["recall"], list(SCHEMES), 1, FULL, 1.0):
         assert isinstance(cell.config.model, Memory)
-        assert (cell.config.model.slots, cell.config.model.word_size, cell.test_slots) == (64, 64, None)
+        assert (cell.config.model.slots, cell.config.model.word_size, cell.room) == (64, 64, ())
 
 
-def test_the_test_has_the_sizes_of_the_sweep_and_the_score_those_beyond_training(tmp_path: Path) -> None:
+def test_every_task_is_tested_at_the_largest_size_of_the_training_and_far_beyond(tmp_path: Path) -> None:
     for cell in cells(tmp_path, list(SUITES), ["lstm"], 1, FULL, 1.0):
-        (sweep,) = SWEEPS[cell.config.task]
-        assert [setting[sweep.size] for setting in cell.settings] == list(sweep.values)
-        trained = largest_trained(cell.config.task, cell.config.sizes)[sweep.size]
-        assert trained in sweep.values and sweep.values[-1] > 2 * trained
+        ((axis, trained),) = largest_trained(cell.config.task, cell.config.sizes).items()
+        sizes = [setting[axis] for setting in cell.settings]
+        assert sizes == list(SUITES[cell.suite].sizes) == sorted(sizes)
+        assert trained in sizes and sizes[-1] >= 4 * trained
 
 
 @pytest.mark.parametrize(
@@ -140,12 +138,22 @@ def test_accuracy_is_the_share_of_right_tokens_or_bits() -> None:
     assert accuracy(bits, "copy") == {"accuracy": 0.75, "low": 0.5, "high": 0.875}
 
 
+def network_of(name: str, slots: int) -> tuple[TaskConfig, nn.Module]:
+    """Return the settings of a small network with a scheme, and the network."""
+    memory = Memory(hidden_size=8, slots=slots, word_size=4, scheme=default_scheme(name, images=False))
+    config = TaskConfig(sizes=ReverseString(), model=memory, episodes=64)
+    return config, build_network(config.model, 0, config.sizes.input_size, config.sizes.output_size)
+
+
+def sequence(length: int, batch: int = 1) -> torch.Tensor:
+    """Return the inputs of sequences of a length."""
+    return TaskEpisodes(sizes_at(ReverseString(), {"length": length}), batch)(0).inputs
+
+
 @pytest.mark.parametrize("name", SCHEMES)
-def test_a_larger_memory_has_the_same_weights_and_more_room(name: str) -> None:
-    memory = Memory(hidden_size=8, slots=6, word_size=4)
-    config = TaskConfig(sizes=ReverseString(), model=models_named([name], memory)[name], episodes=64)
-    network = build_network(config.model, 0, config.sizes.input_size, config.sizes.output_size)
-    larger, slots = with_slots(network, config, 9)
+def test_a_memory_with_room_has_the_same_weights_and_more_slots(name: str) -> None:
+    config, network = network_of(name, 6)
+    larger, slots = with_room(network, config, (9,), sequence(3))
     if slots == 6:
         # Its keys or its initial memory have a number for each slot.
         assert larger is network and name in ("content", "delta", "gated-slots", "mlstm")
@@ -153,16 +161,28 @@ def test_a_larger_memory_has_the_same_weights_and_more_room(name: str) -> None:
     assert slots == 9 and name not in ("delta", "mlstm")
     for ours, theirs in zip(network.parameters(), larger.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    inputs = TaskEpisodes(sizes_at(config.sizes, {"length": 3}), 1)(0).inputs
-    assert state_after(larger, inputs) > state_after(network, inputs)
+    assert state_after(larger, sequence(3)) > state_after(network, sequence(3))
 
 
-def test_memory_written_in_turn_answers_the_same_in_a_larger_memory() -> None:
-    """A sequence that fills no more than the small memory is answered as in the large one by attention over it."""
-    config = TaskConfig(sizes=Copy(), model=models_named(["append"], Memory(hidden_size=8, slots=12))["append"])
-    network = build_network(config.model, 0, config.sizes.input_size, config.sizes.output_size)
-    larger, _ = with_slots(network, config, 40)
-    inputs = TaskEpisodes(sizes_at(config.sizes, {"length": 5}), 3)(0).inputs
+def test_a_state_that_would_be_too_large_has_less_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The links of a DNC grow with the square of its slots."""
+    config, network = network_of("dnc", 6)
+    monkeypatch.setattr(suite_cells, "MOST_NUMBERS", 1000)
+    assert with_room(network, config, (40, 20), sequence(2))[1] == 20
+    assert with_room(network, config, (400, 40), sequence(2)) == (network, 6)
+    config, network = network_of("lrua", 6)
+    assert with_room(network, config, (40, 20), sequence(2))[1] == 40
+
+
+def test_a_dnc_is_tested_with_as_many_slots_as_the_longest_string_has() -> None:
+    config, network = network_of("dnc", 128)
+    assert with_room(network, config, ROOM, sequence(2))[1] == 512 >= SUITES["chomsky"].sizes[-1]
+
+
+def test_attention_over_all_steps_answers_the_same_with_more_room() -> None:
+    config, network = network_of("append", 12)
+    larger, _ = with_room(network, config, (40,), sequence(5))
+    inputs = sequence(5, batch=3)
     torch.testing.assert_close(network(inputs)[0], larger(inputs)[0])
 
 
