@@ -139,10 +139,10 @@ def test_accuracy_is_the_share_of_right_tokens_or_bits() -> None:
 
 
 def network_of(name: str, slots: int) -> tuple[TaskConfig, nn.Module]:
-    """Return the settings of a small network with a scheme, and the network."""
+    """Return the settings of a small network with a scheme, and the network with other weights than it had at first."""
     memory = Memory(hidden_size=8, slots=slots, word_size=4, scheme=default_scheme(name, images=False))
     config = TaskConfig(sizes=ReverseString(), model=memory, episodes=64)
-    return config, build_network(config.model, 0, config.sizes.input_size, config.sizes.output_size)
+    return config, build_network(config.model, config.seed + 1, config.sizes.input_size, config.sizes.output_size)
 
 
 def sequence(length: int, batch: int = 1) -> torch.Tensor:
