@@ -136,7 +136,9 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
     # The time of a step is measured between lines without validation.
     interval = LoggingInterval(log=max(1, cell.validate // 5), validate=cell.validate)
     lines = [line for line in run.metrics() if line["step"] <= run.steps_done()]
-    if not cell.ended(lines):
+    if cell.ended(lines):  # before a kill
+        run.load(problem.model)
+    else:
         fit(problem, cell.config, run, interval, report=lines.append, stopping=lambda: cell.ended(lines))
     metrics = run.metrics()
     result = {

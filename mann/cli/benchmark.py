@@ -55,7 +55,8 @@ SUITES_HELP: Final = (
     "tracking: the running product of a group's elements (Merrill et al. 2024); copy (Graves et al. 2014). A training "
     "ends when its validation has no more mistakes, or after --budget minutes. Each is a run in the folder --out: "
     "completed trainings are not repeated, and interrupted ones continue when the command is repeated. Tables, curves "
-    "and a page (suites.html) are written at the end. docs/suites.md describes the tasks and the results."
+    "and a page (suites.html) are written at the end, or of what is done so far with --write. docs/suites.md describes "
+    "the tasks and the results."
 )
 
 SPEED: Final = (
@@ -100,6 +101,8 @@ class Addressing:
     """Trainings at a time on this machine; each gets an equal share of the cores."""
     dask: str | None = None
     """Address of a dask scheduler, whose workers then train (none: train on this machine)."""
+    write: bool = False
+    """Train nothing: write the comparison of the trainings that are done so far."""
     out: Path = Path("runs/addressing")
     """Folder for the runs and the comparison."""
 
@@ -123,6 +126,8 @@ class Suites:
     """Trainings at a time on this machine; each gets an equal share of the cores."""
     dask: str | None = None
     """Address of a dask scheduler, whose workers then train (none: train on this machine)."""
+    write: bool = False
+    """Train nothing: write the comparison of the trainings that are done so far."""
     out: Path = Path("runs/suites")
     """Folder for the runs and the comparison."""
 
@@ -230,8 +235,16 @@ def compare_suites(options: Suites) -> Written:
 
 
 def _trained(todo: Sequence[Cell], options: Addressing | Suites) -> list[dict[str, Any]]:
-    """Run the cells that are not done, with a progress bar; returns the results of all."""
+    """Run the cells that are not done, with a progress bar; returns the results of all.
+
+    Raises:
+        InputError: nothing is to be trained and no cell is done.
+    """
     _require_at_least(1, jobs=options.jobs)
+    if options.write:
+        todo = [cell for cell in todo if cell.done()]
+        if not todo:
+            raise InputError(f"no training of this comparison in {options.out} is done: leave out `write`")
     options.out.mkdir(parents=True, exist_ok=True)
     with progress_bar() as bar:
         task = bar.add_task("trainings", total=len(todo))

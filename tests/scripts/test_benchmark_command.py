@@ -256,3 +256,16 @@ def test_suites_are_compared_and_not_run_again(command: Command, tmp_path: Path)
     written = {path: path.stat().st_mtime_ns for path in out.glob("*/cell.json")}
     assert len(written) == 4 and command("benchmark", "suites", "--quick", *options).status == 0
     assert all(path.stat().st_mtime_ns == before for path, before in written.items())
+
+
+def test_the_trainings_that_are_done_are_written_without_training_others(
+    command: Command, refused: Refused, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("--quick", "--suite", "tracking", "--jobs", 1, "--out", out)
+    assert "no training of this comparison in" in refused("benchmark", "suites", *options, "--write")
+    assert command("benchmark", "suites", *options, "--schemes", "lstm").status == 0
+    assert command("benchmark", "suites", *options, "--schemes", "lstm,delta", "--write").status == 0
+    content = json.loads((out / "suites.json").read_text())
+    assert [row["model"] for row in content["rows"]] == ["lstm", "lstm"]
+    assert len(list(out.glob("*/config.json"))) == 2

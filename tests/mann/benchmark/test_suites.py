@@ -28,7 +28,7 @@ from mann.benchmark.suite_cells import (
 from mann.benchmark.suites import BASELINES, FULL, QUICK, SUITES, name_of
 from mann.evaluation.task_costs import largest_trained, sizes_at
 from mann.models.building import build_network
-from mann.runs import Run
+from mann.runs import Run, load_run
 from mann.settings import Memory, TaskConfig, default_scheme
 
 EVERYONE = (*SCHEMES, *BASELINES)
@@ -112,15 +112,27 @@ def test_the_budget_ends_a_training_and_what_it_learned_so_far_is_tested(tmp_pat
     assert all(0 <= one["low"] <= one["accuracy"] <= one["high"] <= 1 for one in result["results"])
 
 
-def test_a_training_that_had_ended_before_a_kill_is_not_continued(
+def test_a_training_that_had_ended_before_a_kill_is_tested_and_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cell,) = [one for one in quick(tmp_path, names=["lstm"], budget=1e-9) if one.column == "parity"]
+    tested: list[dict[str, torch.Tensor]] = []
+    measure_at = suite_cells.measure_at
+
+    def noted(setting: Any, network: nn.Module, *rest: Any) -> Any:
+        tested.append({name: value.clone() for name, value in network.state_dict().items()})
+        return measure_at(setting, network, *rest)
+
+    monkeypatch.setattr(suite_cells, "measure_at", noted)
     whole = run_cell(cell, 1)
     cell.result.unlink()
     monkeypatch.setattr(running, "fit", None)
     again = run_cell(cell, 1)
     assert again["results"] == whole["results"] and again["episodes"] == whole["episodes"]
+    trained = load_run(Run(cell.folder), torch.device("cpu")).model.state_dict()
+    assert len(tested) == 4
+    for weights in tested:
+        assert all(torch.equal(weights[name], value) for name, value in trained.items())
 
 
 @pytest.mark.parametrize("name", EVERYONE)
