@@ -191,7 +191,6 @@ def cells(
             config = TaskConfig(
                 sizes=task_of(suite, column, size),
                 model=model,
-                learning_rate=2e-3,
                 epsilon=1e-6,
                 schedule="constant",
                 batch=size.batch,

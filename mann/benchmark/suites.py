@@ -135,7 +135,7 @@ class Size(NamedTuple):
     longest: int | None = None
 
 
-FULL: Final = Size(hidden_size=100, batch=32, steps=100_000, validate=200, test=32)
+FULL: Final = Size(hidden_size=100, batch=32, steps=100_000, validate=200, test=64)
 QUICK: Final = Size(hidden_size=8, batch=4, steps=10, validate=5, test=8, longest=4)
 """Tiny trainings: a test that everything runs; the figures have no meaning."""
 
@@ -191,7 +191,7 @@ def models_named(names: Sequence[str], suite: Suite, size: Size) -> dict[str, An
 
 def _scheme(name: str) -> Scheme:
     """Return a scheme with the options that learn all of the suites."""
-    return NTM(start="tape") if name == "ntm" else default_scheme(name, images=False)
+    return NTM(start="tape", shift_range=2) if name == "ntm" else default_scheme(name, images=False)
 
 
 def name_of(config: TaskConfig) -> str:
