@@ -24,10 +24,12 @@ VALIDATIONS_RIGHT: Final = 5
 """A training ends when as many validations in a row had (nearly) no mistakes."""
 _NO_MISTAKES: Final = 0.999
 
-ROOM: Final = (2048, 1024, 512)
-"""Slots in the test of suites with long sequences: as many as there are steps, or at least tokens in a string."""
-MOST_NUMBERS: Final = 2**19
+ROOM: Final = (2048, 1024)
+"""Slots in the test of suites with long sequences: as many as there are steps, or as an answer of one string has."""
+MOST_NUMBERS: Final = 2**21
 """Largest state of a sequence in the test, in numbers: the links of a DNC grow with the square of the slots."""
+MOST_IN_BATCH: Final = 2**23
+"""Largest state of a batch in the test, in numbers: a DNC answers fewer sequences at a time, and fewer in all."""
 
 TEST_BATCHES: Final = 2
 """Batches of a size in the test, whose differences give the intervals."""
@@ -41,6 +43,7 @@ class SuiteResult(Result):
     episodes: int
     learned: bool
     test_slots: int | None
+    sequences: int
     results: list[dict[str, Any]]
 
 
@@ -53,7 +56,7 @@ class SuiteCell(Cell):
         column: The name of the task in the suite.
         budget: Most minutes of the training.
         settings: The sizes of the test.
-        test: Test sequences for each of them.
+        test: Test sequences for each of them, if the state is not too large for that.
         room: Slots to be tried for the test, the most first; empty: as many as in training.
     """
 
@@ -81,14 +84,16 @@ class SuiteCell(Cell):
             test_slots: memory locations in the test, None where there are none.
             state_numbers: numbers of a sequence that a step of the test hands to the next, after the first sequence of
                 the training.
+            sequences: test sequences for each setting.
             results: for each setting, `setting`, `accuracy`, and `low` and `high`, the ends of its 95% interval.
         """
         sizes = self.config.sizes
         first = problem.episode(0).inputs[:, :1]
         network, slots = with_room(problem.model, self.config, self.room, first)
+        state = state_after(network, first)
+        batch = max(1, min(self.test // TEST_BATCHES, MOST_IN_BATCH // state))
         results = []
         for setting in self.settings:
-            batch = self.test // TEST_BATCHES
             found = measure_at(setting, network, sizes, torch.device("cpu"), batch, TEST_BATCHES)
             results.append({"setting": setting, **accuracy(found, sizes.name)})
         return {
@@ -97,7 +102,8 @@ class SuiteCell(Cell):
             "episodes": metrics[-1]["episodes"],
             "learned": learned(metrics),
             "test_slots": slots,
-            "state_numbers": state_after(network, first),
+            "state_numbers": state,
+            "sequences": batch * TEST_BATCHES,
             "results": results,
         }
 

@@ -24,7 +24,7 @@ from episodes import (
     StateTracking,
     Task,
 )
-from mann.addressing import NTM, SCHEMES, Scheme
+from mann.addressing import DNC, NTM, SCHEMES, Scheme
 from mann.benchmark.schemes import HEADS, with_heads
 from mann.evaluation.task_costs import RANGES, SWEEPS, Setting
 from mann.settings import AnySequenceModel, DeltaLayers, Memory, Recurrent, TaskConfig, Transformer, default_scheme
@@ -190,8 +190,10 @@ def models_named(names: Sequence[str], suite: Suite, size: Size) -> dict[str, An
 
 
 def _scheme(name: str) -> Scheme:
-    """Return a scheme with the options that learn all of the suites."""
-    return NTM(start="tape", shift_range=2) if name == "ntm" else default_scheme(name, images=False)
+    """Return a scheme with the options that generalise to long strings."""
+    if name == "ntm":
+        return NTM(start="tape", shift_range=2)
+    return DNC(sharpness=True) if name == "dnc" else default_scheme(name, images=False)
 
 
 def name_of(config: TaskConfig) -> str:

@@ -36,6 +36,7 @@ def result(suite: str, column: str, name: str, seed: int, accuracies: dict[int, 
         "episodes": 3200,
         "learned": True,
         "test_slots": None,
+        "sequences": 64,
         "results": [
             {"setting": {axis: size}, "accuracy": share, "low": share - 0.01, "high": share + 0.01}
             for size, share in accuracies.items()

@@ -186,9 +186,18 @@ def test_a_state_that_would_be_too_large_has_less_room(monkeypatch: pytest.Monke
     assert with_room(network, config, (40, 20), sequence(2))[1] == 40
 
 
-def test_a_dnc_is_tested_with_as_many_slots_as_the_longest_string_has() -> None:
+def test_a_dnc_is_tested_with_a_slot_for_each_step_of_a_string_and_its_answer() -> None:
     config, network = network_of("dnc", 128)
-    assert with_room(network, config, ROOM, sequence(2))[1] == 512 >= SUITES["chomsky"].sizes[-1]
+    assert with_room(network, config, ROOM, sequence(2))[1] == 1024 >= 2 * SUITES["chomsky"].sizes[-1]
+
+
+def test_a_large_state_is_tested_with_fewer_sequences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cell,) = [one for one in quick(tmp_path, names=["dnc"]) if one.column == "reverse-string"]
+    (other,) = [one for one in quick(tmp_path / "other", names=["dnc"]) if one.column == "reverse-string"]
+    few = run_cell(cell, 1)
+    assert few["sequences"] == cell.test
+    monkeypatch.setattr(suite_cells, "MOST_IN_BATCH", 3 * few["state_numbers"])
+    assert run_cell(other, 1)["sequences"] == 3 * 2
 
 
 def test_attention_over_all_steps_answers_the_same_with_more_room() -> None:
