@@ -23,7 +23,7 @@ from mann.problems import open_problem
 from mann.runs import Run, describe_environment
 from mann.settings import AnyConfig
 from mann.settings.storage import plain
-from mann.support.denormals import flush_denormals
+from mann.support.denormals import flushed_denormals
 from mann.support.files import write_text
 from mann.support.messages import first_problem
 from mann.support.process_memory import forget_peak_memory, peak_memory_mib
@@ -130,7 +130,12 @@ def run_cell(cell: Cell, threads: int) -> dict[str, Any]:
     """Train a cell, or continue its training; writes and returns its result."""
     if cell.done():
         return read_result(cell)
-    flush_denormals()  # in a worker process, which no command has set up
+    with flushed_denormals():
+        return _run(cell, threads)
+
+
+def _run(cell: Cell, threads: int) -> dict[str, Any]:
+    """Train and measure a cell; see `run_cell`."""
     torch.set_num_threads(threads)
     forget_peak_memory()  # of the cell that this process ran before
     run = Run(cell.folder)

@@ -20,7 +20,6 @@ from typing import Final, NoReturn
 
 from data import InputError
 from mann.cli.failures import one_line_errors
-from mann.support.denormals import flush_denormals
 from mann.support.process_memory import keep_freed_memory
 
 COMMANDS: Final = ("train", "evaluate", "report", "demo", "reproduce", "benchmark")
@@ -54,7 +53,6 @@ def run(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command, and exit with its status; arguments: those of the process where none are given."""
     with one_line_errors():
         keep_freed_memory()
-        flush_denormals()
         # Imported by name: a command does not wait for the libraries of the others.
         command = import_module(f"mann.cli.{name}")
         sys.exit(command.main(list(sys.argv[1:] if arguments is None else arguments)))

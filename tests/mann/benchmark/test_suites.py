@@ -119,11 +119,11 @@ def test_a_training_that_had_ended_before_a_kill_is_tested_and_not_continued(
     tested: list[dict[str, torch.Tensor]] = []
     measure_at = suite_cells.measure_at
 
-    def noted(setting: Any, network: nn.Module, *rest: Any) -> Any:
+    def recorded(setting: Any, network: nn.Module, *rest: Any) -> Any:
         tested.append({name: value.clone() for name, value in network.state_dict().items()})
         return measure_at(setting, network, *rest)
 
-    monkeypatch.setattr(suite_cells, "measure_at", noted)
+    monkeypatch.setattr(suite_cells, "measure_at", recorded)
     whole = run_cell(cell, 1)
     cell.result.unlink()
     monkeypatch.setattr(running, "fit", None)
